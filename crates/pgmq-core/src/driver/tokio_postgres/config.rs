@@ -1,0 +1,80 @@
+//! The driver's configuration.
+
+use tokio_postgres::Config;
+use tokio_postgres::config::SslMode;
+
+use super::Tls;
+use crate::{Error, ErrorKind, Settings};
+
+/// The driver's configuration for these settings, and how it encrypts.
+///
+/// # Errors
+///
+/// [`ErrorKind::InvalidArgument`], when the driver does not take the URL, or TLS is required and not compiled in.
+pub fn config(settings: &Settings) -> Result<(Config, Tls), Error> {
+    settings.check()?;
+    let mut config = match &settings.url {
+        Some(url) => parse(url)?,
+        None => Config::new(),
+    };
+    if let Some(host) = &settings.host {
+        config.host(host);
+    }
+    if let Some(port) = settings.port {
+        config.port(port);
+    }
+    if let Some(database) = &settings.database {
+        config.dbname(database);
+    }
+    if let Some(username) = &settings.username {
+        config.user(username);
+    }
+    if let Some(password) = &settings.password {
+        config.password(password);
+    }
+    if let Some(name) = &settings.application_name {
+        config.application_name(name);
+    }
+    finish(config, settings)
+}
+
+/// The driver's configuration for listening, which has a URL of its own if the settings say so.
+///
+/// # Errors
+///
+/// As for [`config`].
+pub fn listen_config(settings: &Settings) -> Result<(Config, Tls), Error> {
+    match &settings.listen_url {
+        Some(url) => finish(parse(url)?, settings),
+        None => config(settings),
+    }
+}
+
+fn finish(mut config: Config, settings: &Settings) -> Result<(Config, Tls), Error> {
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(settings.connect_timeout);
+    }
+    let tls = match config.get_ssl_mode() {
+        SslMode::Disable => Tls::disabled(),
+        mode => match Tls::compiled_in()? {
+            Some(tls) => tls,
+            None if mode == SslMode::Prefer => {
+                config.ssl_mode(SslMode::Disable);
+                Tls::disabled()
+            }
+            None => {
+                let text = "sslmode asks for an encrypted connection, and TLS is not compiled in; switch on the cargo \
+                            feature \"rustls\" or \"native-tls\" of this crate";
+                return Err(Error::new(ErrorKind::InvalidArgument, text));
+            }
+        },
+    };
+    Ok((config, tls))
+}
+
+fn parse(url: &str) -> Result<Config, Error> {
+    url.parse().map_err(|error| {
+        let text = "the connection string is not one that the driver takes, such as postgres://user:password@host/database";
+        Error::new(ErrorKind::InvalidArgument, text).because(Box::new(error) as Box<dyn std::error::Error + Send + Sync>)
+    })
+}

@@ -1,0 +1,63 @@
+//! Rows as the driver gives them.
+
+use chrono::{DateTime, Utc};
+use postgres_types::{FromSql, Type};
+use tokio_postgres::Row as DriverRow;
+
+use crate::{CellError, Row};
+
+/// The driver's row.
+pub struct TokioRow(pub DriverRow);
+
+impl TokioRow {
+    fn cell<'r, T: FromSql<'r>>(&'r self, column: usize) -> Result<Option<T>, CellError> {
+        Ok(self.0.try_get(column)?)
+    }
+}
+
+impl Row for TokioRow {
+    fn column(&self, name: &str) -> Option<usize> {
+        self.0.columns().iter().position(|column| column.name() == name)
+    }
+
+    fn bigint(&self, column: usize) -> Result<Option<i64>, CellError> {
+        self.cell(column)
+    }
+
+    fn int(&self, column: usize) -> Result<Option<i32>, CellError> {
+        self.cell(column)
+    }
+
+    fn boolean(&self, column: usize) -> Result<Option<bool>, CellError> {
+        self.cell(column)
+    }
+
+    fn text(&self, column: usize) -> Result<Option<&str>, CellError> {
+        self.cell(column)
+    }
+
+    fn timestamptz(&self, column: usize) -> Result<Option<DateTime<Utc>>, CellError> {
+        self.cell(column)
+    }
+
+    fn json(&self, column: usize) -> Result<Option<&[u8]>, CellError> {
+        Ok(self.cell::<JsonbText<'_>>(column)?.map(|text| text.0))
+    }
+}
+
+/// The text of a `jsonb` (or `json`), borrowed from the row.
+struct JsonbText<'r>(&'r [u8]);
+
+impl<'r> FromSql<'r> for JsonbText<'r> {
+    fn from_sql(ty: &Type, raw: &'r [u8]) -> Result<Self, CellError> {
+        match (ty, raw) {
+            (&Type::JSON, text) | (_, [1, text @ ..]) => Ok(Self(text)),
+            (_, [version, ..]) => Err(format!("jsonb of version {version} is not known").into()),
+            (_, []) => Err("jsonb without a version".into()),
+        }
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        matches!(*ty, Type::JSONB | Type::JSON)
+    }
+}

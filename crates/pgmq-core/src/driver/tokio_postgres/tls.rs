@@ -1,0 +1,196 @@
+//! Encrypted connections, by whichever library is compiled in.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_postgres::Socket;
+use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream as DriverStream};
+
+use crate::Error;
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Anything that the driver can encrypt with, in a form that a pool can hold: a name for one set of bounds.
+pub trait TlsConnector:
+    MakeTlsConnect<
+        Socket,
+        Stream: Send + Sync,
+        TlsConnect: Send + TlsConnect<Socket, Future: Send>,
+    > + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<T> TlsConnector for T where
+    T: MakeTlsConnect<
+            Socket,
+            Stream: Send + Sync,
+            TlsConnect: Send + TlsConnect<Socket, Future: Send>,
+        > + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// How the connections that a queue makes by itself are encrypted: by the library that is compiled in, or not at all.
+#[derive(Clone)]
+pub struct Tls(Library);
+
+#[derive(Clone)]
+enum Library {
+    None,
+    #[cfg(feature = "rustls")]
+    Rustls(tokio_postgres_rustls::MakeRustlsConnect),
+    #[cfg(all(feature = "native-tls", not(feature = "rustls")))]
+    Native(postgres_native_tls::MakeTlsConnector),
+}
+
+impl Tls {
+    /// No encryption.
+    pub fn disabled() -> Self {
+        Self(Library::None)
+    }
+
+    /// The library that is compiled in, trusting what the system trusts; `rustls` where both are.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument), when the library cannot be set up.
+    #[cfg(feature = "rustls")]
+    pub fn compiled_in() -> Result<Option<Self>, Error> {
+        use std::sync::Arc;
+
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(unusable)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Some(Self(Library::Rustls(tokio_postgres_rustls::MakeRustlsConnect::new(config)))))
+    }
+
+    /// The library that is compiled in, trusting what the system trusts.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument), when the library cannot be set up.
+    #[cfg(all(feature = "native-tls", not(feature = "rustls")))]
+    pub fn compiled_in() -> Result<Option<Self>, Error> {
+        let connector = native_tls::TlsConnector::new().map_err(unusable)?;
+        Ok(Some(Self(Library::Native(postgres_native_tls::MakeTlsConnector::new(connector)))))
+    }
+
+    /// The library that is compiled in: none.
+    ///
+    /// # Errors
+    ///
+    /// None.
+    #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+    pub fn compiled_in() -> Result<Option<Self>, Error> {
+        Ok(None)
+    }
+}
+
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+fn unusable(error: impl Into<Cause>) -> Error {
+    Error::new(crate::ErrorKind::InvalidArgument, "the TLS library could not be set up").because(error)
+}
+
+impl MakeTlsConnect<Socket> for Tls {
+    type Stream = TlsStream;
+    type TlsConnect = Handshake;
+    type Error = Cause;
+
+    fn make_tls_connect(&mut self, domain: &str) -> Result<Handshake, Cause> {
+        match &mut self.0 {
+            Library::None => Ok(Handshake::none(domain)),
+            #[cfg(feature = "rustls")]
+            Library::Rustls(make) => Handshake::new(<_ as MakeTlsConnect<Socket>>::make_tls_connect(make, domain)),
+            #[cfg(all(feature = "native-tls", not(feature = "rustls")))]
+            Library::Native(make) => Handshake::new(<_ as MakeTlsConnect<Socket>>::make_tls_connect(make, domain)),
+        }
+    }
+}
+
+type Connecting = Pin<Box<dyn Future<Output = Result<TlsStream, Cause>> + Send>>;
+
+/// A handshake with a server of a known name.
+pub struct Handshake(Box<dyn FnOnce(Socket) -> Connecting + Send>);
+
+impl Handshake {
+    fn none(_: &str) -> Self {
+        Self(Box::new(|_| Box::pin(async { Err("the connection is set up without TLS".into()) })))
+    }
+
+    #[cfg(any(feature = "rustls", feature = "native-tls"))]
+    fn new<C, E>(connect: Result<C, E>) -> Result<Self, Cause>
+    where
+        C: TlsConnect<Socket, Stream: Send + Sync + 'static, Future: Send + 'static> + Send + 'static,
+        E: Into<Cause>,
+    {
+        let connect = connect.map_err(Into::into)?;
+        Ok(Self(Box::new(move |socket| {
+            let handshake = connect.connect(socket);
+            Box::pin(async move {
+                let stream = handshake.await.map_err(Into::into)?;
+                Ok(TlsStream(Box::pin(stream)))
+            })
+        })))
+    }
+}
+
+impl TlsConnect<Socket> for Handshake {
+    type Stream = TlsStream;
+    type Error = Cause;
+    type Future = Connecting;
+
+    fn connect(self, socket: Socket) -> Connecting {
+        (self.0)(socket)
+    }
+}
+
+/// An encrypted connection.
+pub struct TlsStream(Pin<Box<dyn Encrypted>>);
+
+trait Encrypted: AsyncRead + AsyncWrite + Send + Sync {
+    fn binding(&self) -> ChannelBinding;
+}
+
+impl<S: DriverStream + Send + Sync> Encrypted for S {
+    fn binding(&self) -> ChannelBinding {
+        self.channel_binding()
+    }
+}
+
+impl DriverStream for TlsStream {
+    fn channel_binding(&self) -> ChannelBinding {
+        self.0.binding()
+    }
+}
+
+impl AsyncRead for TlsStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.0.as_mut().poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for TlsStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.as_mut().poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.as_mut().poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.as_mut().poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,307 @@
+//! What can go wrong, told in one vocabulary by every back end.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::{Call, Message, RawJson};
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// What kind of thing went wrong. Each back end's error says its kind, so that code over several drivers can decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An argument cannot be taken: a bad queue name, a negative time, headers that do not match the batch.
+    /// Nothing was sent, unless only the server could tell.
+    InvalidArgument,
+    /// The queue does not exist.
+    QueueNotFound,
+    /// PGMQ is not installed in this database.
+    NotInstalled,
+    /// The server's version of PGMQ lacks what was asked for.
+    Unsupported,
+    /// A message or header could not be written as JSON that `jsonb` can hold. Nothing was sent.
+    Encode,
+    /// What the server returned could not be read into the type asked for. Messages are not lost:
+    /// see [`Error::undecoded`].
+    Decode,
+    /// The role may not do this, or was refused when it connected.
+    PermissionDenied,
+    /// Another transaction was in the way: a deadlock, or a serialisation failure. Roll back and try again.
+    Conflict,
+    /// There is no connection to the server, or it was lost.
+    Connection,
+    /// Something took too long: a statement, a lock, or the wait for a pooled connection.
+    Timeout,
+    /// Any other error that the server reported.
+    Database,
+}
+
+impl ErrorKind {
+    /// The kind that a server's error report is, by its SQLSTATE, and by the names in its message where the SQLSTATE
+    /// alone does not tell. Only names are looked for, since messages are translated.
+    pub fn of_report(sqlstate: &str, message: &str) -> Self {
+        match sqlstate {
+            "42P01" if message.contains("pgmq.q_") || message.contains("pgmq.a_") => Self::QueueNotFound,
+            "42P01" if message.contains("pgmq.meta") => Self::NotInstalled,
+            "42P01" if message.contains("pgmq.") => Self::Unsupported,
+            "3F000" => Self::NotInstalled,
+            "42883" if message.contains("pgmq.") => Self::Unsupported,
+            "42501" | "28000" | "28P01" => Self::PermissionDenied,
+            "40001" | "40P01" => Self::Conflict,
+            "55P03" | "57014" | "25P03" => Self::Timeout,
+            "53300" | "57P01" | "57P02" | "57P03" | "57P05" | "3D000" => Self::Connection,
+            "22P02" | "22P05" | "22032" | "22003" => Self::InvalidArgument,
+            // PGMQ's own exceptions are raised in English, whatever the server's language.
+            "P0001" if message.starts_with("Queue \"") && message.contains("does not exist") => Self::QueueNotFound,
+            "P0001" if ["queue name", "routing_key", "pattern", "premake"].iter().any(|what| message.starts_with(what)) => {
+                Self::InvalidArgument
+            }
+            _ if sqlstate.starts_with("08") => Self::Connection,
+            _ => Self::Database,
+        }
+    }
+
+    /// Whether the same call can work when it is tried again, a little later, with nothing changed.
+    ///
+    /// A failure of the connection is transient, but may be in doubt: the server may have done the work and not been able
+    /// to say so.
+    pub fn is_transient(self) -> bool {
+        matches!(self, Self::Conflict | Self::Connection | Self::Timeout)
+    }
+
+    fn describe(self) -> &'static str {
+        match self {
+            Self::InvalidArgument => "an argument was refused",
+            Self::QueueNotFound => "the queue does not exist; make it with create_queue",
+            Self::NotInstalled => {
+                "PGMQ is not installed in this database; run CREATE EXTENSION pgmq, or its SQL script, as a role that may"
+            }
+            Self::Unsupported => "the server's version of PGMQ has no such function",
+            Self::Encode => "the value cannot be stored as jsonb",
+            Self::Decode => "what the server returned could not be decoded",
+            Self::PermissionDenied => "the role may not do this",
+            Self::Conflict => "another transaction was in the way; roll back and try again",
+            Self::Connection => "the connection to the server failed",
+            Self::Timeout => "it took too long",
+            Self::Database => "the server reported an error",
+        }
+    }
+}
+
+/// What every back end's error can say about itself.
+pub trait QueueError: std::error::Error + Send + Sync + 'static {
+    /// What kind of thing went wrong.
+    fn kind(&self) -> ErrorKind;
+
+    /// The server's five-character code, where the server reported an error.
+    fn sqlstate(&self) -> Option<&str>;
+
+    /// Whether the same call can work when it is tried again; see [`ErrorKind::is_transient`].
+    fn is_transient(&self) -> bool {
+        // The server's refusals at connection time stay refusals: a missing database (3D000) does not come by waiting.
+        self.kind().is_transient() && self.sqlstate() != Some("3D000")
+    }
+
+    /// The messages that the failed call had read but could not decode; see [`Error::undecoded`].
+    fn undecoded(&self) -> &[Message<RawJson>];
+}
+
+/// An error found by the client itself, without a driver's or the server's doing.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    text: String,
+    context: Option<Context>,
+    cause: Option<Cause>,
+    undecoded: Vec<Message<RawJson>>,
+}
+
+impl Error {
+    /// An error of this kind; `text` is lower case and says what to do.
+    pub fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
+        Self(Box::new(Inner { kind, text: text.into(), context: None, cause: None, undecoded: Vec::new() }))
+    }
+
+    /// Keeps the cause, which becomes [`source`](std::error::Error::source) and is not part of the text.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<Cause>) -> Self {
+        self.0.cause = Some(cause.into());
+        self
+    }
+
+    /// Says in which call it happened.
+    #[must_use]
+    pub fn during(mut self, context: Context) -> Self {
+        self.0.context = Some(context);
+        self
+    }
+
+    pub(crate) fn carrying(mut self, undecoded: Vec<Message<RawJson>>) -> Self {
+        self.0.undecoded = undecoded;
+        self
+    }
+
+    /// What kind of thing went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The messages of a call that could not be decoded, all of them, as the server sent them.
+    ///
+    /// By the time that a payload turns out not to fit, `read` has hidden its messages and `pop` has removed them. So the
+    /// error of [`ErrorKind::Decode`] carries every message of that call, those that did fit included: archive them, put
+    /// them elsewhere, or decode them as another type. Empty for any other error.
+    pub fn undecoded(&self) -> &[Message<RawJson>] {
+        &self.0.undecoded
+    }
+
+    /// Like [`undecoded`](Self::undecoded), by value.
+    pub fn into_undecoded(self) -> Vec<Message<RawJson>> {
+        self.0.undecoded
+    }
+}
+
+impl QueueError for Error {
+    fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    fn sqlstate(&self) -> Option<&str> {
+        None
+    }
+
+    fn undecoded(&self) -> &[Message<RawJson>] {
+        self.undecoded()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(context) = &self.0.context {
+            write!(f, "{context}: ")?;
+        }
+        f.write_str(&self.0.text)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("text", &self.to_string())
+            .field("cause", &self.0.cause)
+            .field("undecoded", &self.0.undecoded.len())
+            .finish()
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.cause.as_deref().map(|cause| cause as _)
+    }
+}
+
+/// The call in which an error happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Context {
+    /// The operation, and the PGMQ function that it calls.
+    pub call: Call,
+    /// The queue that it was about, if it was about one.
+    pub queue: Option<Box<str>>,
+}
+
+impl fmt::Display for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.call.operation)?;
+        match &self.queue {
+            Some(queue) => write!(f, " on queue {queue:?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A driver's error, with the call in which it happened. `E` is [`source`](std::error::Error::source).
+pub struct Failure<E> {
+    kind: ErrorKind,
+    context: Option<Context>,
+    waited: Option<Duration>,
+    cause: E,
+}
+
+impl<E> Failure<E> {
+    /// The failure of no call in particular.
+    pub fn new(kind: ErrorKind, cause: E) -> Self {
+        Self { kind, context: None, waited: None, cause }
+    }
+
+    /// Says in which call it happened.
+    #[must_use]
+    pub fn during(mut self, context: Context) -> Self {
+        self.context = Some(context);
+        self
+    }
+
+    /// Says how long a connection was waited for.
+    #[must_use]
+    pub fn after(mut self, waited: Duration) -> Self {
+        self.waited = Some(waited);
+        self
+    }
+
+    /// What kind of thing went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The driver's own error.
+    pub fn cause(&self) -> &E {
+        &self.cause
+    }
+
+    /// Like [`cause`](Self::cause), by value.
+    pub fn into_cause(self) -> E {
+        self.cause
+    }
+}
+
+impl<E> fmt::Display for Failure<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(context) = &self.context {
+            write!(f, "{context}: ")?;
+        }
+        match (self.kind, &self.context, self.waited) {
+            (ErrorKind::Unsupported, Some(Context { call, .. }), _) => {
+                write!(f, "the server's PGMQ has no {} that can do this", call.function)?;
+                match call.since {
+                    Some(since) => write!(f, "; it came with PGMQ {since}"),
+                    None => Ok(()),
+                }
+            }
+            (ErrorKind::Timeout, _, Some(waited)) => {
+                write!(f, "no pooled connection was free within {waited:?}; raise pool_size, or hold sessions for less long")
+            }
+            (ErrorKind::Connection, _, Some(waited)) => {
+                write!(f, "no connection to the server could be made within {waited:?}")
+            }
+            (kind, ..) => f.write_str(kind.describe()),
+        }
+    }
+}
+
+impl<E: fmt::Debug> fmt::Debug for Failure<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Failure")
+            .field("kind", &self.kind)
+            .field("text", &self.to_string())
+            .field("cause", &self.cause)
+            .finish()
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for Failure<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.cause)
+    }
+}

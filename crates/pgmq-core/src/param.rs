@@ -1,0 +1,175 @@
+//! Parameters of statements, one variant per SQL type in use.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+use memchr::memmem;
+use serde::Serialize;
+
+use crate::{Error, ErrorKind};
+
+/// A parameter of a statement.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Param<'a> {
+    /// `text`
+    Text(Cow<'a, str>),
+    /// `integer`
+    Int4(i32),
+    /// `bigint`
+    Int8(i64),
+    /// `bigint[]`
+    Int8Array(Vec<i64>),
+    /// `timestamptz`
+    Timestamptz(DateTime<Utc>),
+    /// `jsonb`, as its JSON text
+    Jsonb(JsonText),
+    /// `jsonb[]`
+    JsonbArray(JsonArray),
+}
+
+/// A JSON text that `jsonb` can hold, serialised once and sent as it is.
+#[derive(Clone, PartialEq)]
+pub struct JsonText(Vec<u8>);
+
+impl JsonText {
+    pub(crate) fn new<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
+        let mut text = Vec::with_capacity(128);
+        write_json(&mut text, value)?;
+        Ok(Self(text))
+    }
+
+    /// The text.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for JsonText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+/// JSON texts, each of which may be missing, one behind the other in one buffer.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct JsonArray {
+    text: Vec<u8>,
+    /// Where each element ends, and whether there is one.
+    ends: Vec<(usize, bool)>,
+}
+
+impl JsonArray {
+    pub(crate) fn of_all<'t, T: Serialize + 't>(values: impl IntoIterator<Item = &'t T>) -> Result<Self, Error> {
+        let mut array = Self::default();
+        for value in values {
+            array.push(Some(value))?;
+        }
+        Ok(array)
+    }
+
+    pub(crate) fn push<T: Serialize + ?Sized>(&mut self, value: Option<&T>) -> Result<(), Error> {
+        if let Some(value) = value {
+            write_json(&mut self.text, value)?;
+        }
+        self.ends.push((self.text.len(), value.is_some()));
+        Ok(())
+    }
+
+    /// How many elements there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The elements in their order; `None` is SQL NULL.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<&[u8]>> {
+        let mut start = 0;
+        self.ends.iter().map(move |&(end, present)| {
+            let element = self.text.get(start..end).filter(|_| present);
+            start = end;
+            element
+        })
+    }
+}
+
+/// Serialises behind what `out` holds already.
+fn write_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<(), Error> {
+    let start = out.len();
+    serde_json::to_writer(&mut *out, value)
+        .map_err(|error| Error::new(ErrorKind::Encode, "the value cannot be written as JSON").because(error))?;
+    if has_nul_escape(out.get(start..).unwrap_or_default()) {
+        let text = "a string in the value holds the character \\u0000, which jsonb cannot store; remove it or encode it";
+        return Err(Error::new(ErrorKind::Encode, text));
+    }
+    Ok(())
+}
+
+/// Whether the escape `\u0000` stands in a JSON text; a backslash that is itself escaped does not count.
+fn has_nul_escape(json: &[u8]) -> bool {
+    memmem::find_iter(json, br"\u0000").any(|at| {
+        let before = json.get(..at).unwrap_or_default();
+        before.iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 0
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::RawJson;
+
+    #[test]
+    fn only_a_real_nul_character_is_refused() {
+        assert!(JsonText::new("a\0b").is_err());
+        assert!(JsonText::new(r"\u0000").is_ok(), "a backslash, a u and zeros are six characters");
+        assert!(JsonText::new(r"\\u0000").is_ok());
+        let raw: RawJson = r#""\\\u0000""#.parse().unwrap();
+        let error = JsonText::new(&raw).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Encode);
+        assert!(error.to_string().contains(r"\u0000"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_json_says_so() {
+        let keys = std::collections::BTreeMap::from([((1, 2), 3)]);
+        let error = JsonText::new(&keys).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Encode);
+        assert!(std::error::Error::source(&error).is_some());
+    }
+
+    #[test]
+    fn digits_are_kept() {
+        for text in ["18446744073709551615", "12345678901234567890.12345", "1.00"] {
+            let raw: RawJson = text.parse().unwrap();
+            assert_eq!(JsonText::new(&raw).unwrap().as_bytes(), text.as_bytes());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_array_gives_back_its_elements(values in prop::collection::vec(any::<Option<String>>(), 0..20)) {
+            let values: Vec<_> = values.into_iter().map(|v| v.map(|s| s.replace('\0', ""))).collect();
+            let mut array = JsonArray::default();
+            for value in &values {
+                array.push(value.as_ref()).unwrap();
+            }
+            prop_assert_eq!(array.len(), values.len());
+            let back: Vec<Option<String>> =
+                array.iter().map(|text| text.map(|text| serde_json::from_slice(text).unwrap())).collect();
+            prop_assert_eq!(back, values);
+        }
+
+        #[test]
+        fn a_nul_is_found_wherever_it_stands(before in "\\PC{0,20}\\\\{0,3}", after in "\\PC{0,20}") {
+            let [nul, text] = [format!("{before}\0{after}"), format!("{before}u0000{after}")];
+            prop_assert!(JsonText::new(&nul).is_err());
+            prop_assert!(JsonText::new(&text).is_ok());
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Queue names: what is taken, and the one spelling in which they are sent.
+
+use std::borrow::Cow;
+
+use crate::{Error, ErrorKind};
+
+/// The longest name in bytes. PGMQ puts prefixes before it, and Postgres cuts identifiers at 63 bytes.
+const MAX_BYTES: usize = 47;
+
+/// Folds a name to lower case, or says why the server could not take it.
+///
+/// PGMQ folds the names of its tables, but not what it writes down about them: a queue made as `MyQ` never notifies, and
+/// `MyQ` beside `myq` are two entries for one table. Folding here, everywhere, leaves one spelling.
+pub(crate) fn fold(name: &str) -> Result<Cow<'_, str>, Error> {
+    let is_folded = name.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase());
+    let folded = if is_folded { Cow::Borrowed(name) } else { Cow::Owned(name.to_lowercase()) };
+    match refusal(&folded) {
+        None => Ok(folded),
+        Some(reason) => {
+            Err(Error::new(ErrorKind::InvalidArgument, format!("{name:?} is not a queue name: {reason}")))
+        }
+    }
+}
+
+fn refusal(name: &str) -> Option<String> {
+    if name.is_empty() {
+        return Some("it is empty".to_owned());
+    }
+    if name.len() > MAX_BYTES {
+        return Some(format!("it has {} bytes, and PGMQ takes at most {MAX_BYTES}", name.len()));
+    }
+    ["$", ";", "--", "'", "\0"]
+        .iter()
+        .find(|forbidden| name.contains(*forbidden))
+        .map(|forbidden| format!("it contains {forbidden:?}, which PGMQ does not take"))
+}
+
+/// Quotes an SQL identifier.
+pub(crate) fn quote(identifier: &str) -> String {
+    format!("\"{}\"", identifier.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_the_server_takes_is_taken() {
+        for name in ["q", "my-queue", "my queue", "a.b", "größe", "队列", "q\"q", "back\\slash", "1"] {
+            assert_eq!(fold(name).unwrap(), name);
+        }
+        assert_eq!(fold("MyQ").unwrap(), "myq");
+        assert_eq!(fold("GRÖSSE").unwrap(), "grösse");
+        assert!(fold(&"q".repeat(47)).is_ok());
+    }
+
+    #[test]
+    fn what_the_server_cannot_take_is_refused_with_the_reason() {
+        let over_long = "q".repeat(48);
+        let wide = "ö".repeat(24);
+        for (name, reason) in [
+            ("", "empty"),
+            ("a$b", "\"$\""),
+            ("a;b", "\";\""),
+            ("a--b", "\"--\""),
+            ("x'; DROP TABLE y; --", "does not take"),
+            ("nul\0", "does not take"),
+            (over_long.as_str(), "48 bytes"),
+            (wide.as_str(), "48 bytes"),
+        ] {
+            let error = fold(name).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+            assert!(error.to_string().contains(reason), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_folded_name_folds_to_itself_and_holds_nothing_forbidden(name in "\\PC{0,60}") {
+            if let Ok(folded) = fold(&name) {
+                prop_assert!(folded.len() <= MAX_BYTES && !folded.is_empty());
+                prop_assert!(!["$", ";", "--", "'"].iter().any(|bad| folded.contains(bad)));
+                let again = fold(&folded).unwrap();
+                prop_assert_eq!(again.as_ref(), folded.as_ref());
+            }
+        }
+
+        #[test]
+        fn a_quoted_identifier_has_one_way_out(name in "\\PC{0,60}") {
+            let quoted = quote(&name);
+            let inner = &quoted[1..quoted.len() - 1];
+            prop_assert_eq!(inner.replace("\"\"", "").matches('"').count(), 0);
+            prop_assert_eq!(inner.replace("\"\"", "\""), name);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Looking at the server itself: whether PGMQ is there, and which version.
+
+use super::{Draft, Statement};
+use crate::decode::{Record, required};
+use crate::installation::ServerLook;
+use crate::{Error, Row};
+
+/// Builds the look at what is installed. Reads the catalogue only: no DDL, no lock that anyone would wait for.
+///
+/// Plain SQL installations do not say their version, so what each version brought is looked for. A version is written
+/// as one number, 11301 for 1.13.1.
+pub fn look() -> Statement<'static, Option<ServerLook>> {
+    Draft::new("version", "pgmq").sql(
+        "WITH objects AS (\
+         SELECT c.relname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+         WHERE n.nspname = 'pgmq' AND c.relname IN ('meta', '__pgmq_migrations')) \
+         SELECT (SELECT extversion::text FROM pg_catalog.pg_extension WHERE extname = 'pgmq') AS extension_version, \
+         EXISTS (SELECT FROM objects WHERE relname = 'meta') AS is_installed, \
+         EXISTS (SELECT FROM objects WHERE relname = '__pgmq_migrations') AS is_recorded, \
+         CASE WHEN EXISTS (SELECT FROM objects WHERE relname = 'meta') THEN false \
+         ELSE EXISTS (SELECT FROM pg_catalog.pg_available_extensions WHERE name = 'pgmq') END AS is_available, \
+         (SELECT pg_catalog.max(brought.version) FROM (VALUES \
+         (10500, 'send', 'text, jsonb, jsonb, timestamp with time zone'), \
+         (10600, 'acquire_queue_lock', 'text'), \
+         (10700, 'pop', 'text, integer'), \
+         (10800, 'set_vt', 'text, bigint[], integer'), \
+         (10900, 'read_grouped', 'text, integer, integer'), \
+         (11000, 'set_vt', 'text, bigint, timestamp with time zone'), \
+         (11100, 'send_topic', 'text, jsonb'), \
+         (11101, 'read_grouped_head', 'text, integer, integer'), \
+         (11200, 'read_grouped_head_with_poll', 'text, integer, integer, integer, integer'), \
+         (11300, 'create_partitioned', 'text, text, text, integer')\
+         ) AS brought (version, name, arguments) \
+         JOIN pg_catalog.pg_proc AS p ON p.proname = brought.name \
+         AND pg_catalog.oidvectortypes(p.proargtypes) = brought.arguments \
+         JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace AND n.nspname = 'pgmq')::integer AS at_least",
+    )
+}
+
+/// Builds the look into the record that the official installer of PGMQ's SQL keeps.
+pub fn recorded_versions() -> Statement<'static, Vec<RecordedVersion>> {
+    Draft::new("version", "pgmq.__pgmq_migrations").sql("SELECT version FROM pgmq.__pgmq_migrations")
+}
+
+/// A version in the official installer's record.
+pub struct RecordedVersion(pub(crate) String);
+
+impl Record for RecordedVersion {
+    type Columns = Option<usize>;
+
+    fn columns<R: Row>(row: &R) -> Self::Columns {
+        row.column("version")
+    }
+
+    fn decode<R: Row>(row: &R, version: &Self::Columns) -> Result<Self, Error> {
+        required(row, "version", *version).map(Self)
+    }
+}
+
+/// Builds the making of the extension.
+pub fn create_extension() -> Statement<'static, ()> {
+    Draft::new("init", "pgmq").sql("CREATE EXTENSION IF NOT EXISTS pgmq CASCADE")
+}

@@ -1,0 +1,89 @@
+//! A queue on a connection of the user's own.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use pgmq_core::prelude::*;
+use pgmq_core::{ErrorKind, Learned, Output, Plan, Queue, Statement};
+use postgres::{Client, Transaction};
+
+use crate::run::{Target, run};
+use crate::{Error, Session, TlsConnector};
+
+/// The queue on a connection or in a transaction of your own: what it does commits and rolls back with the rest.
+///
+/// Made by [`PGMQueue::with`](crate::PGMQueue::with).
+///
+/// Nothing is tried twice here: an error of the server leaves a transaction unusable, as always in Postgres.
+pub struct BoundQueue<'c> {
+    /// The driver wants it exclusively, and the methods take `&self`, as those of a queue over a pool do.
+    target: RefCell<&'c mut (dyn Target + 'c)>,
+    learned: Arc<Learned>,
+}
+
+impl<'c> BoundQueue<'c> {
+    pub(crate) fn new(target: &'c mut (dyn Target + 'c), learned: Arc<Learned>) -> Self {
+        Self { target: RefCell::new(target), learned }
+    }
+}
+
+impl BoundQueue<'_> {
+    pgmq_core::operations!(pgmq_core::inherent_methods);
+}
+
+impl Queue for BoundQueue<'_> {
+    type Error = Error;
+
+    fn run<O: Output>(&self, statement: Statement<'_, O>) -> Result<O, Error> {
+        match statement.plan() {
+            Plan::Settled(settled) => Ok(settled?),
+            Plan::Query(query) => {
+                // Only a message type whose decoding uses the queue itself could come here twice.
+                let mut target = self.target.try_borrow_mut().map_err(|_| {
+                    let text = "the connection is in use by the operation that is being decoded";
+                    pgmq_core::Error::new(ErrorKind::InvalidArgument, text).during(query.context())
+                })?;
+                let form = query.form(&self.learned, false);
+                run(&mut **target, &query, form).map_err(|failed| failed.error)
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for BoundQueue<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BoundQueue").finish_non_exhaustive()
+    }
+}
+
+/// A connection that a queue can be bound to: a client, a transaction, or a session from the pool.
+pub trait Connection: sealed::Bind {}
+
+impl<C: sealed::Bind> Connection for C {}
+
+#[expect(private_interfaces, reason = "the trait cannot be named outside of this crate")]
+pub(crate) mod sealed {
+    use super::{Client, Session, Target, TlsConnector, Transaction};
+
+    pub trait Bind {
+        fn target<'c>(&'c mut self) -> &'c mut (dyn Target + 'c);
+    }
+
+    impl Bind for Client {
+        fn target<'c>(&'c mut self) -> &'c mut (dyn Target + 'c) {
+            self
+        }
+    }
+
+    impl Bind for Transaction<'_> {
+        fn target<'c>(&'c mut self) -> &'c mut (dyn Target + 'c) {
+            self
+        }
+    }
+
+    impl<S: TlsConnector> Bind for Session<S> {
+        fn target<'c>(&'c mut self) -> &'c mut (dyn Target + 'c) {
+            &mut **self
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! The queue over a pool.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pgmq_core::driver::tokio_postgres::{Attempt, Tls, TlsConnector, kind_of, listen_config};
+use pgmq_core::prelude::*;
+use pgmq_core::{
+    Channels, ErrorKind, Failure, Init, Installation, Learned, Output, Plan, Query, Queue, QueueError, Settings, Statement,
+    not_creatable, statement,
+};
+use postgres::Transaction;
+use r2d2_postgres::PostgresConnectionManager;
+
+use crate::bound::Connection;
+use crate::config::Refusals;
+use crate::run::{RunError, run};
+use crate::{BoundQueue, Builder, Error, Listener};
+
+/// A pool of connections of this driver.
+pub type Pool<S = Tls> = r2d2::Pool<PostgresConnectionManager<S>>;
+
+/// A connection out of the pool, which it goes back to when it is dropped.
+pub type Session<S = Tls> = r2d2::PooledConnection<PostgresConnectionManager<S>>;
+
+/// PGMQ over a pool of connections.
+///
+/// Every operation takes a connection from the pool, makes one round trip, and gives the connection back. Clones share the
+/// pool.
+///
+/// `S` is how connections are encrypted, and need not be named: it is only other than the default for a pool of your own
+/// that was made with another connector.
+pub struct PGMQueue<S: TlsConnector = Tls> {
+    pool: Pool<S>,
+    shared: Arc<Shared>,
+}
+
+/// What the clones of a queue have in common, beside the pool.
+#[derive(Debug, Default)]
+struct Shared {
+    learned: Arc<Learned>,
+    settings: Settings,
+    refusals: Refusals,
+    /// How many connections were found to be lost.
+    losses: AtomicU64,
+}
+
+/// How many losses there had been when a connection was last known to be good.
+struct GoodAt(u64);
+
+impl PGMQueue {
+    /// Connects to a URL or libpq connection string, with a pool of 10 connections, and makes sure that PGMQ is there.
+    ///
+    /// # Errors
+    ///
+    /// When the server cannot be reached or refuses; [`ErrorKind::NotInstalled`], when PGMQ is neither there nor can be
+    /// created.
+    pub fn connect(url: &str) -> Result<Self, Error> {
+        Self::builder().url(url).connect()
+    }
+
+    /// Connects with settings of your own.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Connects by environment variables: `DATABASE_URL`, or else `PG_HOST`, `PG_PORT`, `PG_DATABASE`, `PG_USERNAME` and
+    /// `PG_PASSWORD`. `PG_INIT_EXTENSION=false` leaves out making sure that PGMQ is there.
+    ///
+    /// # Errors
+    ///
+    /// As for [`connect`](Self::connect), and when a variable cannot be read.
+    pub fn from_env() -> Result<Self, Error> {
+        let settings = Settings::from_vars(|name| std::env::var(name))?;
+        Builder::new(settings).connect()
+    }
+
+    pub(crate) fn own(pool: Pool, settings: Settings, refusals: Refusals) -> Self {
+        Self { pool, shared: Arc::new(Shared { settings, refusals, ..Shared::default() }) }
+    }
+}
+
+impl<S: TlsConnector> PGMQueue<S> {
+    /// Makes sure that PGMQ is there: creates the extension, where it is not and the server offers it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotInstalled`], when PGMQ is neither there nor can be created.
+    pub fn init(&self) -> Result<(), Error> {
+        let Some(look) = self.run(statement::look())? else { return Ok(()) };
+        match look.init(&self.shared.learned)? {
+            Init::Done => Ok(()),
+            Init::CreateExtension => match self.run(statement::create_extension()) {
+                Ok(()) => Ok(()),
+                // Another client may have been faster.
+                Err(refusal) => match self.version() {
+                    Ok(_) => Ok(()),
+                    Err(_) => Err(not_creatable(refusal).into()),
+                },
+            },
+        }
+    }
+
+    /// Says how PGMQ is installed and which version it is, by a look into the catalogue: no DDL, no locks.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotInstalled`], when PGMQ is not there.
+    pub fn version(&self) -> Result<Installation, Error> {
+        let look = self.run(statement::look())?;
+        let look = look.ok_or_else(|| pgmq_core::Error::new(ErrorKind::Decode, "the server returned no row"))?;
+        let recorded = match look.is_recorded() {
+            true => self.run(statement::recorded_versions())?,
+            false => Vec::new(),
+        };
+        Ok(look.installation(&recorded)?)
+    }
+
+    /// The pool.
+    pub fn pool(&self) -> &Pool<S> {
+        &self.pool
+    }
+
+    /// Takes a connection of the driver's own type out of the pool, for work beside the queue.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Timeout`], when none becomes free in time; [`ErrorKind::Connection`], when none can be made.
+    pub fn session(&self) -> Result<Session<S>, Error> {
+        loop {
+            let mut session = self.pool.get().map_err(|error| self.not_acquired(error))?;
+            if self.is_good(&mut session) {
+                return Ok(session);
+            }
+            // The pool takes it back, sees that it is closed, and drops it: each turn leaves one fewer.
+        }
+    }
+
+    /// Whether a connection can be used. Nobody watches a connection of this driver while it is idle, so after one was lost
+    /// those that are older are asked once, and only then.
+    fn is_good(&self, session: &mut Session<S>) -> bool {
+        let losses = self.shared.losses.load(Ordering::Relaxed);
+        let good_at = r2d2::PooledConnection::extensions(session).get::<GoodAt>().map_or(0, |good_at| good_at.0);
+        if good_at == losses {
+            return !session.is_closed();
+        }
+        let is_good = session.is_valid(self.shared.settings.connect_timeout).is_ok();
+        r2d2::PooledConnection::extensions_mut(session).insert(GoodAt(losses));
+        is_good
+    }
+
+    /// The queue on a connection or in a transaction of your own.
+    ///
+    /// ```no_run
+    /// # fn example(queue: pgmq_postgres::PGMQueue) -> Result<(), pgmq_postgres::Error> {
+    /// let mut session = queue.session()?;
+    /// let mut transaction = session.transaction()?;
+    /// transaction.execute("INSERT INTO orders DEFAULT VALUES", &[])?;
+    /// queue.with(&mut transaction).send("orders", "created")?;
+    /// transaction.commit()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with<'c, C: Connection>(&self, connection: &'c mut C) -> BoundQueue<'c> {
+        BoundQueue::new(connection.target(), Arc::clone(&self.shared.learned))
+    }
+
+    /// Runs a closure in a transaction: commits when it returns `Ok`, and rolls back when it returns `Err` or panics.
+    ///
+    /// ```no_run
+    /// # fn example(queue: pgmq_postgres::PGMQueue) -> Result<(), pgmq_postgres::Error> {
+    /// queue.transaction(|transaction| {
+    ///     transaction.execute("INSERT INTO orders DEFAULT VALUES", &[])?;
+    ///     queue.with(transaction).send("orders", "created")
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The closure's, or those of taking a connection, beginning and committing.
+    pub fn transaction<R, E: From<Error>>(
+        &self,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let mut session = self.session()?;
+        let mut transaction = session.transaction().map_err(Error::from)?;
+        let done = work(&mut transaction)?;
+        transaction.commit().map_err(Error::from)?;
+        Ok(done)
+    }
+
+    /// Listens for messages sent to these queues, on a connection of its own that is made anew when it is lost.
+    ///
+    /// The queues have to notify: see [`enable_notify`](Self::enable_notify).
+    ///
+    /// # Errors
+    ///
+    /// When the connection cannot be made; [`ErrorKind::InvalidArgument`], when the queue was made from a pool, which does
+    /// not say how to connect: give it [`listening_by`](Self::listening_by) a URL.
+    pub fn listen(&self, queues: &[&str]) -> Result<Listener, Error> {
+        let channels = Channels::new(queues)?;
+        let (config, tls) = listen_config(&self.shared.settings)?;
+        Listener::connect(config.into(), tls, channels, self.shared.settings.acquire_timeout)
+    }
+
+    /// Has [`listen`](Self::listen) connect by this URL: for a queue made from a pool of your own.
+    #[must_use]
+    pub fn listening_by(self, url: impl Into<String>) -> Self {
+        let mut settings = Settings::clone(&self.shared.settings);
+        settings.listen_url = Some(url.into());
+        let (learned, refusals) = (Arc::clone(&self.shared.learned), self.shared.refusals.clone());
+        let losses = AtomicU64::new(self.shared.losses.load(Ordering::Relaxed));
+        Self { pool: self.pool, shared: Arc::new(Shared { learned, settings, refusals, losses }) }
+    }
+
+    /// Gives up this handle. The pool's connections are closed once the last handle to it is gone; those of a pool of your
+    /// own are yours.
+    pub fn close(self) {
+        drop(self);
+    }
+
+    fn not_acquired(&self, error: r2d2::Error) -> Error {
+        let waited = self.shared.settings.acquire_timeout;
+        match (self.shared.refusals.take(), Error::from(error)) {
+            (Some(refusal), Error::Pool(failure)) if failure.kind() == ErrorKind::Connection => {
+                Error::Driver(Failure::new(kind_of(&refusal), refusal).after(waited))
+            }
+            (_, Error::Pool(failure)) => Error::Pool(failure.after(waited)),
+            (_, other) => other,
+        }
+    }
+
+    /// Runs a query on a pooled connection; on another one, or in an older form, where it is sure that the server did not
+    /// execute it.
+    fn run_pooled<O: Output>(&self, query: &Query<'_, O>) -> Result<O, Error> {
+        let mut session = self.session()?;
+        let mut may_move = true;
+        loop {
+            let form = query.form(&self.shared.learned, true);
+            let RunError { attempt, error } = match run(&mut *session, query, form) {
+                Ok(output) => {
+                    form.since.inspect(|&version| self.shared.learned.has(version));
+                    return Ok(output);
+                }
+                Err(failed) => failed,
+            };
+            if error.kind() == ErrorKind::Connection {
+                self.shared.losses.fetch_add(1, Ordering::Relaxed);
+            }
+            match (attempt, form.since) {
+                (Attempt::UnknownFunction, Some(version)) => self.shared.learned.lacks(version),
+                (Attempt::NotExecuted, _) if may_move => {
+                    may_move = false;
+                    drop(session);
+                    session = self.session()?;
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+}
+
+impl<S: TlsConnector> PGMQueue<S> {
+    pgmq_core::operations!(pgmq_core::inherent_methods);
+}
+
+impl<S: TlsConnector> Queue for PGMQueue<S> {
+    type Error = Error;
+
+    fn run<O: Output>(&self, statement: Statement<'_, O>) -> Result<O, Error> {
+        match statement.plan() {
+            Plan::Settled(settled) => Ok(settled?),
+            Plan::Query(query) => self.run_pooled(&query),
+        }
+    }
+}
+
+impl<S: TlsConnector> From<Pool<S>> for PGMQueue<S> {
+    /// Uses a pool of your own as it is.
+    fn from(pool: Pool<S>) -> Self {
+        Self { pool, shared: Arc::default() }
+    }
+}
+
+impl<S: TlsConnector> Clone for PGMQueue<S> {
+    fn clone(&self) -> Self {
+        Self { pool: self.pool.clone(), shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<S: TlsConnector> fmt::Debug for PGMQueue<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PGMQueue").field("settings", &self.shared.settings).finish_non_exhaustive()
+    }
+}

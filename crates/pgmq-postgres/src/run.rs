@@ -1,0 +1,59 @@
+//! Running a statement on a connection: bind, send, decode the rows as they arrive.
+
+use fallible_iterator::FallibleIterator;
+use pgmq_core::driver::tokio_postgres::{Attempt, Bound, TokioRow};
+use pgmq_core::{Form, Output, Query};
+use postgres::types::Type;
+use postgres::{Client, RowIter, Transaction};
+
+use crate::Error;
+
+/// What statements can run on.
+pub(crate) trait Target {
+    fn start(&mut self, sql: &str, params: Vec<(Bound<'_, '_>, Type)>) -> Result<RowIter<'_>, postgres::Error>;
+}
+
+impl Target for Client {
+    fn start(&mut self, sql: &str, params: Vec<(Bound<'_, '_>, Type)>) -> Result<RowIter<'_>, postgres::Error> {
+        self.query_typed_raw(sql, params)
+    }
+}
+
+impl Target for Transaction<'_> {
+    fn start(&mut self, sql: &str, params: Vec<(Bound<'_, '_>, Type)>) -> Result<RowIter<'_>, postgres::Error> {
+        self.query_typed_raw(sql, params)
+    }
+}
+
+/// Why a query failed, and whether it is known that the server did not execute it.
+pub(crate) struct RunError {
+    pub(crate) attempt: Attempt,
+    pub(crate) error: Error,
+}
+
+/// Runs one form of a query. One round trip: parsing, binding and executing travel together, and no statement is left
+/// prepared on the server, which a pooler between us would give to others.
+pub(crate) fn run<O: Output>(
+    target: &mut (impl Target + ?Sized),
+    query: &Query<'_, O>,
+    form: Form<'_>,
+) -> Result<O, RunError> {
+    let params = query.params().iter().map(|param| {
+        let bound = Bound(param);
+        let sql_type = bound.sql_type();
+        (bound, sql_type)
+    });
+    let rows = target.start(form.text, params.collect()).map_err(|error| RunError {
+        attempt: Attempt::of_start(&error),
+        error: Error::during(query.context())(error),
+    })?;
+    decode(query, rows).map_err(|error| RunError { attempt: Attempt::Failed, error })
+}
+
+fn decode<O: Output>(query: &Query<'_, O>, mut arriving: RowIter<'_>) -> Result<O, Error> {
+    let mut rows = query.rows();
+    while let Some(row) = arriving.next().map_err(Error::during(query.context()))? {
+        rows.push(TokioRow(row));
+    }
+    Ok(rows.finish()?)
+}

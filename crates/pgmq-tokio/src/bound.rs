@@ -1,0 +1,83 @@
+//! A queue on a connection of the user's own.
+
+use std::sync::Arc;
+
+use pgmq_core::prelude::*;
+use pgmq_core::{AsyncQueue, Learned, Output, Plan, Statement};
+use tokio_postgres::{Client, Transaction};
+
+use crate::run::Target;
+use crate::{Error, Session, TlsConnector};
+
+/// The queue on a connection or in a transaction of your own: what it does commits and rolls back with the rest.
+///
+/// Made by [`PGMQueue::with`](crate::PGMQueue::with). Operations that are polled together travel together: the driver sends
+/// them one behind the other, without waiting for answers in between.
+///
+/// Nothing is tried twice here: an error of the server leaves a transaction unusable, as always in Postgres.
+pub struct BoundQueue<'c> {
+    target: Target<'c>,
+    learned: Arc<Learned>,
+}
+
+impl<'c> BoundQueue<'c> {
+    pub(crate) fn new(target: Target<'c>, learned: Arc<Learned>) -> Self {
+        Self { target, learned }
+    }
+}
+
+impl BoundQueue<'_> {
+    pgmq_core::operations!(pgmq_core::inherent_async_methods);
+}
+
+impl AsyncQueue for BoundQueue<'_> {
+    type Error = Error;
+
+    async fn run<O: Output>(&self, statement: Statement<'_, O>) -> Result<O, Error> {
+        match statement.plan() {
+            Plan::Settled(settled) => Ok(settled?),
+            Plan::Query(query) => {
+                let form = query.form(&self.learned, false);
+                self.target.run(&query, form).await.map_err(|failed| failed.error)
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for BoundQueue<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BoundQueue").finish_non_exhaustive()
+    }
+}
+
+/// A connection that a queue can be bound to: a client, a transaction, or a session from the pool.
+pub trait Connection: sealed::Bind {}
+
+impl<C: sealed::Bind> Connection for C {}
+
+#[expect(private_interfaces, reason = "the trait cannot be named outside of this crate")]
+pub(crate) mod sealed {
+    use super::{Client, Session, Target, TlsConnector, Transaction};
+
+    pub trait Bind {
+        fn target(&self) -> Target<'_>;
+    }
+
+    impl Bind for Client {
+        fn target(&self) -> Target<'_> {
+            Target::Client(self)
+        }
+    }
+
+    impl Bind for Transaction<'_> {
+        fn target(&self) -> Target<'_> {
+            Target::Transaction(self)
+        }
+    }
+
+    impl<T: TlsConnector> Bind for Session<T> {
+        fn target(&self) -> Target<'_> {
+            Target::Client(self)
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What can go wrong.
+
+use std::fmt;
+
+use pgmq_core::driver::tokio_postgres::kind_of;
+use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
+
+/// An error of this back end.
+///
+/// Its text says what was being done, to which queue, and what to do about it; the cause is
+/// [`source`](std::error::Error::source), and is not printed twice. [`kind`](QueueError::kind) tells errors apart.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// Found by the client itself: an argument that cannot be taken, or a result that does not decode.
+    Client(pgmq_core::Error),
+    /// Reported by the server, or by the driver.
+    Driver(Failure<tokio_postgres::Error>),
+    /// No connection came out of the pool.
+    Pool(Failure<bb8::RunError<tokio_postgres::Error>>),
+}
+
+impl Error {
+    pub(crate) fn during(context: Context) -> impl FnOnce(tokio_postgres::Error) -> Self {
+        |error| Self::Driver(Failure::new(kind_of(&error), error).during(context))
+    }
+
+    fn driver(&self) -> Option<&tokio_postgres::Error> {
+        match self {
+            Self::Client(_) => None,
+            Self::Driver(failure) => Some(failure.cause()),
+            Self::Pool(failure) => match failure.cause() {
+                bb8::RunError::User(error) => Some(error),
+                bb8::RunError::TimedOut => None,
+            },
+        }
+    }
+}
+
+impl QueueError for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Client(error) => error.kind(),
+            Self::Driver(failure) => failure.kind(),
+            Self::Pool(failure) => failure.kind(),
+        }
+    }
+
+    fn sqlstate(&self) -> Option<&str> {
+        self.driver()?.code().map(|code| code.code())
+    }
+
+    fn undecoded(&self) -> &[Message<RawJson>] {
+        match self {
+            Self::Client(error) => error.undecoded(),
+            Self::Driver(_) | Self::Pool(_) => &[],
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(error) => error.fmt(f),
+            Self::Driver(failure) => failure.fmt(f),
+            Self::Pool(failure) => failure.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Client(error) => error.source(),
+            Self::Driver(failure) => failure.source(),
+            Self::Pool(failure) => failure.source(),
+        }
+    }
+}
+
+impl From<pgmq_core::Error> for Error {
+    fn from(error: pgmq_core::Error) -> Self {
+        Self::Client(error)
+    }
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Driver(Failure::new(kind_of(&error), error))
+    }
+}
+
+impl From<bb8::RunError<tokio_postgres::Error>> for Error {
+    fn from(error: bb8::RunError<tokio_postgres::Error>) -> Self {
+        match error {
+            bb8::RunError::User(error) => error.into(),
+            bb8::RunError::TimedOut => Self::Pool(Failure::new(ErrorKind::Timeout, error)),
+        }
+    }
+}

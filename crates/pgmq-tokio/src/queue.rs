@@ -1,0 +1,271 @@
+//! The queue over a pool.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bb8_postgres::PostgresConnectionManager;
+use pgmq_core::driver::tokio_postgres::{Attempt, Tls, TlsConnector, listen_config};
+use pgmq_core::prelude::*;
+use pgmq_core::{
+    AsyncQueue, Channels, ErrorKind, Failure, Init, Installation, Learned, Output, Plan, Query, Settings, Statement,
+    not_creatable, statement,
+};
+use tokio_postgres::Transaction;
+
+use crate::bound::Connection;
+use crate::run::{RunError, Target};
+use crate::{BoundQueue, Builder, Error, Listener};
+
+/// A pool of connections of this driver.
+pub type Pool<S = Tls> = bb8::Pool<PostgresConnectionManager<S>>;
+
+/// A connection out of the pool, which it goes back to when it is dropped.
+pub type Session<S = Tls> = bb8::PooledConnection<'static, PostgresConnectionManager<S>>;
+
+/// PGMQ over a pool of connections.
+///
+/// Every operation takes a connection from the pool, makes one round trip, and gives the connection back. Clones share the
+/// pool.
+///
+/// `S` is how connections are encrypted, and need not be named: it is only other than the default for a pool of your own
+/// that was made with another connector.
+pub struct PGMQueue<S: TlsConnector = Tls> {
+    pool: Pool<S>,
+    learned: Arc<Learned>,
+    settings: Arc<Settings>,
+}
+
+impl PGMQueue {
+    /// Connects to a URL or libpq connection string, with a pool of 10 connections, and makes sure that PGMQ is there.
+    ///
+    /// # Errors
+    ///
+    /// When the server cannot be reached or refuses; [`ErrorKind::NotInstalled`], when PGMQ is neither there nor can be
+    /// created.
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        Self::builder().url(url).connect().await
+    }
+
+    /// Connects with settings of your own.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Connects by environment variables: `DATABASE_URL`, or else `PG_HOST`, `PG_PORT`, `PG_DATABASE`, `PG_USERNAME` and
+    /// `PG_PASSWORD`. `PG_INIT_EXTENSION=false` leaves out making sure that PGMQ is there.
+    ///
+    /// # Errors
+    ///
+    /// As for [`connect`](Self::connect), and when a variable cannot be read.
+    pub async fn from_env() -> Result<Self, Error> {
+        let settings = Settings::from_vars(|name| std::env::var(name))?;
+        Builder::new(settings).connect().await
+    }
+
+    pub(crate) fn own(pool: Pool, settings: Settings) -> Self {
+        Self { pool, learned: Arc::default(), settings: Arc::new(settings) }
+    }
+}
+
+impl<S: TlsConnector> PGMQueue<S> {
+    /// Makes sure that PGMQ is there: creates the extension, where it is not and the server offers it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotInstalled`], when PGMQ is neither there nor can be created.
+    pub async fn init(&self) -> Result<(), Error> {
+        let Some(look) = self.run(statement::look()).await? else { return Ok(()) };
+        match look.init(&self.learned)? {
+            Init::Done => Ok(()),
+            Init::CreateExtension => match self.run(statement::create_extension()).await {
+                Ok(()) => Ok(()),
+                // Another client may have been faster.
+                Err(refusal) => match self.version().await {
+                    Ok(_) => Ok(()),
+                    Err(_) => Err(not_creatable(refusal).into()),
+                },
+            },
+        }
+    }
+
+    /// Says how PGMQ is installed and which version it is, by a look into the catalogue: no DDL, no locks.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotInstalled`], when PGMQ is not there.
+    pub async fn version(&self) -> Result<Installation, Error> {
+        let look = self.run(statement::look()).await?;
+        let look = look.ok_or_else(|| pgmq_core::Error::new(ErrorKind::Decode, "the server returned no row"))?;
+        let recorded = match look.is_recorded() {
+            true => self.run(statement::recorded_versions()).await?,
+            false => Vec::new(),
+        };
+        Ok(look.installation(&recorded)?)
+    }
+
+    /// The pool.
+    pub fn pool(&self) -> &Pool<S> {
+        &self.pool
+    }
+
+    /// Takes a connection of the driver's own type out of the pool, for work beside the queue.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Timeout`], when none becomes free in time; [`ErrorKind::Connection`], when none can be made.
+    pub async fn session(&self) -> Result<Session<S>, Error> {
+        loop {
+            let session = self.pool.get_owned().await.map_err(|error| self.not_acquired(error))?;
+            // The driver notices while a connection is idle that it was closed. The pool takes such a one back, and away;
+            // each turn of this loop leaves one fewer.
+            if !session.is_closed() {
+                return Ok(session);
+            }
+        }
+    }
+
+    /// The queue on a connection or in a transaction of your own.
+    ///
+    /// ```no_run
+    /// # async fn example(queue: pgmq_tokio::PGMQueue) -> Result<(), pgmq_tokio::Error> {
+    /// let mut session = queue.session().await?;
+    /// let mut transaction = session.transaction().await?;
+    /// transaction.execute("INSERT INTO orders DEFAULT VALUES", &[]).await?;
+    /// queue.with(&mut transaction).send("orders", "created").await?;
+    /// transaction.commit().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with<'c, C: Connection>(&self, connection: &'c C) -> BoundQueue<'c> {
+        BoundQueue::new(connection.target(), Arc::clone(&self.learned))
+    }
+
+    /// Runs a closure in a transaction: commits when it returns `Ok`, and rolls back when it returns `Err` or is dropped.
+    ///
+    /// ```no_run
+    /// # async fn example(queue: pgmq_tokio::PGMQueue) -> Result<(), pgmq_tokio::Error> {
+    /// queue.transaction(async |transaction| {
+    ///     transaction.execute("INSERT INTO orders DEFAULT VALUES", &[]).await?;
+    ///     queue.with(transaction).send("orders", "created").await
+    /// }).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The closure's, or those of taking a connection, beginning and committing.
+    pub async fn transaction<R, E: From<Error>>(
+        &self,
+        work: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let mut session = self.session().await?;
+        let mut transaction = session.transaction().await.map_err(Error::from)?;
+        let done = work(&mut transaction).await?;
+        transaction.commit().await.map_err(Error::from)?;
+        Ok(done)
+    }
+
+    /// Listens for messages sent to these queues, on a connection of its own that is made anew when it is lost.
+    ///
+    /// The queues have to notify: see [`enable_notify`](Self::enable_notify).
+    ///
+    /// # Errors
+    ///
+    /// When the connection cannot be made; [`ErrorKind::InvalidArgument`], when the queue was made from a pool, which does
+    /// not say how to connect: give it [`listening_by`](Self::listening_by) a URL.
+    pub async fn listen(&self, queues: &[&str]) -> Result<Listener, Error> {
+        let channels = Channels::new(queues)?;
+        let (config, tls) = listen_config(&self.settings)?;
+        Listener::connect(config, tls, channels, self.settings.acquire_timeout).await
+    }
+
+    /// Has [`listen`](Self::listen) connect by this URL: for a queue made from a pool of your own.
+    #[must_use]
+    pub fn listening_by(self, url: impl Into<String>) -> Self {
+        let mut settings = Settings::clone(&self.settings);
+        settings.listen_url = Some(url.into());
+        Self { settings: Arc::new(settings), ..self }
+    }
+
+    /// Gives up this handle. The pool's connections are closed once the last handle to it is gone; those of a pool of your
+    /// own are yours.
+    pub async fn close(self) {
+        drop(self);
+        // Lets the driver's tasks say good-bye to the server.
+        tokio::task::yield_now().await;
+    }
+
+    fn not_acquired(&self, error: bb8::RunError<tokio_postgres::Error>) -> Error {
+        match error {
+            bb8::RunError::User(error) => error.into(),
+            bb8::RunError::TimedOut => {
+                let kind = ErrorKind::Timeout;
+                Error::Pool(Failure::new(kind, error).after(self.settings.acquire_timeout))
+            }
+        }
+    }
+
+    /// Runs a query on a pooled connection; on another one, or in an older form, where it is sure that the server did not
+    /// execute it.
+    async fn run_pooled<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
+        let mut session = self.session().await?;
+        let mut may_move = true;
+        loop {
+            let form = query.form(&self.learned, true);
+            let RunError { attempt, error } = match Target::Client(&session).run(&query, form).await {
+                Ok(output) => {
+                    form.since.inspect(|&version| self.learned.has(version));
+                    return Ok(output);
+                }
+                Err(failed) => failed,
+            };
+            match (attempt, form.since) {
+                (Attempt::UnknownFunction, Some(version)) => self.learned.lacks(version),
+                (Attempt::NotExecuted, _) if may_move => {
+                    may_move = false;
+                    // The server has said that it goes; once it has gone, the pool sees that too. Given back before, the
+                    // connection would be handed out again.
+                    let _ = session.check_connection().await;
+                    drop(session);
+                    session = self.session().await?;
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+}
+
+impl<S: TlsConnector> PGMQueue<S> {
+    pgmq_core::operations!(pgmq_core::inherent_async_methods);
+}
+
+impl<S: TlsConnector> AsyncQueue for PGMQueue<S> {
+    type Error = Error;
+
+    async fn run<O: Output>(&self, statement: Statement<'_, O>) -> Result<O, Error> {
+        match statement.plan() {
+            Plan::Settled(settled) => Ok(settled?),
+            Plan::Query(query) => self.run_pooled(query).await,
+        }
+    }
+}
+
+impl<S: TlsConnector> From<Pool<S>> for PGMQueue<S> {
+    /// Uses a pool of your own as it is.
+    fn from(pool: Pool<S>) -> Self {
+        Self { pool, learned: Arc::default(), settings: Arc::default() }
+    }
+}
+
+impl<S: TlsConnector> Clone for PGMQueue<S> {
+    fn clone(&self) -> Self {
+        Self { pool: self.pool.clone(), learned: Arc::clone(&self.learned), settings: Arc::clone(&self.settings) }
+    }
+}
+
+impl<S: TlsConnector> fmt::Debug for PGMQueue<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PGMQueue").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
