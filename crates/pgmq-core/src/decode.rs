@@ -191,7 +191,11 @@ pub(crate) fn required<C: Cell>(row: &impl Row, name: &str, column: Option<usize
 }
 
 /// The value of a column that may be NULL, or be missing because it came with a later PGMQ.
-pub(crate) fn optional<C: Cell>(row: &impl Row, name: &str, column: Option<usize>) -> Result<Option<C>, Error> {
+pub(crate) fn optional<C: Cell>(
+    row: &impl Row,
+    name: &str,
+    column: Option<usize>,
+) -> Result<Option<C>, Error> {
     match column {
         Some(column) => C::get(row, column).map_err(|error| mismatch(name).because(error)),
         None => Ok(None),
@@ -221,3 +225,6 @@ macro_rules! record {
 }
 
 pub(crate) use record;
+
+#[cfg(test)]
+mod tests;

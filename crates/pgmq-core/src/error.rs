@@ -47,14 +47,23 @@ impl ErrorKind {
             "42P01" if message.contains("pgmq.") => Self::Unsupported,
             "3F000" => Self::NotInstalled,
             "42883" if message.contains("pgmq.") => Self::Unsupported,
+            // PGMQ puts the schema of `pg_partman` into SQL; where that is not installed, it is NULL.
+            "22004" => Self::Unsupported,
             "42501" | "28000" | "28P01" => Self::PermissionDenied,
             "40001" | "40P01" => Self::Conflict,
             "55P03" | "57014" | "25P03" => Self::Timeout,
             "53300" | "57P01" | "57P02" | "57P03" | "57P05" | "3D000" => Self::Connection,
             "22P02" | "22P05" | "22032" | "22003" => Self::InvalidArgument,
             // PGMQ's own exceptions are raised in English, whatever the server's language.
-            "P0001" if message.starts_with("Queue \"") && message.contains("does not exist") => Self::QueueNotFound,
-            "P0001" if ["queue name", "routing_key", "pattern", "premake"].iter().any(|what| message.starts_with(what)) => {
+            "P0001" if message.starts_with("pg_partman") => Self::Unsupported,
+            "P0001" if message.starts_with("Queue \"") && message.contains("does not exist") => {
+                Self::QueueNotFound
+            }
+            "P0001"
+                if ["queue name", "routing_key", "pattern", "premake"]
+                    .iter()
+                    .any(|what| message.starts_with(what)) =>
+            {
                 Self::InvalidArgument
             }
             _ if sqlstate.starts_with("08") => Self::Connection,
@@ -272,15 +281,23 @@ impl<E> fmt::Display for Failure<E> {
             write!(f, "{context}: ")?;
         }
         match (self.kind, &self.context, self.waited) {
+            (ErrorKind::Unsupported, Some(Context { call, .. }), _) if call.needs_partman() => {
+                write!(
+                    f,
+                    "the server cannot partition queues; {} needs the extension pg_partman",
+                    call.function
+                )?;
+                call.since.map_or(Ok(()), |since| write!(f, ", and PGMQ {since} for what is asked"))
+            }
             (ErrorKind::Unsupported, Some(Context { call, .. }), _) => {
                 write!(f, "the server's PGMQ has no {} that can do this", call.function)?;
-                match call.since {
-                    Some(since) => write!(f, "; it came with PGMQ {since}"),
-                    None => Ok(()),
-                }
+                call.since.map_or(Ok(()), |since| write!(f, "; it came with PGMQ {since}"))
             }
             (ErrorKind::Timeout, _, Some(waited)) => {
-                write!(f, "no pooled connection was free within {waited:?}; raise pool_size, or hold sessions for less long")
+                write!(
+                    f,
+                    "no pooled connection was free within {waited:?}; raise pool_size, or hold sessions for less long"
+                )
             }
             (ErrorKind::Connection, _, Some(waited)) => {
                 write!(f, "no connection to the server could be made within {waited:?}")
@@ -303,5 +320,70 @@ impl<E: fmt::Debug> fmt::Debug for Failure<E> {
 impl<E: std::error::Error + 'static> std::error::Error for Failure<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Plan, statement};
+
+    #[test]
+    fn reports_are_told_apart_by_sqlstate_and_by_names() {
+        use ErrorKind as Kind;
+
+        for (sqlstate, message, kind) in [
+            ("42P01", "relation \"pgmq.q_x\" does not exist", Kind::QueueNotFound),
+            ("42P01", "Relation »pgmq.a_x« existiert nicht", Kind::QueueNotFound),
+            ("42P01", "relation \"pgmq.meta\" does not exist", Kind::NotInstalled),
+            ("42P01", "relation \"pgmq.topic_bindings\" does not exist", Kind::Unsupported),
+            ("42P01", "relation \"orders\" does not exist", Kind::Database),
+            ("3F000", "schema \"pgmq\" does not exist", Kind::NotInstalled),
+            ("42883", "function pgmq.read_grouped(...) does not exist", Kind::Unsupported),
+            ("42883", "function lower(integer) does not exist", Kind::Database),
+            ("P0001", "Queue \"x\" does not exist. Create it first using pgmq.create()", Kind::QueueNotFound),
+            ("P0001", "routing_key cannot start with a dot", Kind::InvalidArgument),
+            ("P0001", "pg_partman is required for partitioned queues", Kind::Unsupported),
+            ("P0001", "raised by a trigger of your own", Kind::Database),
+            ("28P01", "password authentication failed", Kind::PermissionDenied),
+            ("40P01", "deadlock detected", Kind::Conflict),
+            ("57014", "canceling statement due to statement timeout", Kind::Timeout),
+            ("57P01", "terminating connection due to administrator command", Kind::Connection),
+            ("08006", "connection failure", Kind::Connection),
+            ("23505", "duplicate key", Kind::Database),
+        ] {
+            assert_eq!(Kind::of_report(sqlstate, message), kind, "{sqlstate} {message}");
+        }
+    }
+
+    #[test]
+    fn only_what_can_pass_by_itself_is_transient() {
+        let transient = [ErrorKind::Conflict, ErrorKind::Connection, ErrorKind::Timeout];
+        assert!(transient.into_iter().all(ErrorKind::is_transient));
+        let lasting =
+            [ErrorKind::InvalidArgument, ErrorKind::PermissionDenied, ErrorKind::Decode, ErrorKind::Database];
+        assert!(!lasting.into_iter().any(ErrorKind::is_transient));
+    }
+
+    #[test]
+    fn the_text_of_a_failure_says_what_is_missing_and_not_the_cause() {
+        let Plan::Query(read) = statement::read_grouped::<()>("q", 1, 1).plan() else {
+            panic!("it asks the server")
+        };
+        let failure =
+            Failure::new(ErrorKind::Unsupported, std::io::Error::other("the cause")).during(read.context());
+        let text = "read_grouped on queue \"q\": the server's PGMQ has no pgmq.read_grouped that can do this; it came with \
+                    PGMQ 1.9.0";
+        assert_eq!(failure.to_string(), text);
+        assert_eq!(std::error::Error::source(&failure).unwrap().to_string(), "the cause");
+        let Plan::Query(create) = statement::create_partitioned_queue("q").plan() else {
+            panic!("it asks the server")
+        };
+        let failure =
+            Failure::new(ErrorKind::Unsupported, std::io::Error::other("the cause")).during(create.context());
+        assert!(
+            failure.to_string().ends_with("pgmq.create_partitioned needs the extension pg_partman"),
+            "{failure}"
+        );
     }
 }

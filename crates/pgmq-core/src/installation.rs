@@ -136,7 +136,12 @@ pub fn not_creatable(refusal: impl std::error::Error + Send + Sync + 'static) ->
 mod tests {
     use super::*;
 
-    fn look(extension: Option<&str>, is_installed: bool, is_available: bool, at_least: Option<i32>) -> ServerLook {
+    fn look(
+        extension: Option<&str>,
+        is_installed: bool,
+        is_available: bool,
+        at_least: Option<i32>,
+    ) -> ServerLook {
         let extension_version = extension.map(str::to_owned);
         ServerLook { extension_version, is_installed, is_recorded: true, is_available, at_least }
     }
@@ -156,7 +161,10 @@ mod tests {
     fn a_server_without_pgmq_is_given_it_or_says_what_to_do() {
         let learned = Learned::default();
         assert!(matches!(look(None, false, true, None).init(&learned), Ok(Init::CreateExtension)));
-        assert_eq!(look(None, false, false, None).init(&learned).unwrap_err().kind(), ErrorKind::NotInstalled);
+        assert_eq!(
+            look(None, false, false, None).init(&learned).unwrap_err().kind(),
+            ErrorKind::NotInstalled
+        );
         assert!(matches!(look(None, true, false, Some(11_101)).init(&learned), Ok(Init::Done)));
         assert_eq!(learned.knows(Version::new(1, 11, 1)), Some(true));
     }

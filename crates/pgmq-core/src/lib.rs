@@ -57,8 +57,8 @@ pub use message::{ArchivedMessage, Message};
 pub use notification::{Backoff, Channels, Notification};
 pub use operations::{AsyncQueue, Queue};
 pub use options::{
-    ArchivePartitionOptions, NotifyOptions, PartitionInterval, PartitionOptions, PollOptions, ReadOptions, SendBatchOptions,
-    SendOptions,
+    ArchivePartitionOptions, NotifyOptions, PartitionInterval, PartitionOptions, PollOptions, ReadOptions,
+    SendBatchOptions, SendOptions,
 };
 pub use param::{JsonArray, JsonText, Param};
 pub use raw_json::RawJson;

@@ -34,7 +34,10 @@ impl Channels {
         let queues: Vec<_> =
             queues.iter().map(|queue| fold(queue).map(|name| name.into_owned())).collect::<Result<_, _>>()?;
         if queues.is_empty() {
-            return Err(Error::new(ErrorKind::InvalidArgument, "there is no queue to listen to; name at least one"));
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "there is no queue to listen to; name at least one",
+            ));
         }
         Ok(Self { queues })
     }

@@ -13,8 +13,8 @@ use crate::{Output, QueueError, Statement, statement};
 #[doc(hidden)]
 #[macro_export]
 macro_rules! operations {
-    ($emit:path) => {
-        $emit! {
+    ($($emit:tt)+) => {
+        $($emit)+! {
             // Queues
 
             /// Creates a queue. One that exists already is left as it is.

@@ -52,7 +52,7 @@ impl std::fmt::Debug for JsonText {
 }
 
 /// JSON texts, each of which may be missing, one behind the other in one buffer.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Clone, PartialEq, Default)]
 pub struct JsonArray {
     text: Vec<u8>,
     /// Where each element ends, and whether there is one.
@@ -60,7 +60,9 @@ pub struct JsonArray {
 }
 
 impl JsonArray {
-    pub(crate) fn of_all<'t, T: Serialize + 't>(values: impl IntoIterator<Item = &'t T>) -> Result<Self, Error> {
+    pub(crate) fn of_all<'t, T: Serialize + 't>(
+        values: impl IntoIterator<Item = &'t T>,
+    ) -> Result<Self, Error> {
         let mut array = Self::default();
         for value in values {
             array.push(Some(value))?;
@@ -97,11 +99,19 @@ impl JsonArray {
     }
 }
 
+impl std::fmt::Debug for JsonArray {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let texts = self.iter().map(|text| text.map_or("NULL".into(), String::from_utf8_lossy));
+        f.debug_list().entries(texts).finish()
+    }
+}
+
 /// Serialises behind what `out` holds already.
 fn write_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<(), Error> {
     let start = out.len();
-    serde_json::to_writer(&mut *out, value)
-        .map_err(|error| Error::new(ErrorKind::Encode, "the value cannot be written as JSON").because(error))?;
+    serde_json::to_writer(&mut *out, value).map_err(|error| {
+        Error::new(ErrorKind::Encode, "the value cannot be written as JSON").because(error)
+    })?;
     if has_nul_escape(out.get(start..).unwrap_or_default()) {
         let text = "a string in the value holds the character \\u0000, which jsonb cannot store; remove it or encode it";
         return Err(Error::new(ErrorKind::Encode, text));

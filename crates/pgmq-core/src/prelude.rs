@@ -6,7 +6,7 @@ pub use serde::Serialize;
 pub use serde::de::DeserializeOwned;
 
 pub use crate::{
-    ArchivePartitionOptions, ArchivedMessage, Delay, Message, NotifyOptions, NotifyThrottle, PartitionOptions, PollOptions,
-    QueueInfo, QueueMetrics, ReadOptions, RoutingMatch, SendBatchOptions, SendOptions, TopicBinding, TopicMessage,
-    VisibilityTimeout,
+    ArchivePartitionOptions, ArchivedMessage, Delay, Message, NotifyOptions, NotifyThrottle,
+    PartitionOptions, PollOptions, QueueInfo, QueueMetrics, ReadOptions, RoutingMatch, SendBatchOptions,
+    SendOptions, TopicBinding, TopicMessage, VisibilityTimeout,
 };

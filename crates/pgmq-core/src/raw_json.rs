@@ -64,7 +64,10 @@ impl std::str::FromStr for RawJson {
 
 impl From<serde_json::Value> for RawJson {
     fn from(value: serde_json::Value) -> Self {
-        #[expect(clippy::expect_used, reason = "the keys of a `Value` are strings, so it always has a JSON text")]
+        #[expect(
+            clippy::expect_used,
+            reason = "the keys of a `Value` are strings, so it always has a JSON text"
+        )]
         Self::new(&value).expect("a JSON value has a JSON text")
     }
 }

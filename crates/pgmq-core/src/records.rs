@@ -22,7 +22,12 @@ pub struct QueueInfo {
     pub created_at: DateTime<Utc>,
 }
 
-record!(QueueInfo { queue_name: required, is_partitioned: required, is_unlogged: required, created_at: required });
+record!(QueueInfo {
+    queue_name: required,
+    is_partitioned: required,
+    is_unlogged: required,
+    created_at: required
+});
 
 /// What a queue holds, as `metrics` returns it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +85,12 @@ pub struct TopicBinding {
     pub compiled_regex: String,
 }
 
-record!(TopicBinding { pattern: required, queue_name: required, bound_at: required, compiled_regex: required });
+record!(TopicBinding {
+    pattern: required,
+    queue_name: required,
+    bound_at: required,
+    compiled_regex: required
+});
 
 /// A binding that a routing key matches, as `test_routing` returns it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

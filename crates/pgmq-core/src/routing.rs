@@ -17,7 +17,9 @@ pub(crate) fn check_pattern(pattern: &str) -> Result<(), Error> {
     check("a topic pattern", pattern, "*#", "letters, digits, '.', '_', '-', '*' and '#'")?;
     match ["**", "##", "*#", "#*"].iter().find(|pair| pattern.contains(*pair)) {
         None => Ok(()),
-        Some(pair) => Err(refuse("a topic pattern", pattern, &format!("it contains {pair}; part wildcards by dots"))),
+        Some(pair) => {
+            Err(refuse("a topic pattern", pattern, &format!("it contains {pair}; part wildcards by dots")))
+        }
     }
 }
 

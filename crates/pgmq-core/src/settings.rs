@@ -84,13 +84,14 @@ impl Settings {
             };
         }
         if settings.url.is_none() {
-            let or_postgres = |name| Ok::<_, Error>(Some(read(name)?.unwrap_or_else(|| "postgres".to_owned())));
+            let or_postgres =
+                |name| Ok::<_, Error>(Some(read(name)?.unwrap_or_else(|| "postgres".to_owned())));
             settings.host = Some(read("PG_HOST")?.unwrap_or_else(|| "localhost".to_owned()));
             settings.port = Some(match read("PG_PORT")? {
                 None => 5432,
-                Some(port) => port
-                    .parse()
-                    .map_err(|error| invalid(format!("PG_PORT is {port:?}, which is no port")).because(error))?,
+                Some(port) => port.parse().map_err(|error| {
+                    invalid(format!("PG_PORT is {port:?}, which is no port")).because(error)
+                })?,
             });
             settings.database = or_postgres("PG_DATABASE")?;
             settings.username = or_postgres("PG_USERNAME")?;
@@ -278,7 +279,8 @@ mod tests {
 
     #[test]
     fn no_password_is_shown() {
-        let settings = Settings { password: Some("s3cret".into()), url: Some("x:s3cret".into()), ..Settings::default() };
+        let settings =
+            Settings { password: Some("s3cret".into()), url: Some("x:s3cret".into()), ..Settings::default() };
         assert!(!format!("{settings:?}").contains("s3cret"));
     }
 }

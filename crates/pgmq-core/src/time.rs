@@ -42,9 +42,9 @@ impl VisibilityTimeout {
 }
 
 impl Delay {
-    pub(crate) fn param(self) -> Result<DelayParam, Error> {
+    pub(crate) fn param(self, what: &str) -> Result<DelayParam, Error> {
         match self.0 {
-            When::After(span) => span.get("delay").map(DelayParam::Seconds),
+            When::After(span) => span.get(what).map(DelayParam::Seconds),
             When::At(at) => Ok(DelayParam::At(at)),
         }
     }
@@ -63,7 +63,9 @@ impl Span {
         let reason = match self {
             Self::Units(units) => return Ok(units),
             Self::Negative => "is negative; give zero or more",
-            Self::TooLong => "is longer than the server can count; give at most 2147483647 seconds (68 years)",
+            Self::TooLong => {
+                "is longer than the server can count; give at most 2147483647 seconds (68 years)"
+            }
         };
         Err(Error::new(ErrorKind::InvalidArgument, format!("the {what} {reason}")))
     }

@@ -95,6 +95,8 @@ pub(crate) fn connect_within(limit: Duration, config: &Config, tls: &Tls) -> Res
         Err(RecvTimeoutError::Timeout) => {
             Err(failed(format!("the server did not complete the connection within {limit:?}")))
         }
-        Err(RecvTimeoutError::Disconnected) => Err(failed("the thread that connected has panicked".to_owned())),
+        Err(RecvTimeoutError::Disconnected) => {
+            Err(failed("the thread that connected has panicked".to_owned()))
+        }
     }
 }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pgmq_core::driver::tokio_postgres::{Attempt, Tls, TlsConnector, kind_of, listen_config};
 use pgmq_core::prelude::*;
 use pgmq_core::{
-    Channels, ErrorKind, Failure, Init, Installation, Learned, Output, Plan, Query, Queue, QueueError, Settings, Statement,
-    not_creatable, statement,
+    Channels, ErrorKind, Failure, Init, Installation, Learned, Output, Plan, Query, Queue, QueueError,
+    Settings, Statement, not_creatable, statement,
 };
 use postgres::Transaction;
 use r2d2_postgres::PostgresConnectionManager;
@@ -109,7 +109,8 @@ impl<S: TlsConnector> PGMQueue<S> {
     /// [`ErrorKind::NotInstalled`], when PGMQ is not there.
     pub fn version(&self) -> Result<Installation, Error> {
         let look = self.run(statement::look())?;
-        let look = look.ok_or_else(|| pgmq_core::Error::new(ErrorKind::Decode, "the server returned no row"))?;
+        let look =
+            look.ok_or_else(|| pgmq_core::Error::new(ErrorKind::Decode, "the server returned no row"))?;
         let recorded = match look.is_recorded() {
             true => self.run(statement::recorded_versions())?,
             false => Vec::new(),
@@ -141,7 +142,8 @@ impl<S: TlsConnector> PGMQueue<S> {
     /// those that are older are asked once, and only then.
     fn is_good(&self, session: &mut Session<S>) -> bool {
         let losses = self.shared.losses.load(Ordering::Relaxed);
-        let good_at = r2d2::PooledConnection::extensions(session).get::<GoodAt>().map_or(0, |good_at| good_at.0);
+        let good_at =
+            r2d2::PooledConnection::extensions(session).get::<GoodAt>().map_or(0, |good_at| good_at.0);
         if good_at == losses {
             return !session.is_closed();
         }

@@ -10,17 +10,29 @@ use crate::Error;
 
 /// What statements can run on.
 pub(crate) trait Target {
-    fn start(&mut self, sql: &str, params: Vec<(Bound<'_, '_>, Type)>) -> Result<RowIter<'_>, postgres::Error>;
+    fn start(
+        &mut self,
+        sql: &str,
+        params: Vec<(Bound<'_, '_>, Type)>,
+    ) -> Result<RowIter<'_>, postgres::Error>;
 }
 
 impl Target for Client {
-    fn start(&mut self, sql: &str, params: Vec<(Bound<'_, '_>, Type)>) -> Result<RowIter<'_>, postgres::Error> {
+    fn start(
+        &mut self,
+        sql: &str,
+        params: Vec<(Bound<'_, '_>, Type)>,
+    ) -> Result<RowIter<'_>, postgres::Error> {
         self.query_typed_raw(sql, params)
     }
 }
 
 impl Target for Transaction<'_> {
-    fn start(&mut self, sql: &str, params: Vec<(Bound<'_, '_>, Type)>) -> Result<RowIter<'_>, postgres::Error> {
+    fn start(
+        &mut self,
+        sql: &str,
+        params: Vec<(Bound<'_, '_>, Type)>,
+    ) -> Result<RowIter<'_>, postgres::Error> {
         self.query_typed_raw(sql, params)
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use bb8_postgres::PostgresConnectionManager;
 use pgmq_core::Settings;
 use pgmq_core::driver::tokio_postgres::{Tls, config};
-use bb8_postgres::PostgresConnectionManager;
 
 use crate::{Error, PGMQueue, Pool};
 

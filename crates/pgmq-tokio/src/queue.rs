@@ -7,8 +7,8 @@ use bb8_postgres::PostgresConnectionManager;
 use pgmq_core::driver::tokio_postgres::{Attempt, Tls, TlsConnector, listen_config};
 use pgmq_core::prelude::*;
 use pgmq_core::{
-    AsyncQueue, Channels, ErrorKind, Failure, Init, Installation, Learned, Output, Plan, Query, Settings, Statement,
-    not_creatable, statement,
+    AsyncQueue, Channels, ErrorKind, Failure, Init, Installation, Learned, Output, Plan, Query, Settings,
+    Statement, not_creatable, statement,
 };
 use tokio_postgres::Transaction;
 
@@ -95,7 +95,8 @@ impl<S: TlsConnector> PGMQueue<S> {
     /// [`ErrorKind::NotInstalled`], when PGMQ is not there.
     pub async fn version(&self) -> Result<Installation, Error> {
         let look = self.run(statement::look()).await?;
-        let look = look.ok_or_else(|| pgmq_core::Error::new(ErrorKind::Decode, "the server returned no row"))?;
+        let look =
+            look.ok_or_else(|| pgmq_core::Error::new(ErrorKind::Decode, "the server returned no row"))?;
         let recorded = match look.is_recorded() {
             true => self.run(statement::recorded_versions()).await?,
             false => Vec::new(),
@@ -260,7 +261,11 @@ impl<S: TlsConnector> From<Pool<S>> for PGMQueue<S> {
 
 impl<S: TlsConnector> Clone for PGMQueue<S> {
     fn clone(&self) -> Self {
-        Self { pool: self.pool.clone(), learned: Arc::clone(&self.learned), settings: Arc::clone(&self.settings) }
+        Self {
+            pool: self.pool.clone(),
+            learned: Arc::clone(&self.learned),
+            settings: Arc::clone(&self.settings),
+        }
     }
 }
 

@@ -42,7 +42,7 @@ pub fn set_vt<T: DeserializeOwned + Send>(
     vt: impl Into<Delay>,
 ) -> Statement<'_, Option<Message<T>>> {
     let mut draft = Draft::on(queue, "set_vt", "pgmq.set_vt").bigint(msg_id);
-    match draft.take(vt.into().param()) {
+    match draft.take(vt.into().param("visibility timeout")) {
         Some(DelayParam::At(at)) => draft
             .since(1, 10, 0)
             .param(Ok(Param::Timestamptz(at)))
@@ -62,12 +62,11 @@ pub fn set_vt_batch<'a, T: DeserializeOwned + Send>(
     vt: impl Into<Delay>,
 ) -> Statement<'a, Vec<Message<T>>> {
     let mut draft = Draft::on(queue, "set_vt_batch", "pgmq.set_vt").since(1, 8, 0);
-    let vt = draft.take(vt.into().param());
+    let vt = draft.take(vt.into().param("visibility timeout"));
     let statement = batch(draft, msg_ids, |draft| match vt {
-        Some(DelayParam::At(at)) => draft
-            .since(1, 10, 0)
-            .param(Ok(Param::Timestamptz(at)))
-            .sql("SELECT * FROM pgmq.set_vt(queue_name=>$1::text, msg_ids=>$2::bigint[], vt=>$3::timestamptz)"),
+        Some(DelayParam::At(at)) => draft.since(1, 10, 0).param(Ok(Param::Timestamptz(at))).sql(
+            "SELECT * FROM pgmq.set_vt(queue_name=>$1::text, msg_ids=>$2::bigint[], vt=>$3::timestamptz)",
+        ),
         Some(DelayParam::Seconds(seconds)) => draft
             .int(Ok(seconds))
             .sql("SELECT * FROM pgmq.set_vt(queue_name=>$1::text, msg_ids=>$2::bigint[], vt=>$3::integer)"),

@@ -66,10 +66,18 @@ macro_rules! forms {
 
 /// The delay as PGMQ's overloads take it.
 macro_rules! delay {
-    (plain) => { "" };
-    (headers) => { "" };
-    (seconds $param:literal) => { concat!(", delay=>", $param, "::integer") };
-    (at $param:literal) => { concat!(", delay=>", $param, "::timestamptz") };
+    (plain) => {
+        ""
+    };
+    (headers) => {
+        ""
+    };
+    (seconds $param:literal) => {
+        concat!(", delay=>", $param, "::integer")
+    };
+    (at $param:literal) => {
+        concat!(", delay=>", $param, "::timestamptz")
+    };
 }
 
 pub(super) use {delay, forms};
@@ -85,7 +93,7 @@ impl<'a> Draft<'a> {
         if let Some(headers) = headers {
             self = self.param(headers);
         }
-        let delay = delay.and_then(|delay| self.take(delay.param()));
+        let delay = delay.and_then(|delay| self.take(delay.param("delay")));
         let (param, delay) = match delay {
             None => (None, DelayGiven::None),
             Some(DelayParam::Seconds(seconds)) => (Some(Param::Int4(seconds)), DelayGiven::Seconds),

@@ -43,6 +43,13 @@ pub struct Call {
     pub since: Option<Version>,
 }
 
+impl Call {
+    /// Whether the function needs the extension `pg_partman`.
+    pub(crate) fn needs_partman(self) -> bool {
+        self.function.ends_with("_partitioned")
+    }
+}
+
 /// An operation that is ready to be run, and returns an `O`.
 ///
 /// It borrows the name of the queue, or the routing key, and owns everything else: so the future that runs it is `Send`,
@@ -109,7 +116,9 @@ impl<O: Output> fmt::Debug for Statement<'_, O> {
         let mut shown = f.debug_struct("Statement");
         shown.field("operation", &self.call.operation).field("queue", &self.queue);
         match &self.body {
-            Body::Query { sql, params } => shown.field("sql", &sql.text).field("params", params).finish(),
+            Body::Query { sql, params } => {
+                shown.field("sql", &sql.text).field("newer", &sql.newer).field("params", params).finish()
+            }
             Body::Answer(_) => shown.finish_non_exhaustive(),
             Body::Refused(error) => shown.field("refused", error).finish(),
         }
@@ -128,7 +137,9 @@ impl<'a, O: Output> Query<'a, O> {
     /// not known whether the server has it; inside a transaction it would undo what was done before.
     pub fn form(&self, learned: &Learned, may_fail: bool) -> Form<'_> {
         match self.sql.newer {
-            Some((since, text)) if learned.knows(since).unwrap_or(may_fail) => Form { text, since: Some(since) },
+            Some((since, text)) if learned.knows(since).unwrap_or(may_fail) => {
+                Form { text, since: Some(since) }
+            }
             _ => Form { text: self.sql(), since: None },
         }
     }
@@ -271,7 +282,10 @@ fn given<'a, J: Clone>(
 /// A count as the server's `integer`.
 fn count(what: &str, count: u32) -> Result<i32, Error> {
     i32::try_from(count).map_err(|_| {
-        Error::new(ErrorKind::InvalidArgument, format!("the {what} is {count}; the server counts to 2147483647"))
+        Error::new(
+            ErrorKind::InvalidArgument,
+            format!("the {what} is {count}; the server counts to 2147483647"),
+        )
     })
 }
 

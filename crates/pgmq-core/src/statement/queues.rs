@@ -56,7 +56,10 @@ pub fn create_partitioned_queue_with<'a>(queue: &'a str, options: &PartitionOpti
 
 fn premake(partitions: u32) -> Result<i32, Error> {
     match partitions {
-        0 => Err(Error::new(ErrorKind::InvalidArgument, "premake is 0; at least one partition has to be made ahead")),
+        0 => Err(Error::new(
+            ErrorKind::InvalidArgument,
+            "premake is 0; at least one partition has to be made ahead",
+        )),
         _ => count("premake", partitions),
     }
 }
@@ -122,7 +125,8 @@ pub fn convert_archive_partitioned_with<'a>(
 
 /// Builds `detach_archive`.
 pub fn detach_archive(queue: &str) -> Statement<'_, ()> {
-    Draft::on(queue, "detach_archive", "pgmq.detach_archive").sql("SELECT pgmq.detach_archive(queue_name=>$1::text)")
+    Draft::on(queue, "detach_archive", "pgmq.detach_archive")
+        .sql("SELECT pgmq.detach_archive(queue_name=>$1::text)")
 }
 
 /// Builds `create_fifo_index`.

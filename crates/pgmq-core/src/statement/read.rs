@@ -69,7 +69,10 @@ pub fn read_with_poll<'a, T: DeserializeOwned + Send>(
     statement.arranged(by_id)
 }
 
-fn plain<'a, T: DeserializeOwned + Send>(draft: Draft<'a>, options: &ReadOptions) -> Statement<'a, Messages<T>> {
+fn plain<'a, T: DeserializeOwned + Send>(
+    draft: Draft<'a>,
+    options: &ReadOptions,
+) -> Statement<'a, Messages<T>> {
     let draft = claim(draft, options.vt, options.qty);
     let statement = match given(&options.conditional, Param::Jsonb) {
         _ if options.qty == 0 => draft.answer(Vec::new()),
@@ -88,10 +91,14 @@ fn claim(draft: Draft<'_>, vt: VisibilityTimeout, qty: u32) -> Draft<'_> {
 
 /// Adds for how long and how often the server looks.
 fn poll<'a>(draft: Draft<'a>, options: &PollOptions) -> Draft<'a> {
-    let interval = milliseconds("poll interval", options.interval).and_then(|milliseconds| match milliseconds {
-        0 => Err(Error::new(ErrorKind::InvalidArgument, "the poll interval is zero; the server would never rest")),
-        _ => Ok(milliseconds),
-    });
+    let interval =
+        milliseconds("poll interval", options.interval).and_then(|milliseconds| match milliseconds {
+            0 => Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "the poll interval is zero; the server would never rest",
+            )),
+            _ => Ok(milliseconds),
+        });
     draft.int(seconds("poll timeout", options.timeout)).int(interval)
 }
 

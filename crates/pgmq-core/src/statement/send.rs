@@ -23,10 +23,18 @@ pub fn send_with<'a, T: Serialize + ?Sized>(
 
 /// PGMQ's shorter forms of `send` are SQL functions around the one with all arguments, and each call of one costs the
 /// server a plan. So the full form is called wherever it is there.
-fn one<'a, T: Serialize + ?Sized>(draft: Draft<'a>, message: &T, options: &SendOptions) -> Statement<'a, i64> {
+fn one<'a, T: Serialize + ?Sized>(
+    draft: Draft<'a>,
+    message: &T,
+    options: &SendOptions,
+) -> Statement<'a, i64> {
     const SHORT: Forms = forms!("SELECT pgmq.send(queue_name=>$1::text, msg=>$2::jsonb", "", "jsonb", delay);
-    const FULL: Forms =
-        forms!("SELECT pgmq.send(queue_name=>$1::text, msg=>$2::jsonb", ", headers=>NULL::jsonb", "jsonb", full_delay);
+    const FULL: Forms = forms!(
+        "SELECT pgmq.send(queue_name=>$1::text, msg=>$2::jsonb",
+        ", headers=>NULL::jsonb",
+        "jsonb",
+        full_delay
+    );
     let headers = given(&options.headers, Param::Jsonb);
     let (draft, given) = draft.json(message).options(headers, options.delay);
     match given.needs_full_form() {

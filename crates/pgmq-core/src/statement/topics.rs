@@ -75,7 +75,11 @@ pub fn send_topic_with<'a, T: Serialize + ?Sized>(
     one(keyed(routing_key, "send_topic_with", "pgmq.send_topic"), message, options)
 }
 
-fn one<'a, T: Serialize + ?Sized>(draft: Draft<'a>, message: &T, options: &SendOptions) -> Statement<'a, u32> {
+fn one<'a, T: Serialize + ?Sized>(
+    draft: Draft<'a>,
+    message: &T,
+    options: &SendOptions,
+) -> Statement<'a, u32> {
     const FORMS: Forms =
         forms!("SELECT pgmq.send_topic(routing_key=>$1::text, msg=>$2::jsonb", "", "jsonb", topic_delay);
     let headers = given(&options.headers, Param::Jsonb);
@@ -123,7 +127,10 @@ fn batch<'a, T: Serialize>(
     options: &SendBatchOptions,
 ) -> Statement<'a, Vec<TopicMessage>> {
     const FORMS: Forms = forms!(
-        "SELECT * FROM pgmq.send_batch_topic(routing_key=>$1::text, msgs=>$2::jsonb[]", "", "jsonb[]", delay
+        "SELECT * FROM pgmq.send_batch_topic(routing_key=>$1::text, msgs=>$2::jsonb[]",
+        "",
+        "jsonb[]",
+        delay
     );
     draft.take(check_headers(messages.len(), options));
     if messages.is_empty() {

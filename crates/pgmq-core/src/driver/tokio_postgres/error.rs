@@ -40,7 +40,9 @@ impl Attempt {
     pub fn of_start(error: &Error) -> Self {
         match error.code() {
             Some(&SqlState::UNDEFINED_FUNCTION) => Self::UnknownFunction,
-            Some(&SqlState::ADMIN_SHUTDOWN | &SqlState::CRASH_SHUTDOWN | &SqlState::CANNOT_CONNECT_NOW) => Self::NotExecuted,
+            Some(&SqlState::ADMIN_SHUTDOWN | &SqlState::CRASH_SHUTDOWN | &SqlState::CANNOT_CONNECT_NOW) => {
+                Self::NotExecuted
+            }
             _ => Self::Failed,
         }
     }

@@ -15,11 +15,8 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Anything that the driver can encrypt with, in a form that a pool can hold: a name for one set of bounds.
 pub trait TlsConnector:
-    MakeTlsConnect<
-        Socket,
-        Stream: Send + Sync,
-        TlsConnect: Send + TlsConnect<Socket, Future: Send>,
-    > + Clone
+    MakeTlsConnect<Socket, Stream: Send + Sync, TlsConnect: Send + TlsConnect<Socket, Future: Send>>
+    + Clone
     + Send
     + Sync
     + 'static
@@ -27,11 +24,8 @@ pub trait TlsConnector:
 }
 
 impl<T> TlsConnector for T where
-    T: MakeTlsConnect<
-            Socket,
-            Stream: Send + Sync,
-            TlsConnect: Send + TlsConnect<Socket, Future: Send>,
-        > + Clone
+    T: MakeTlsConnect<Socket, Stream: Send + Sync, TlsConnect: Send + TlsConnect<Socket, Future: Send>>
+        + Clone
         + Send
         + Sync
         + 'static
@@ -68,11 +62,12 @@ impl Tls {
 
         let mut roots = rustls::RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(unusable)?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let config =
+            rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .map_err(unusable)?
+                .with_root_certificates(roots)
+                .with_no_client_auth();
         Ok(Some(Self(Library::Rustls(tokio_postgres_rustls::MakeRustlsConnect::new(config)))))
     }
 
@@ -112,9 +107,13 @@ impl MakeTlsConnect<Socket> for Tls {
         match &mut self.0 {
             Library::None => Ok(Handshake::none(domain)),
             #[cfg(feature = "rustls")]
-            Library::Rustls(make) => Handshake::new(<_ as MakeTlsConnect<Socket>>::make_tls_connect(make, domain)),
+            Library::Rustls(make) => {
+                Handshake::new(<_ as MakeTlsConnect<Socket>>::make_tls_connect(make, domain))
+            }
             #[cfg(all(feature = "native-tls", not(feature = "rustls")))]
-            Library::Native(make) => Handshake::new(<_ as MakeTlsConnect<Socket>>::make_tls_connect(make, domain)),
+            Library::Native(make) => {
+                Handshake::new(<_ as MakeTlsConnect<Socket>>::make_tls_connect(make, domain))
+            }
         }
     }
 }
@@ -176,7 +175,11 @@ impl DriverStream for TlsStream {
 }
 
 impl AsyncRead for TlsStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.0.as_mut().poll_read(cx, buf)
     }
 }

@@ -1,0 +1,230 @@
+//! Decoding, from rows that no server would send as well.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::param::JsonText;
+use crate::{ArchivedMessage, Call, Plan, QueueMetrics, statement};
+
+/// A row made by hand: the columns in their order.
+#[derive(Clone)]
+struct Fake(Vec<(&'static str, Cell)>);
+
+#[derive(Clone)]
+enum Cell {
+    Null,
+    Bigint(i64),
+    Int(i32),
+    Boolean(bool),
+    Text(&'static str),
+    Time(DateTime<Utc>),
+    Json(Vec<u8>),
+}
+
+macro_rules! cell {
+    ($self:ident, $column:ident, $kind:ident, $cell:ident => $value:expr) => {
+        match $self.0.get($column) {
+            Some((_, Cell::Null)) => Ok(None),
+            Some((_, Cell::$kind($cell))) => Ok(Some($value)),
+            _ => Err("another type".into()),
+        }
+    };
+}
+
+impl Row for Fake {
+    fn column(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|(column, _)| *column == name)
+    }
+
+    fn bigint(&self, column: usize) -> Result<Option<i64>, CellError> {
+        cell!(self, column, Bigint, cell => *cell)
+    }
+
+    fn int(&self, column: usize) -> Result<Option<i32>, CellError> {
+        cell!(self, column, Int, cell => *cell)
+    }
+
+    fn boolean(&self, column: usize) -> Result<Option<bool>, CellError> {
+        cell!(self, column, Boolean, cell => *cell)
+    }
+
+    fn text(&self, column: usize) -> Result<Option<&str>, CellError> {
+        cell!(self, column, Text, cell => *cell)
+    }
+
+    fn timestamptz(&self, column: usize) -> Result<Option<DateTime<Utc>>, CellError> {
+        cell!(self, column, Time, cell => *cell)
+    }
+
+    fn json(&self, column: usize) -> Result<Option<&[u8]>, CellError> {
+        cell!(self, column, Json, cell => cell.as_slice())
+    }
+}
+
+/// A message as PGMQ 1.4 returns it: without the columns that came later.
+fn old_message(msg_id: i64, payload: &str) -> Fake {
+    let time = Cell::Time(DateTime::UNIX_EPOCH);
+    Fake(vec![
+        ("msg_id", Cell::Bigint(msg_id)),
+        ("read_ct", Cell::Int(1)),
+        ("enqueued_at", time.clone()),
+        ("vt", time),
+        ("message", Cell::Json(payload.into())),
+    ])
+}
+
+fn decode<O: Output>(
+    statement: crate::Statement<'_, O>,
+    rows: impl IntoIterator<Item = Fake>,
+) -> Result<O, Error> {
+    let Plan::Query(query) = statement.plan() else { panic!("the statement asks the server") };
+    let mut decoded = query.rows();
+    rows.into_iter().for_each(|row| decoded.push(row));
+    decoded.finish()
+}
+
+#[test]
+fn columns_that_came_later_may_be_missing_and_stand_anywhere() {
+    let mut row = old_message(7, "[1]");
+    let message = decode(statement::read::<Value>("q", 1), [row.clone()]).unwrap().unwrap();
+    assert_eq!((message.msg_id, message.message, message.headers), (7, json!([1]), None));
+    row.0.insert(0, ("headers", Cell::Json(b"{\"n\": 1.50}".to_vec())));
+    row.0.insert(0, ("something_new", Cell::Text("?")));
+    let message = decode(statement::read::<Value>("q", 1), [row]).unwrap().unwrap();
+    assert_eq!(message.headers.unwrap().get(), "{\"n\": 1.50}");
+}
+
+#[test]
+fn messages_are_put_in_order_except_where_the_server_has_one() {
+    let rows = || [3, 1, 2].map(|id| old_message(id, "null"));
+    let ids = |messages: Vec<Message<()>>| messages.iter().map(|message| message.msg_id).collect::<Vec<_>>();
+    assert_eq!(ids(decode(statement::read_batch("q", 1, 9), rows()).unwrap()), [1, 2, 3]);
+    assert_eq!(ids(decode(statement::pop_batch("q", 9), rows()).unwrap()), [1, 2, 3]);
+    assert_eq!(ids(decode(statement::set_vt_batch("q", &[1], 1), rows()).unwrap()), [1, 2, 3]);
+    assert_eq!(ids(decode(statement::read_grouped_rr("q", 1, 9), rows()).unwrap()), [3, 1, 2]);
+}
+
+#[test]
+fn one_payload_that_does_not_fit_loses_no_message() {
+    let rows = [old_message(3, "30"), old_message(1, "\"ten\""), old_message(2, "20")];
+    let error = decode(statement::read_batch::<u8>("q", 1, 9), rows).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Decode);
+    assert!(error.to_string().contains("message 1 ") && error.to_string().contains("\"q\""), "{error}");
+    assert!(std::error::Error::source(&error).is_some());
+    let texts: Vec<_> =
+        error.undecoded().iter().map(|message| (message.msg_id, message.message.get())).collect();
+    assert_eq!(texts, [(1, "\"ten\""), (2, "20"), (3, "30")]);
+}
+
+#[test]
+fn a_message_that_is_null_decodes_as_json_null() {
+    let mut row = old_message(1, "");
+    row.0[4].1 = Cell::Null;
+    let read = |row: &Fake| decode(statement::read::<Option<u8>>("q", 1), [row.clone()]);
+    assert_eq!(read(&row).unwrap().unwrap().message, None);
+    assert!(decode(statement::read::<u8>("q", 1), [row]).is_err());
+}
+
+#[test]
+fn what_a_server_would_not_send_is_an_error() {
+    let metrics = |row| decode(statement::metrics("q"), row);
+    assert_eq!(
+        metrics(vec![]).unwrap_err().to_string(),
+        "metrics on queue \"q\": the server returned no row"
+    );
+    assert!(metrics(vec![Fake(vec![])]).unwrap_err().to_string().contains("\"queue_name\" is missing"));
+    let null = Fake(vec![("queue_name", Cell::Null)]);
+    assert!(metrics(vec![null]).unwrap_err().to_string().contains("\"queue_name\" is NULL"));
+    let wrong = Fake(vec![("queue_name", Cell::Boolean(true))]);
+    assert!(metrics(vec![wrong]).unwrap_err().to_string().contains("does not fit"));
+    let negative = decode(statement::send_topic("k", &1), [Fake(vec![("send_topic", Cell::Int(-1))])]);
+    assert_eq!(negative.unwrap_err().kind(), ErrorKind::Decode);
+    let broken = decode(statement::read::<Value>("q", 1), [old_message(1, "{")]).unwrap_err();
+    assert_eq!(
+        (broken.kind(), broken.undecoded().len()),
+        (ErrorKind::Decode, 0),
+        "there is no JSON to carry"
+    );
+}
+
+#[test]
+fn records_are_made_of_their_columns() {
+    let row = Fake(vec![
+        ("queue_name", Cell::Text("q")),
+        ("queue_length", Cell::Bigint(2)),
+        ("newest_msg_age_sec", Cell::Null),
+        ("oldest_msg_age_sec", Cell::Int(5)),
+        ("total_messages", Cell::Bigint(9)),
+        ("scrape_time", Cell::Time(DateTime::UNIX_EPOCH)),
+    ]);
+    let metrics: QueueMetrics = decode(statement::metrics("q"), [row]).unwrap();
+    assert_eq!(
+        (metrics.queue_length, metrics.newest_msg_age_sec, metrics.oldest_msg_age_sec),
+        (2, None, Some(5))
+    );
+    assert_eq!(metrics.queue_visible_length, None);
+    let mut archived = old_message(4, "1");
+    archived.0.push(("archived_at", Cell::Time(DateTime::UNIX_EPOCH)));
+    let archived: Vec<ArchivedMessage<u8>> = decode(statement::read_archive("q", 0, 1), [archived]).unwrap();
+    assert_eq!((archived[0].message.msg_id, archived[0].archived_at), (4, DateTime::UNIX_EPOCH));
+}
+
+#[test]
+fn a_call_says_what_it_is() {
+    let Plan::Query(query) = statement::pop_batch::<()>("MyQ", 1).plan() else {
+        panic!("it asks the server")
+    };
+    let Call { operation, function, since, .. } = query.call();
+    assert_eq!((operation, function, since), ("pop_batch", "pgmq.pop", Some(crate::Version::new(1, 7, 0))));
+    assert_eq!(query.context().to_string(), "pop_batch on queue \"myq\"");
+}
+
+/// JSON of every kind, nested, without the character that `jsonb` cannot hold.
+fn any_json() -> impl Strategy<Value = Value> {
+    let text = "\\PC{0,8}".prop_map(|text| text.replace('\0', ""));
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        (-1e300..1e300_f64).prop_map(Value::from),
+        text.clone().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(6, 64, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::btree_map(text.clone(), inner, 0..6)
+                .prop_map(|map: BTreeMap<_, _>| Value::from_iter(map)),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn json_comes_back_as_it_went(payload in any_json()) {
+        let text = JsonText::new(&payload).unwrap();
+        let row = old_message(1, std::str::from_utf8(text.as_bytes()).unwrap());
+        let raw = decode(statement::read::<RawJson>("q", 1), [row.clone()]).unwrap().unwrap();
+        prop_assert_eq!(raw.message.get().as_bytes(), text.as_bytes());
+        let value = decode(statement::read::<Value>("q", 1), [row]).unwrap().unwrap();
+        prop_assert_eq!(value.message, payload);
+    }
+
+    #[test]
+    fn deep_nesting_is_carried_or_refused_but_never_a_crash(depth in 1usize..20_000) {
+        let text = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let raw = decode(statement::read::<RawJson>("q", 1), [old_message(1, &text)]).unwrap().unwrap();
+        prop_assert_eq!(raw.message.get(), &text);
+        let value = decode(statement::read::<Value>("q", 1), [old_message(1, &text)]);
+        prop_assert_eq!(value.is_ok(), depth < 128);
+    }
+
+    #[test]
+    fn every_digit_of_a_number_is_carried(number in "-?(0|[1-9][0-9]{0,60})(\\.[0-9]{1,60})?") {
+        let raw = decode(statement::read::<RawJson>("q", 1), [old_message(1, &number)]).unwrap().unwrap();
+        prop_assert_eq!(raw.message.get(), &number);
+    }
+}
