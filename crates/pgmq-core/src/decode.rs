@@ -168,17 +168,11 @@ macro_rules! cells {
     )*};
 }
 
-cells!(i64: bigint, i32: int, bool: boolean, DateTime<Utc>: timestamptz);
-
-impl Cell for String {
-    fn get<R: Row>(row: &R, column: usize) -> Result<Option<Self>, CellError> {
-        Ok(row.text(column)?.map(str::to_owned))
-    }
-}
+cells!(i64: bigint, i32: int, bool: boolean, String: text, DateTime<Utc>: timestamptz);
 
 impl Cell for RawJson {
     fn get<R: Row>(row: &R, column: usize) -> Result<Option<Self>, CellError> {
-        Ok(row.json(column)?.map(Self::from_slice).transpose()?)
+        Ok(row.json(column, Self::from_slice)?.transpose()?)
     }
 }
 

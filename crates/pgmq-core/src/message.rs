@@ -103,10 +103,10 @@ impl<T: DeserializeOwned + Send> Record for Message<T> {
 /// Parses the payload from the row's own bytes, straight into `T`.
 fn payload<T: DeserializeOwned>(row: &impl Row, msg_id: i64, column: Option<usize>) -> Result<T, Error> {
     let missing = || Error::new(ErrorKind::Decode, "the column \"message\" is missing");
-    let cell = row.json(column.ok_or_else(missing)?).map_err(|error| {
-        Error::new(ErrorKind::Decode, "the column \"message\" is no jsonb").because(error)
-    })?;
-    serde_json::from_slice(cell.unwrap_or(b"null")).map_err(|error| {
+    let parsed = row.json(column.ok_or_else(missing)?, |text| serde_json::from_slice(text));
+    let parsed = parsed
+        .map_err(|error| Error::new(ErrorKind::Decode, "the column \"message\" is no jsonb").because(error))?;
+    parsed.unwrap_or_else(|| serde_json::from_slice(b"null")).map_err(|error| {
         let text = format!(
             "the payload of message {msg_id} does not fit the type asked for; the error carries all messages of this call, \
              undecoded"

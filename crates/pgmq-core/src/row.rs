@@ -27,11 +27,11 @@ pub trait Row {
     fn boolean(&self, column: usize) -> Result<Option<bool>, CellError>;
 
     /// A `text` or `varchar`.
-    fn text(&self, column: usize) -> Result<Option<&str>, CellError>;
+    fn text(&self, column: usize) -> Result<Option<String>, CellError>;
 
     /// A `timestamptz`.
     fn timestamptz(&self, column: usize) -> Result<Option<DateTime<Utc>>, CellError>;
 
-    /// The JSON text of a `jsonb`, borrowed from the row.
-    fn json(&self, column: usize) -> Result<Option<&[u8]>, CellError>;
+    /// What `read` makes of the JSON text of a `jsonb`, in the row's own bytes. Not every driver lends them for longer.
+    fn json<V>(&self, column: usize, read: impl FnOnce(&[u8]) -> V) -> Result<Option<V>, CellError>;
 }

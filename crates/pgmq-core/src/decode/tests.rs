@@ -51,16 +51,16 @@ impl Row for Fake {
         cell!(self, column, Boolean, cell => *cell)
     }
 
-    fn text(&self, column: usize) -> Result<Option<&str>, CellError> {
-        cell!(self, column, Text, cell => *cell)
+    fn text(&self, column: usize) -> Result<Option<String>, CellError> {
+        cell!(self, column, Text, cell => (*cell).to_owned())
     }
 
     fn timestamptz(&self, column: usize) -> Result<Option<DateTime<Utc>>, CellError> {
         cell!(self, column, Time, cell => *cell)
     }
 
-    fn json(&self, column: usize) -> Result<Option<&[u8]>, CellError> {
-        cell!(self, column, Json, cell => cell.as_slice())
+    fn json<V>(&self, column: usize, read: impl FnOnce(&[u8]) -> V) -> Result<Option<V>, CellError> {
+        cell!(self, column, Json, cell => read(cell))
     }
 }
 

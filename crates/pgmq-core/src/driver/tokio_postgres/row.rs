@@ -32,7 +32,7 @@ impl Row for TokioRow {
         self.cell(column)
     }
 
-    fn text(&self, column: usize) -> Result<Option<&str>, CellError> {
+    fn text(&self, column: usize) -> Result<Option<String>, CellError> {
         self.cell(column)
     }
 
@@ -40,8 +40,8 @@ impl Row for TokioRow {
         self.cell(column)
     }
 
-    fn json(&self, column: usize) -> Result<Option<&[u8]>, CellError> {
-        Ok(self.cell::<JsonbText<'_>>(column)?.map(|text| text.0))
+    fn json<V>(&self, column: usize, read: impl FnOnce(&[u8]) -> V) -> Result<Option<V>, CellError> {
+        Ok(self.cell::<JsonbText<'_>>(column)?.map(|text| read(text.0)))
     }
 }
 
