@@ -235,8 +235,8 @@ impl<S: TlsConnector> PGMQueue<S> {
         }
     }
 
-    /// Runs a query on a pooled connection; on another one, or in an older form, where it is sure that the server did not
-    /// execute it.
+    /// Runs a query on a pooled connection; once more on another one, or in an older form, where it is sure that the server
+    /// committed nothing.
     fn run_pooled<O: Output>(&self, query: &Query<'_, O>) -> Result<O, Error> {
         let mut session = self.session()?;
         let mut may_move = true;
@@ -254,7 +254,7 @@ impl<S: TlsConnector> PGMQueue<S> {
             }
             match (attempt, form.since) {
                 (Attempt::UnknownFunction, Some(version)) => self.shared.learned.lacks(version),
-                (Attempt::NotExecuted, _) if may_move => {
+                (Attempt::NotCommitted, _) if may_move => {
                     may_move = false;
                     drop(session);
                     session = self.session()?;

@@ -37,7 +37,7 @@ impl Target for Transaction<'_> {
     }
 }
 
-/// Why a query failed, and whether it is known that the server did not execute it.
+/// Why a query failed, and whether it may have had an effect.
 pub(crate) struct RunError {
     pub(crate) attempt: Attempt,
     pub(crate) error: Error,
@@ -55,17 +55,14 @@ pub(crate) fn run<O: Output>(
         let sql_type = bound.sql_type();
         (bound, sql_type)
     });
-    let rows = target.start(form.text, params.collect()).map_err(|error| RunError {
-        attempt: Attempt::of_start(&error),
+    let failed = |error: postgres::Error, is_complete: bool| RunError {
+        attempt: Attempt::new(&error, is_complete),
         error: Error::during(query.context())(error),
-    })?;
-    decode(query, rows).map_err(|error| RunError { attempt: Attempt::Failed, error })
-}
-
-fn decode<O: Output>(query: &Query<'_, O>, mut arriving: RowIter<'_>) -> Result<O, Error> {
+    };
+    let mut arriving = target.start(form.text, params.collect()).map_err(|error| failed(error, false))?;
     let mut rows = query.rows();
-    while let Some(row) = arriving.next().map_err(Error::during(query.context()))? {
+    while let Some(row) = arriving.next().map_err(|error| failed(error, arriving.rows_affected().is_some()))? {
         rows.push(TokioRow(row));
     }
-    Ok(rows.finish()?)
+    rows.finish().map_err(|error| RunError { attempt: Attempt::Failed, error: error.into() })
 }

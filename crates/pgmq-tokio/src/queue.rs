@@ -207,8 +207,8 @@ impl<S: TlsConnector> PGMQueue<S> {
         }
     }
 
-    /// Runs a query on a pooled connection; on another one, or in an older form, where it is sure that the server did not
-    /// execute it.
+    /// Runs a query on a pooled connection; once more on another one, or in an older form, where it is sure that the server
+    /// committed nothing.
     async fn run_pooled<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
         let mut session = self.session().await?;
         let mut may_move = true;
@@ -223,7 +223,7 @@ impl<S: TlsConnector> PGMQueue<S> {
             };
             match (attempt, form.since) {
                 (Attempt::UnknownFunction, Some(version)) => self.learned.lacks(version),
-                (Attempt::NotExecuted, _) if may_move => {
+                (Attempt::NotCommitted, _) if may_move => {
                     may_move = false;
                     // The server has said that it goes; once it has gone, the pool sees that too. Given back before, the
                     // connection would be handed out again.

@@ -17,7 +17,7 @@ pub(crate) enum Target<'c> {
     Transaction(&'c Transaction<'c>),
 }
 
-/// Why a query failed, and whether it is known that the server did not execute it.
+/// Why a query failed, and whether it may have had an effect.
 pub(crate) struct RunError {
     pub(crate) attempt: Attempt,
     pub(crate) error: Error,
@@ -27,11 +27,16 @@ impl Target<'_> {
     /// Runs one form of a query. One round trip: parsing, binding and executing travel together, and no statement is left
     /// prepared on the server, which a pooler between us would give to others.
     pub(crate) async fn run<O: Output>(self, query: &Query<'_, O>, form: Form<'_>) -> Result<O, RunError> {
-        let stream = self.start(query, form).await.map_err(|error| RunError {
-            attempt: Attempt::of_start(&error),
+        let failed = |error: tokio_postgres::Error, is_complete: bool| RunError {
+            attempt: Attempt::new(&error, is_complete),
             error: Error::during(query.context())(error),
-        })?;
-        decode(query, stream).await.map_err(|error| RunError { attempt: Attempt::Failed, error })
+        };
+        let mut stream = pin!(self.start(query, form).await.map_err(|error| failed(error, false))?);
+        let mut rows = query.rows();
+        while let Some(row) = poll_fn(|cx| stream.as_mut().poll_next(cx)).await {
+            rows.push(TokioRow(row.map_err(|error| failed(error, stream.rows_affected().is_some()))?));
+        }
+        rows.finish().map_err(|error| RunError { attempt: Attempt::Failed, error: error.into() })
     }
 
     async fn start<O: Output>(
@@ -49,13 +54,4 @@ impl Target<'_> {
             Self::Transaction(transaction) => transaction.query_typed_raw(form.text, params).await,
         }
     }
-}
-
-async fn decode<O: Output>(query: &Query<'_, O>, stream: RowStream) -> Result<O, Error> {
-    let mut stream = pin!(stream);
-    let mut rows = query.rows();
-    while let Some(row) = poll_fn(|cx| stream.as_mut().poll_next(cx)).await {
-        rows.push(TokioRow(row.map_err(Error::during(query.context()))?));
-    }
-    Ok(rows.finish()?)
 }

@@ -21,28 +21,29 @@ pub fn kind_of(error: &Error) -> ErrorKind {
     }
 }
 
-/// How far a query came that failed before its first answer.
+/// Whether a query that failed may have had an effect.
 ///
-/// The server works message by message: parse, bind, describe, execute. The driver waits for the answer to *describe* before
-/// it hands out rows. So an error that the server reported by then is proof that the query was not executed.
+/// The server works message by message: parse, bind, describe, execute, sync. It says that the command is complete when it
+/// has executed it, and commits at *sync*, after that. So where the server's own report of its end (a FATAL error) comes
+/// without "complete" before it, nothing was committed: that is proof, where a connection that just breaks leaves a doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attempt {
     /// The server has no such function: an older form of the call may do.
     UnknownFunction,
-    /// The server was going away, and did not execute the query: another connection may do.
-    NotExecuted,
-    /// The query may have been executed, or would fail again.
+    /// The server ended the session and committed nothing: another connection may do.
+    NotCommitted,
+    /// The query may have been committed, or would fail again.
     Failed,
 }
 
 impl Attempt {
-    /// How far a query came whose start failed with this error.
-    pub fn of_start(error: &Error) -> Self {
+    /// What this error says of a query outside of a transaction; `is_complete` is whether the server had said that the
+    /// command is complete.
+    pub fn new(error: &Error, is_complete: bool) -> Self {
         match error.code() {
+            _ if is_complete => Self::Failed,
             Some(&SqlState::UNDEFINED_FUNCTION) => Self::UnknownFunction,
-            Some(&SqlState::ADMIN_SHUTDOWN | &SqlState::CRASH_SHUTDOWN | &SqlState::CANNOT_CONNECT_NOW) => {
-                Self::NotExecuted
-            }
+            Some(&SqlState::ADMIN_SHUTDOWN | &SqlState::CRASH_SHUTDOWN) => Self::NotCommitted,
             _ => Self::Failed,
         }
     }
