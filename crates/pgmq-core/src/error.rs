@@ -232,7 +232,11 @@ impl fmt::Display for Context {
 }
 
 /// A driver's error, with the call in which it happened. `E` is [`source`](std::error::Error::source).
-pub struct Failure<E> {
+///
+/// Boxed, so that a `Result` stays small on the way on which nothing fails.
+pub struct Failure<E>(Box<FailureInner<E>>);
+
+struct FailureInner<E> {
     kind: ErrorKind,
     context: Option<Context>,
     waited: Option<Duration>,
@@ -242,45 +246,46 @@ pub struct Failure<E> {
 impl<E> Failure<E> {
     /// The failure of no call in particular.
     pub fn new(kind: ErrorKind, cause: E) -> Self {
-        Self { kind, context: None, waited: None, cause }
+        Self(Box::new(FailureInner { kind, context: None, waited: None, cause }))
     }
 
     /// Says in which call it happened.
     #[must_use]
     pub fn during(mut self, context: Context) -> Self {
-        self.context = Some(context);
+        self.0.context = Some(context);
         self
     }
 
     /// Says how long a connection was waited for.
     #[must_use]
     pub fn after(mut self, waited: Duration) -> Self {
-        self.waited = Some(waited);
+        self.0.waited = Some(waited);
         self
     }
 
     /// What kind of thing went wrong.
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// The driver's own error.
     pub fn cause(&self) -> &E {
-        &self.cause
+        &self.0.cause
     }
 
     /// Like [`cause`](Self::cause), by value.
     pub fn into_cause(self) -> E {
-        self.cause
+        self.0.cause
     }
 }
 
 impl<E> fmt::Display for Failure<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(context) = &self.context {
+        let FailureInner { kind, context, waited, .. } = &*self.0;
+        if let Some(context) = context {
             write!(f, "{context}: ")?;
         }
-        match (self.kind, &self.context, self.waited) {
+        match (*kind, context, *waited) {
             (ErrorKind::Unsupported, Some(Context { call, .. }), _) if call.needs_partman() => {
                 write!(
                     f,
@@ -310,16 +315,16 @@ impl<E> fmt::Display for Failure<E> {
 impl<E: fmt::Debug> fmt::Debug for Failure<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Failure")
-            .field("kind", &self.kind)
+            .field("kind", &self.0.kind)
             .field("text", &self.to_string())
-            .field("cause", &self.cause)
+            .field("cause", &self.0.cause)
             .finish()
     }
 }
 
 impl<E: std::error::Error + 'static> std::error::Error for Failure<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.cause)
+        Some(&self.0.cause)
     }
 }
 

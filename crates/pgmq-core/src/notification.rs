@@ -42,9 +42,14 @@ impl Channels {
         Ok(Self { queues })
     }
 
+    /// The names of the channels.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        self.queues.iter().map(|queue| channel(queue))
+    }
+
     /// The SQL that listens to all of them, for a simple query.
     pub fn listen_sql(&self) -> String {
-        self.queues.iter().map(|queue| format!("LISTEN {};", quote(&channel(queue)))).collect()
+        self.names().map(|name| format!("LISTEN {};", quote(&name))).collect()
     }
 
     /// The notification of a channel, if it is one of these.
