@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use pgmq_core::driver::tokio_postgres::{Tls, config};
+use pgmq_core::driver::tokio_postgres::{Tls, config, connect_limit};
 use pgmq_core::{ErrorKind, Settings};
 use postgres::{Client, Config};
 use r2d2_postgres::PostgresConnectionManager;
@@ -33,10 +33,10 @@ impl Builder {
     /// At once when the server refuses, with the server's reason, and within the time-outs when it does not answer.
     pub fn connect(self) -> Result<PGMQueue, Error> {
         let settings = self.settings;
-        let (config, tls) = config(&settings)?;
-        let config = Config::from(config);
+        let (driver_config, tls) = config(&settings)?;
+        let config = Config::from(driver_config.clone());
         // The pool would try again and again, and then not say why; so the first connection is made here.
-        drop(connect_within(settings.acquire_timeout, &config, &tls)?);
+        drop(connect_within(connect_limit(&driver_config), &config, &tls)?);
         let refusals = Refusals::default();
         let pool = pool_of(&settings, PostgresConnectionManager::new(config, tls), refusals.clone());
         let init = settings.init;

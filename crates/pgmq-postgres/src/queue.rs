@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use pgmq_core::driver::tokio_postgres::{Attempt, Tls, TlsConnector, kind_of, listen_config};
+use pgmq_core::driver::tokio_postgres::{Attempt, COMMIT, Tls, TlsConnector, connect_limit, kind_of, listen_config};
 use pgmq_core::prelude::*;
 use pgmq_core::{
     Channels, ErrorKind, Failure, Init, Installation, Learned, Output, Plan, Query, Queue, QueueError,
@@ -170,6 +170,8 @@ impl<S: TlsConnector> PGMQueue<S> {
 
     /// Runs a closure in a transaction: commits when it returns `Ok`, and rolls back when it returns `Err` or panics.
     ///
+    /// If the closure returns `Ok` although a statement in it failed, nothing can be committed any more, and that is an error.
+    ///
     /// ```no_run
     /// # fn example(queue: pgmq_postgres::PGMQueue) -> Result<(), pgmq_postgres::Error> {
     /// queue.transaction(|transaction| {
@@ -188,10 +190,26 @@ impl<S: TlsConnector> PGMQueue<S> {
         work: impl FnOnce(&mut Transaction<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
         let mut session = self.session()?;
-        let mut transaction = session.transaction().map_err(Error::from)?;
-        let done = work(&mut transaction)?;
-        transaction.commit().map_err(Error::from)?;
-        Ok(done)
+        let mut may_move = true;
+        loop {
+            let error = match session.transaction() {
+                Ok(mut transaction) => {
+                    let done = work(&mut transaction)?;
+                    transaction.batch_execute(COMMIT).map_err(Error::from)?;
+                    // It holds nothing but a borrow, and would roll back what is committed.
+                    std::mem::forget(transaction);
+                    return Ok(done);
+                }
+                Err(error) => Error::from(error),
+            };
+            // Nothing has been begun, so it can be begun elsewhere.
+            if !self.is_loss(&error) || !may_move {
+                return Err(error.into());
+            }
+            may_move = false;
+            drop(session);
+            session = self.session()?;
+        }
     }
 
     /// Listens for messages sent to these queues, on a connection of its own that is made anew when it is lost.
@@ -205,7 +223,8 @@ impl<S: TlsConnector> PGMQueue<S> {
     pub fn listen(&self, queues: &[&str]) -> Result<Listener, Error> {
         let channels = Channels::new(queues)?;
         let (config, tls) = listen_config(&self.shared.settings)?;
-        Listener::connect(config.into(), tls, channels, self.shared.settings.acquire_timeout)
+        let limit = connect_limit(&config);
+        Listener::connect(config.into(), tls, channels, limit)
     }
 
     /// Has [`listen`](Self::listen) connect by this URL: for a queue made from a pool of your own.
@@ -235,6 +254,13 @@ impl<S: TlsConnector> PGMQueue<S> {
         }
     }
 
+    /// Whether an error is the loss of a connection, which casts doubt on the others.
+    fn is_loss(&self, error: &Error) -> bool {
+        let is_loss = error.kind() == ErrorKind::Connection;
+        self.shared.losses.fetch_add(u64::from(is_loss), Ordering::Relaxed);
+        is_loss
+    }
+
     /// Runs a query on a pooled connection; once more on another one, or in an older form, where it is sure that the server
     /// committed nothing.
     fn run_pooled<O: Output>(&self, query: &Query<'_, O>) -> Result<O, Error> {
@@ -249,9 +275,7 @@ impl<S: TlsConnector> PGMQueue<S> {
                 }
                 Err(failed) => failed,
             };
-            if error.kind() == ErrorKind::Connection {
-                self.shared.losses.fetch_add(1, Ordering::Relaxed);
-            }
+            self.is_loss(&error);
             match (attempt, form.since) {
                 (Attempt::UnknownFunction, Some(version)) => self.shared.learned.lacks(version),
                 (Attempt::NotCommitted, _) if may_move => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bb8_postgres::PostgresConnectionManager;
 use pgmq_core::Settings;
-use pgmq_core::driver::tokio_postgres::{Tls, config};
+use pgmq_core::driver::tokio_postgres::{Tls, config, connect_limit};
 
 use crate::{Error, PGMQueue, Pool};
 
@@ -30,11 +30,12 @@ impl Builder {
     pub async fn connect(self) -> Result<PGMQueue, Error> {
         let settings = self.settings;
         let (config, tls) = config(&settings)?;
+        let limit = connect_limit(&config);
         let manager = PostgresConnectionManager::new(config, tls);
         let pool = pool_of(&settings, manager.clone());
         // The pool would try again and again, and then not say why; so the first connection is made here.
         let connect = bb8::ManageConnection::connect(&manager);
-        let client = within(settings.acquire_timeout, connect).await??;
+        let client = within(limit, connect).await??;
         // A pool that was just made has room.
         let _ = pool.add(client);
         let init = settings.init;

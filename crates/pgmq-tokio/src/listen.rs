@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
-use pgmq_core::driver::tokio_postgres::Tls;
+use pgmq_core::driver::tokio_postgres::{Tls, connect_limit};
 use pgmq_core::{Backoff, Channels, Notification};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -36,8 +36,8 @@ impl Listener {
         config: Config,
         tls: Tls,
         channels: Channels,
-        limit: Duration,
     ) -> Result<Self, Error> {
+        let limit = connect_limit(&config);
         let source = Source { config, tls, channels, limit };
         let connected = source.connect().await?;
         // A slow consumer is no reason to hold more than this: one hint says as much as a hundred.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bb8_postgres::PostgresConnectionManager;
-use pgmq_core::driver::tokio_postgres::{Attempt, Tls, TlsConnector, listen_config};
+use pgmq_core::driver::tokio_postgres::{Attempt, COMMIT, Tls, TlsConnector, listen_config};
 use pgmq_core::prelude::*;
 use pgmq_core::{
     AsyncQueue, Channels, ErrorKind, Failure, Init, Installation, Learned, Output, Plan, Query, Settings,
@@ -143,6 +143,8 @@ impl<S: TlsConnector> PGMQueue<S> {
 
     /// Runs a closure in a transaction: commits when it returns `Ok`, and rolls back when it returns `Err` or is dropped.
     ///
+    /// If the closure returns `Ok` although a statement in it failed, nothing can be committed any more, and that is an error.
+    ///
     /// ```no_run
     /// # async fn example(queue: pgmq_tokio::PGMQueue) -> Result<(), pgmq_tokio::Error> {
     /// queue.transaction(async |transaction| {
@@ -163,7 +165,9 @@ impl<S: TlsConnector> PGMQueue<S> {
         let mut session = self.session().await?;
         let mut transaction = session.transaction().await.map_err(Error::from)?;
         let done = work(&mut transaction).await?;
-        transaction.commit().await.map_err(Error::from)?;
+        transaction.batch_execute(COMMIT).await.map_err(Error::from)?;
+        // It holds nothing but a borrow, and would roll back what is committed.
+        std::mem::forget(transaction);
         Ok(done)
     }
 
@@ -178,7 +182,7 @@ impl<S: TlsConnector> PGMQueue<S> {
     pub async fn listen(&self, queues: &[&str]) -> Result<Listener, Error> {
         let channels = Channels::new(queues)?;
         let (config, tls) = listen_config(&self.settings)?;
-        Listener::connect(config, tls, channels, self.settings.acquire_timeout).await
+        Listener::connect(config, tls, channels).await
     }
 
     /// Has [`listen`](Self::listen) connect by this URL: for a queue made from a pool of your own.

@@ -1,5 +1,7 @@
 //! The driver's configuration.
 
+use std::time::Duration;
+
 use tokio_postgres::Config;
 use tokio_postgres::config::SslMode;
 
@@ -70,6 +72,12 @@ fn finish(mut config: Config, settings: &Settings) -> Result<(Config, Tls), Erro
         },
     };
     Ok((config, tls))
+}
+
+/// How long connecting may take in all: the driver's time-out is for one address, and ends with the TCP connection.
+pub fn connect_limit(config: &Config) -> Duration {
+    let per_host = config.get_connect_timeout().copied().unwrap_or_default();
+    per_host * u32::try_from(config.get_hosts().len().max(1)).unwrap_or(1)
 }
 
 fn parse(url: &str) -> Result<Config, Error> {
