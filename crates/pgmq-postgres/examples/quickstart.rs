@@ -29,7 +29,10 @@ fn main() -> Result<(), Error> {
 
     while let Some(message) = queue.read::<Order>("quickstart", Duration::from_secs(30))? {
         let order = message.message;
-        println!("read: message {}, order {} for {}, hidden until {}", message.msg_id, order.id, order.item, message.vt);
+        println!(
+            "read: message {}, order {} for {}, hidden until {}",
+            message.msg_id, order.id, order.item, message.vt
+        );
         if order.id == 2 {
             // This one takes longer than thought.
             let kept = queue.set_vt::<Order>("quickstart", message.msg_id, Duration::from_secs(300))?;

@@ -17,9 +17,9 @@ const ORDERS: &str = "transaction_example";
 fn main() -> Result<(), Error> {
     let queue = PGMQueue::from_env()?;
     queue.create_queue(ORDERS)?;
-    queue.session()?.batch_execute(
-        "CREATE TABLE IF NOT EXISTS transaction_example (id bigint PRIMARY KEY, item text NOT NULL, paid boolean NOT NULL)",
-    )?;
+    let orders =
+        "CREATE TABLE IF NOT EXISTS transaction_example (id bigint PRIMARY KEY, item text, paid boolean)";
+    queue.session()?.batch_execute(orders)?;
 
     // Commits: the closure returns Ok.
     queue.transaction(|transaction| place_order(&queue, transaction, 1, "tea"))?;
@@ -41,7 +41,8 @@ fn main() -> Result<(), Error> {
     // The other end: what was done about a message, and that it is done, are one step too.
     queue.transaction(|transaction| {
         if let Some(message) = queue.with(transaction).read::<i64>(ORDERS, 30)? {
-            transaction.execute("UPDATE transaction_example SET paid = true WHERE id = $1", &[&message.message])?;
+            let pay = "UPDATE transaction_example SET paid = true WHERE id = $1";
+            transaction.execute(pay, &[&message.message])?;
             queue.with(transaction).delete(ORDERS, message.msg_id)?;
         }
         Ok::<_, Error>(())
@@ -53,7 +54,12 @@ fn main() -> Result<(), Error> {
     Ok(())
 }
 
-fn place_order(queue: &PGMQueue, transaction: &mut Transaction<'_>, id: i64, item: &str) -> Result<i64, Error> {
+fn place_order(
+    queue: &PGMQueue,
+    transaction: &mut Transaction<'_>,
+    id: i64,
+    item: &str,
+) -> Result<i64, Error> {
     let message = queue.with(transaction).send(ORDERS, &id)?;
     transaction.execute("INSERT INTO transaction_example VALUES ($1, $2, false)", &[&id, &item])?;
     Ok(message)

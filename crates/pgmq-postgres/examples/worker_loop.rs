@@ -77,7 +77,8 @@ fn turn(queue: &PGMQueue, listener: &mut Listener, stop: &AtomicBool) -> Result<
     while let Some(message) = messages.next() {
         if stop.load(Ordering::Relaxed) {
             // What was not begun goes back at once, for another worker.
-            let unbegun: Vec<_> = std::iter::once(message).chain(messages).map(|message| message.msg_id).collect();
+            let unbegun: Vec<_> =
+                std::iter::once(message).chain(messages).map(|message| message.msg_id).collect();
             queue.set_vt_batch::<RawJson>(JOBS, &unbegun, 0)?;
             break;
         }

@@ -18,16 +18,17 @@ const ORDERS: &str = "transaction_example";
 async fn main() -> Result<(), Error> {
     let queue = PGMQueue::from_env().await?;
     queue.create_queue(ORDERS).await?;
-    let create =
-        "CREATE TABLE IF NOT EXISTS transaction_example (id bigint PRIMARY KEY, item text NOT NULL, paid boolean NOT NULL)";
-    queue.session().await?.batch_execute(create).await?;
+    let orders =
+        "CREATE TABLE IF NOT EXISTS transaction_example (id bigint PRIMARY KEY, item text, paid boolean)";
+    queue.session().await?.batch_execute(orders).await?;
 
     // Commits: the closure returns Ok.
     queue.transaction(async |transaction| place_order(&queue, transaction, 1, "tea").await).await?;
     report(&queue, "after an order was placed").await?;
 
     // Rolls back: the order exists already.
-    let refused = queue.transaction(async |transaction| place_order(&queue, transaction, 1, "milk").await).await;
+    let refused =
+        queue.transaction(async |transaction| place_order(&queue, transaction, 1, "milk").await).await;
     println!("the same order again: {}", refused.is_err());
     report(&queue, "after the same order was refused").await?;
 
@@ -59,7 +60,12 @@ async fn main() -> Result<(), Error> {
     Ok(())
 }
 
-async fn place_order(queue: &PGMQueue, transaction: &mut Transaction<'_>, id: i64, item: &str) -> Result<i64, Error> {
+async fn place_order(
+    queue: &PGMQueue,
+    transaction: &mut Transaction<'_>,
+    id: i64,
+    item: &str,
+) -> Result<i64, Error> {
     let message = queue.with(transaction).send(ORDERS, &id).await?;
     transaction.execute("INSERT INTO transaction_example VALUES ($1, $2, false)", &[&id, &item]).await?;
     Ok(message)

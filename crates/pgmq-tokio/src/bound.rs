@@ -50,7 +50,8 @@ impl std::fmt::Debug for BoundQueue<'_> {
     }
 }
 
-/// A connection that a queue can be bound to: a client, a transaction, or a session from the pool.
+/// A connection that a queue can be bound to: a client, a transaction, a session from the pool, or a shared reference to a
+/// client or transaction.
 pub trait Connection: sealed::Bind {}
 
 impl<C: sealed::Bind> Connection for C {}
@@ -75,9 +76,15 @@ pub(crate) mod sealed {
         }
     }
 
-    impl<T: TlsConnector> Bind for Session<T> {
+    impl<S: TlsConnector> Bind for Session<S> {
         fn target(&self) -> Target<'_> {
             Target::Client(self)
+        }
+    }
+
+    impl<B: Bind> Bind for &B {
+        fn target(&self) -> Target<'_> {
+            B::target(self)
         }
     }
 }

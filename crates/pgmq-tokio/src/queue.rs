@@ -2,17 +2,19 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bb8_postgres::PostgresConnectionManager;
-use pgmq_core::driver::tokio_postgres::{Attempt, COMMIT, Tls, TlsConnector, listen_config};
+use pgmq_core::driver::tokio_postgres::{Attempt, COMMIT, Tls, TlsConnector, kind_of, listen_config};
 use pgmq_core::prelude::*;
 use pgmq_core::{
-    AsyncQueue, Channels, ErrorKind, Failure, Init, Installation, Learned, Output, Plan, Query, Settings,
+    AsyncQueue, Channels, ErrorKind, Failure, Init, Installation, Learned, Output, Plan, Query, QueueError, Settings,
     Statement, not_creatable, statement,
 };
 use tokio_postgres::Transaction;
 
 use crate::bound::Connection;
+use crate::config::Refusals;
 use crate::run::{RunError, Target};
 use crate::{BoundQueue, Builder, Error, Listener};
 
@@ -33,6 +35,7 @@ pub struct PGMQueue<S: TlsConnector = Tls> {
     pool: Pool<S>,
     learned: Arc<Learned>,
     settings: Arc<Settings>,
+    refusals: Refusals,
 }
 
 impl PGMQueue {
@@ -62,8 +65,8 @@ impl PGMQueue {
         Builder::new(settings).connect().await
     }
 
-    pub(crate) fn own(pool: Pool, settings: Settings) -> Self {
-        Self { pool, learned: Arc::default(), settings: Arc::new(settings) }
+    pub(crate) fn own(pool: Pool, settings: Settings, refusals: Refusals) -> Self {
+        Self { pool, learned: Arc::default(), settings: Arc::new(settings), refusals }
     }
 }
 
@@ -116,7 +119,8 @@ impl<S: TlsConnector> PGMQueue<S> {
     /// [`ErrorKind::Timeout`], when none becomes free in time; [`ErrorKind::Connection`], when none can be made.
     pub async fn session(&self) -> Result<Session<S>, Error> {
         loop {
-            let session = self.pool.get_owned().await.map_err(|error| self.not_acquired(error))?;
+            let started = Instant::now();
+            let session = self.pool.get_owned().await.map_err(|error| self.not_acquired(error, started))?;
             // The driver notices while a connection is idle that it was closed. The pool takes such a one back, and away;
             // each turn of this loop leaves one fewer.
             if !session.is_closed() {
@@ -125,7 +129,8 @@ impl<S: TlsConnector> PGMQueue<S> {
         }
     }
 
-    /// The queue on a connection or in a transaction of your own.
+    /// The queue on a connection or in a transaction of your own. Where there is only a shared reference to it, that does too:
+    /// `queue.with(&mut &client)`.
     ///
     /// ```no_run
     /// # async fn example(queue: pgmq_tokio::PGMQueue) -> Result<(), pgmq_tokio::Error> {
@@ -137,7 +142,7 @@ impl<S: TlsConnector> PGMQueue<S> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn with<'c, C: Connection>(&self, connection: &'c C) -> BoundQueue<'c> {
+    pub fn with<'c, C: Connection>(&self, connection: &'c mut C) -> BoundQueue<'c> {
         BoundQueue::new(connection.target(), Arc::clone(&self.learned))
     }
 
@@ -163,12 +168,27 @@ impl<S: TlsConnector> PGMQueue<S> {
         work: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
         let mut session = self.session().await?;
-        let mut transaction = session.transaction().await.map_err(Error::from)?;
-        let done = work(&mut transaction).await?;
-        transaction.batch_execute(COMMIT).await.map_err(Error::from)?;
-        // It holds nothing but a borrow, and would roll back what is committed.
-        std::mem::forget(transaction);
-        Ok(done)
+        let mut may_move = true;
+        loop {
+            let error = match session.transaction().await {
+                Ok(mut transaction) => {
+                    let done = work(&mut transaction).await?;
+                    transaction.batch_execute(COMMIT).await.map_err(Error::from)?;
+                    // It holds nothing but a borrow, and would roll back what is committed.
+                    std::mem::forget(transaction);
+                    return Ok(done);
+                }
+                Err(error) => Error::from(error),
+            };
+            // Nothing has been begun, so it can be begun elsewhere.
+            if error.kind() != ErrorKind::Connection || !may_move {
+                return Err(error.into());
+            }
+            may_move = false;
+            let _ = session.check_connection().await;
+            drop(session);
+            session = self.session().await?;
+        }
     }
 
     /// Listens for messages sent to these queues, on a connection of its own that is made anew when it is lost.
@@ -201,13 +221,14 @@ impl<S: TlsConnector> PGMQueue<S> {
         tokio::task::yield_now().await;
     }
 
-    fn not_acquired(&self, error: bb8::RunError<tokio_postgres::Error>) -> Error {
-        match error {
-            bb8::RunError::User(error) => error.into(),
-            bb8::RunError::TimedOut => {
-                let kind = ErrorKind::Timeout;
-                Error::Pool(Failure::new(kind, error).after(self.settings.acquire_timeout))
+    fn not_acquired(&self, error: bb8::RunError<tokio_postgres::Error>, started: Instant) -> Error {
+        let waited = self.settings.acquire_timeout;
+        match (error, self.refusals.since(started)) {
+            (bb8::RunError::User(error), _) => error.into(),
+            (bb8::RunError::TimedOut, Some(refusal)) => {
+                Error::Driver(Failure::new(kind_of(&refusal), refusal).after(waited))
             }
+            (error, None) => Error::Pool(Failure::new(ErrorKind::Timeout, error).after(waited)),
         }
     }
 
@@ -259,7 +280,7 @@ impl<S: TlsConnector> AsyncQueue for PGMQueue<S> {
 impl<S: TlsConnector> From<Pool<S>> for PGMQueue<S> {
     /// Uses a pool of your own as it is.
     fn from(pool: Pool<S>) -> Self {
-        Self { pool, learned: Arc::default(), settings: Arc::default() }
+        Self { pool, learned: Arc::default(), settings: Arc::default(), refusals: Refusals::default() }
     }
 }
 
@@ -269,6 +290,7 @@ impl<S: TlsConnector> Clone for PGMQueue<S> {
             pool: self.pool.clone(),
             learned: Arc::clone(&self.learned),
             settings: Arc::clone(&self.settings),
+            refusals: self.refusals.clone(),
         }
     }
 }

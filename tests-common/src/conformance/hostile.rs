@@ -1,0 +1,311 @@
+//! Bad input: refused with a reason, before it can do harm.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::TimeDelta;
+use pgmq_core::{
+    ArchivePartitionOptions, AsyncQueue, Delay, ErrorKind, NotifyOptions, PartitionOptions, PollOptions,
+    QueueError, ReadOptions, SendBatchOptions, SendOptions, VisibilityTimeout,
+};
+use serde_json::{Value, json};
+
+use super::{
+    Outcome, Q, Subject,
+    case::cases,
+    check::{fails_as, ids},
+};
+
+cases! { hostile:
+    everywhere [create_queue, create_unlogged_queue, create_partitioned_queue, create_partitioned_queue_with, drop_queue, purge,
+        queue_exists, validate_queue_name, convert_archive_partitioned, convert_archive_partitioned_with, detach_archive,
+        create_fifo_index, acquire_queue_lock, send, send_with, send_batch, send_batch_with, bind_topic, unbind_topic,
+        list_topic_bindings_for, read, read_batch, read_with, read_with_poll, read_grouped, read_grouped_with_poll,
+        read_grouped_rr, read_grouped_rr_with_poll, read_grouped_head, read_grouped_head_with_poll, pop, pop_batch, delete,
+        delete_batch, archive, archive_batch, set_vt, set_vt_batch, metrics, peek, get, read_archive, requeue_archived,
+        enable_notify, enable_notify_with, disable_notify, update_notify] every_operation_refuses_a_bad_name_before_anything_is_sent;
+    everywhere [create_queue, send, drop_queue] an_injected_name_does_no_harm;
+    everywhere [send, peek, get, read_archive] a_quoted_name_stays_a_name;
+    everywhere [read, read_batch, read_with, send_with, send_batch_with, set_vt, set_vt_batch] negative_times_are_refused;
+    everywhere [read, read_batch, read_with, send_with, send_batch_with, set_vt, set_vt_batch] times_that_overflow_are_refused_and_the_longest_is_taken;
+    everywhere [read_batch, pop_batch, peek, read_archive] a_quantity_that_overflows_is_refused;
+    everywhere [send, send_with, send_batch, send_batch_with, send_topic, read_with] a_nul_character_is_refused_by_its_name;
+    everywhere [send, send_batch, send_with] what_cannot_be_json_is_refused;
+    everywhere [delete, get, set_vt, archive] ids_that_cannot_be_are_just_not_there;
+    everywhere [send, read] sql_and_json_in_a_payload_are_just_text;
+}
+
+/// What every operation on a queue comes to with this name.
+pub(super) async fn on_every_queue_operation<Queue: AsyncQueue>(
+    queue: &Subject<'_, Queue>,
+    name: &str,
+) -> Vec<(&'static str, Result<(), Queue::Error>)> {
+    macro_rules! each {
+        ($($operation:ident $(::<$T:ty>)? ($($argument:expr),*),)*) => {
+            vec![$((stringify!($operation), queue.$operation$(::<$T>)?(name $(, $argument)*).await.map(drop))),*]
+        };
+    }
+    let poll = &PollOptions::new().timeout(Duration::from_secs(1));
+    each! {
+        create_queue(),
+        create_unlogged_queue(),
+        create_partitioned_queue(),
+        create_partitioned_queue_with(&PartitionOptions::new()),
+        drop_queue(),
+        purge(),
+        queue_exists(),
+        validate_queue_name(),
+        convert_archive_partitioned(),
+        convert_archive_partitioned_with(&ArchivePartitionOptions::new()),
+        detach_archive(),
+        create_fifo_index(),
+        acquire_queue_lock(),
+        send(&1),
+        send_with(&1, &SendOptions::new().delay(1).headers(&1)),
+        send_batch(&[1]),
+        send_batch_with(&[1], &SendBatchOptions::new().delay(1)),
+        bind_topic("a.b"),
+        unbind_topic("a.b"),
+        list_topic_bindings_for(),
+        read::<Value>(1),
+        read_batch::<Value>(1, 1),
+        read_with::<Value>(&ReadOptions::new().conditional(&1)),
+        read_with_poll::<Value>(1, 1, poll),
+        read_grouped::<Value>(1, 1),
+        read_grouped_with_poll::<Value>(1, 1, poll),
+        read_grouped_rr::<Value>(1, 1),
+        read_grouped_rr_with_poll::<Value>(1, 1, poll),
+        read_grouped_head::<Value>(1, 1),
+        read_grouped_head_with_poll::<Value>(1, 1, poll),
+        pop::<Value>(),
+        pop_batch::<Value>(1),
+        delete(1),
+        delete_batch(&[1]),
+        archive(1),
+        archive_batch(&[1]),
+        set_vt::<Value>(1, 1),
+        set_vt_batch::<Value>(&[1], 1),
+        metrics(),
+        peek::<Value>(1),
+        get::<Value>(1),
+        read_archive::<Value>(0, 1),
+        requeue_archived(&[1]),
+        enable_notify(),
+        enable_notify_with(&NotifyOptions::new()),
+        disable_notify(),
+        update_notify(Duration::from_secs(1)),
+    }
+}
+
+async fn every_operation_refuses_a_bad_name_before_anything_is_sent(
+    queue: &Subject<'_, impl AsyncQueue>,
+) -> Outcome {
+    let over_long = "x".repeat(48);
+    let wide = "ä".repeat(24);
+    for (name, reason) in [
+        ("", "empty"),
+        (over_long.as_str(), "48 bytes"),
+        (wide.as_str(), "48 bytes"),
+        ("a'b", "\"'\""),
+        ("a$b", "\"$\""),
+        ("a;b", "\";\""),
+        ("a--b", "\"--\""),
+        ("x'; DROP TABLE y; --", "does not take"),
+        ("q\0", "does not take"),
+    ] {
+        for (operation, result) in on_every_queue_operation(queue, name).await {
+            let Err(error) = result else { panic!("{operation} took {name:?}") };
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{operation} of {name:?}: {error}");
+            let text = error.to_string();
+            assert!(text.contains(reason) && text.starts_with(operation), "{operation} of {name:?}: {text}");
+            assert!(error.sqlstate().is_none() && !error.is_transient(), "{operation} of {name:?}");
+        }
+    }
+    // Inside a transaction this shows that the server was not asked.
+    assert_eq!(queue.send(Q, &1).await?, 1);
+    Ok(())
+}
+
+async fn an_injected_name_does_no_harm(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    queue.world.execute("CREATE TABLE victim ()")?;
+    for name in
+        ["x'; DROP TABLE victim; --", "q\"; DROP TABLE victim; --", "q'); DROP TABLE victim; SELECT ('"]
+    {
+        fails_as(ErrorKind::InvalidArgument, queue.create_queue(name).await);
+        fails_as(ErrorKind::InvalidArgument, queue.send(name, &1).await);
+        fails_as(ErrorKind::InvalidArgument, queue.drop_queue(name).await);
+        fails_as(ErrorKind::InvalidArgument, queue.peek::<Value>(name, 1).await);
+    }
+    assert_eq!(queue.world.ask("SELECT to_regclass('victim') IS NOT NULL")?, "t");
+    Ok(())
+}
+
+async fn a_quoted_name_stays_a_name(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    // The operations that read tables write their names themselves.
+    let name = "q\" WHERE true OR \"\" = \"";
+    queue.create_queue(name).await?;
+    queue.send(Q, "other").await?;
+    let id = queue.send(name, "mine").await?;
+    assert_eq!(queue.peek::<String>(name, 10).await?[0].message, "mine");
+    assert_eq!(queue.get::<String>(name, id).await?.unwrap().message, "mine");
+    queue.archive(name, id).await?;
+    assert_eq!(queue.read_archive::<String>(name, 0, 10).await?.len(), 1);
+    assert_eq!(queue.requeue_archived(name, &[id]).await?, [id + 1]);
+    Ok(())
+}
+
+/// Gives this time to every operation that takes one as a visibility timeout, and to every one that takes a delay.
+async fn everywhere_refused<Queue: AsyncQueue>(
+    queue: &Subject<'_, Queue>,
+    vt: VisibilityTimeout,
+    delay: Delay,
+    reason: &str,
+) {
+    let poll = &PollOptions::new();
+    let results = [
+        queue.read::<Value>(Q, vt).await.map(drop),
+        queue.read_batch::<Value>(Q, vt, 1).await.map(drop),
+        queue.read_with::<Value>(Q, &ReadOptions::new().vt(vt)).await.map(drop),
+        queue.read_with_poll::<Value>(Q, vt, 1, poll).await.map(drop),
+        queue.read_grouped::<Value>(Q, vt, 1).await.map(drop),
+        queue.read_grouped_with_poll::<Value>(Q, vt, 1, poll).await.map(drop),
+        queue.read_grouped_rr::<Value>(Q, vt, 1).await.map(drop),
+        queue.read_grouped_rr_with_poll::<Value>(Q, vt, 1, poll).await.map(drop),
+        queue.read_grouped_head::<Value>(Q, vt, 1).await.map(drop),
+        queue.read_grouped_head_with_poll::<Value>(Q, vt, 1, poll).await.map(drop),
+        queue.send_with(Q, &1, &SendOptions::new().delay(delay)).await.map(drop),
+        queue.send_batch_with(Q, &[1], &SendBatchOptions::new().delay(delay)).await.map(drop),
+        queue.send_topic_with("k", &1, &SendOptions::new().delay(delay)).await.map(drop),
+        queue.send_batch_topic_with("k", &[1], &SendBatchOptions::new().delay(delay)).await.map(drop),
+        queue.set_vt::<Value>(Q, 1, delay).await.map(drop),
+        queue.set_vt_batch::<Value>(Q, &[1], delay).await.map(drop),
+    ];
+    for result in results {
+        let error = fails_as(ErrorKind::InvalidArgument, result);
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+}
+
+async fn negative_times_are_refused(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    everywhere_refused(queue, (-1).into(), (-1).into(), "is negative").await;
+    everywhere_refused(queue, i64::MIN.into(), i64::MIN.into(), "is negative").await;
+    let little = TimeDelta::nanoseconds(-1);
+    everywhere_refused(queue, little.into(), little.into(), "is negative").await;
+    assert_eq!(queue.metrics(Q).await?.total_messages, 0);
+    Ok(())
+}
+
+async fn times_that_overflow_are_refused_and_the_longest_is_taken(
+    queue: &Subject<'_, impl AsyncQueue>,
+) -> Outcome {
+    const LONGEST: i32 = i32::MAX;
+    let too_long = i64::from(LONGEST) + 1;
+    everywhere_refused(queue, too_long.into(), too_long.into(), "longer than").await;
+    everywhere_refused(queue, u32::MAX.into(), u32::MAX.into(), "longer than").await;
+    everywhere_refused(queue, u64::MAX.into(), u64::MAX.into(), "longer than").await;
+    everywhere_refused(queue, Duration::MAX.into(), Duration::MAX.into(), "longer than").await;
+    let just_over = Duration::from_secs(2_147_483_647) + Duration::from_nanos(1);
+    everywhere_refused(queue, just_over.into(), just_over.into(), "longer than").await;
+
+    let id = queue.send(Q, &1).await?;
+    let read = queue.read::<i32>(Q, LONGEST).await?.unwrap();
+    assert!(read.vt - read.last_read_at.unwrap() > TimeDelta::days(68 * 365), "{read:?}");
+    let set = queue.set_vt::<i32>(Q, id, Duration::from_secs(2_147_483_647)).await?.unwrap();
+    assert!(set.vt >= read.vt, "{set:?}");
+    let sent = queue.send_with(Q, &2, &SendOptions::new().delay(LONGEST)).await?;
+    assert!(queue.get::<i32>(Q, sent).await?.unwrap().vt >= set.vt);
+    Ok(())
+}
+
+async fn a_quantity_that_overflows_is_refused(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    const KIND: ErrorKind = ErrorKind::InvalidArgument;
+    queue.send(Q, &1).await?;
+    for qty in [u32::MAX, 2_147_483_648] {
+        fails_as(KIND, queue.read_batch::<Value>(Q, 1, qty).await);
+        fails_as(KIND, queue.read_with::<Value>(Q, &ReadOptions::new().qty(qty)).await);
+        fails_as(KIND, queue.read_with_poll::<Value>(Q, 1, qty, &PollOptions::new()).await);
+        fails_as(KIND, queue.read_grouped::<Value>(Q, 1, qty).await);
+        fails_as(KIND, queue.read_grouped_rr::<Value>(Q, 1, qty).await);
+        fails_as(KIND, queue.read_grouped_head::<Value>(Q, 1, qty).await);
+        fails_as(KIND, queue.pop_batch::<Value>(Q, qty).await);
+        fails_as(KIND, queue.peek::<Value>(Q, qty).await);
+        fails_as(KIND, queue.read_archive::<Value>(Q, 0, qty).await);
+        fails_as(KIND, queue.create_partitioned_queue_with("p", &PartitionOptions::new().premake(qty)).await);
+    }
+    assert_eq!(ids(&queue.read_batch::<Value>(Q, 0, 2_147_483_647).await?), [1]);
+    assert_eq!(ids(&queue.pop_batch::<Value>(Q, 2_147_483_647).await?), [1]);
+    Ok(())
+}
+
+async fn a_nul_character_is_refused_by_its_name(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    queue.bind_topic(Q, "#").await?;
+    let nul = json!({"a": ["b", {"c": "x\0y"}]});
+    let in_a_key = json!({"a\0": 1});
+    for bad in [&nul, &in_a_key] {
+        let headers = SendOptions::new().headers(bad);
+        let batch_headers = SendBatchOptions::new().headers([Some(bad)]);
+        for result in [
+            queue.send(Q, bad).await.map(drop),
+            queue.send_with(Q, bad, &SendOptions::new().delay(1)).await.map(drop),
+            queue.send_with(Q, &1, &headers).await.map(drop),
+            queue.send_batch(Q, &[&json!(1), bad]).await.map(drop),
+            queue.send_batch_with(Q, &[1], &batch_headers).await.map(drop),
+            queue.send_topic("k", bad).await.map(drop),
+            queue.send_topic_with("k", &1, &headers).await.map(drop),
+            queue.send_batch_topic("k", &[bad]).await.map(drop),
+            queue.send_batch_topic_with("k", &[1], &batch_headers).await.map(drop),
+            queue.read_with::<Value>(Q, &ReadOptions::new().conditional(bad)).await.map(drop),
+            queue.read_with_poll::<Value>(Q, 1, 1, &PollOptions::new().conditional(bad)).await.map(drop),
+        ] {
+            let error = fails_as(ErrorKind::Encode, result);
+            assert!(error.to_string().contains(r"\u0000"), "{error}");
+            assert!(error.sqlstate().is_none() && !error.is_transient());
+        }
+    }
+    assert_eq!(queue.metrics(Q).await?.total_messages, 0);
+    Ok(())
+}
+
+async fn what_cannot_be_json_is_refused(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    // The keys of a JSON object are strings.
+    let map = BTreeMap::from([((1, 2), 3)]);
+    let headers = SendOptions::new().headers(&map);
+    for result in [
+        queue.send(Q, &map).await.map(drop),
+        queue.send_batch(Q, &[map]).await.map(drop),
+        queue.send_with(Q, &1, &headers).await.map(drop),
+    ] {
+        let error = fails_as(ErrorKind::Encode, result);
+        assert!(error.to_string().contains("on queue \"q\""), "{error}");
+    }
+    assert_eq!(queue.metrics(Q).await?.total_messages, 0);
+    Ok(())
+}
+
+async fn ids_that_cannot_be_are_just_not_there(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    queue.send(Q, &1).await?;
+    for id in [0, -1, i64::MIN, i64::MAX] {
+        assert!(!queue.delete(Q, id).await?);
+        assert!(!queue.archive(Q, id).await?);
+        assert!(queue.get::<Value>(Q, id).await?.is_none());
+        assert!(queue.set_vt::<Value>(Q, id, 1).await?.is_none());
+        assert!(queue.delete_batch(Q, &[id]).await?.is_empty());
+        assert!(queue.archive_batch(Q, &[id]).await?.is_empty());
+        assert!(queue.set_vt_batch::<Value>(Q, &[id], 1).await?.is_empty());
+        assert!(queue.requeue_archived(Q, &[id]).await?.is_empty());
+    }
+    assert_eq!(queue.read_archive::<Value>(Q, i64::MIN, 10).await?, []);
+    assert_eq!(queue.metrics(Q).await?.queue_length, 1);
+    Ok(())
+}
+
+async fn sql_and_json_in_a_payload_are_just_text(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    for text in ["'; DROP TABLE pgmq.q_q; --", "\"}, {\"", "$1", "NULL", "\\", "{}", "%s"] {
+        let headers = SendOptions::new().headers(text);
+        queue.send_with(Q, text, &headers).await?;
+        let message = queue.read_with::<String>(Q, &ReadOptions::new().conditional(text)).await?.remove(0);
+        assert_eq!(message.message, text);
+        assert_eq!(message.headers.unwrap().parse::<String>()?, text);
+        queue.delete(Q, message.msg_id).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,259 @@
+//! What a listener gets.
+
+use std::time::{Duration, Instant};
+
+use pgmq_core::{AsyncQueue, ErrorKind, Notification, NotifyOptions, QueueError};
+
+use super::{
+    Backend, Builder, Failure, Listener, Outcome, Q, World,
+    case::cases,
+    check::{beside, fails_as},
+};
+use crate::server::Server;
+
+cases! { listen:
+    setup [enable_notify_with] a_listener_is_told_of_each_insert;
+    setup [enable_notify] a_listener_is_told_of_an_insert_with_the_throttle_that_is_usual;
+    setup [update_notify] a_throttle_holds_back_what_comes_too_soon;
+    setup [disable_notify] a_listener_hears_no_more_of_a_queue_that_is_silenced;
+    setup [] a_listener_hears_of_its_queues_and_of_no_others;
+    setup [] a_queue_with_capitals_and_odd_characters_notifies;
+    setup [] a_listener_is_an_iterator_or_a_stream;
+    setup [] a_listener_without_news_returns_in_time;
+    setup [] a_rolled_back_message_is_no_news;
+    setup [] a_listener_reconnects_says_so_and_hears_again;
+    setup [] a_listener_that_is_refused_says_so_and_goes_on_trying;
+    setup [] a_listener_survives_a_restart_of_the_server;
+    setup [] a_listener_takes_no_connection_of_the_pool;
+    setup [] a_listener_can_have_a_url_of_its_own;
+    setup [] a_dropped_listener_closes_its_connection;
+    setup [] listening_to_nothing_or_to_no_queue_is_refused;
+}
+
+const LIMIT: Duration = Duration::from_secs(20);
+const SHORT: Duration = Duration::from_millis(300);
+
+fn inserted(queue: &str) -> Option<Notification> {
+    Some(Notification::Inserted { queue: queue.to_owned() })
+}
+
+/// Connects, and has the queue `q` notify at each insert.
+async fn notifying<B: Backend>(world: &World<'_>) -> Result<B::Queue, Failure> {
+    let queue = B::connect(world.url()).await?;
+    queue.enable_notify_with(Q, &NotifyOptions::new()).await?;
+    Ok(queue)
+}
+
+async fn a_listener_is_told_of_each_insert<B: Backend>(world: &World<'_>) -> Outcome {
+    let queue = notifying::<B>(world).await?;
+    let mut listener = B::listen(&queue, &[Q]).await?;
+    for n in 0..3 {
+        queue.send(Q, &n).await?;
+        assert_eq!(listener.next_timeout(LIMIT).await?, inserted(Q));
+    }
+    // Sent by anyone, and in one go: the server folds notifications of one transaction into one.
+    world.execute("SELECT pgmq.send_batch('q', ARRAY['1', '2', '3']::jsonb[])")?;
+    assert_eq!(listener.next_timeout(LIMIT).await?, inserted(Q));
+    assert_eq!(listener.next_timeout(SHORT).await?, None);
+    Ok(())
+}
+
+async fn a_listener_is_told_of_an_insert_with_the_throttle_that_is_usual<B: Backend>(
+    world: &World<'_>,
+) -> Outcome {
+    let queue = B::connect(world.url()).await?;
+    queue.enable_notify(Q).await?;
+    let mut listener = B::listen(&queue, &[Q]).await?;
+    queue.send(Q, &1).await?;
+    assert_eq!(listener.next_timeout(LIMIT).await?, inserted(Q));
+    Ok(())
+}
+
+async fn a_throttle_holds_back_what_comes_too_soon<B: Backend>(world: &World<'_>) -> Outcome {
+    let queue = notifying::<B>(world).await?;
+    let mut listener = B::listen(&queue, &[Q]).await?;
+    queue.update_notify(Q, Duration::from_secs(3600)).await?;
+    for n in 0..3 {
+        queue.send(Q, &n).await?;
+    }
+    assert_eq!(listener.next_timeout(LIMIT).await?, inserted(Q));
+    assert_eq!(listener.next_timeout(SHORT).await?, None);
+    queue.update_notify(Q, Duration::ZERO).await?;
+    queue.send(Q, &4).await?;
+    assert_eq!(listener.next_timeout(LIMIT).await?, inserted(Q));
+    Ok(())
+}
+
+async fn a_listener_hears_no_more_of_a_queue_that_is_silenced<B: Backend>(world: &World<'_>) -> Outcome {
+    let queue = notifying::<B>(world).await?;
+    let mut listener = B::listen(&queue, &[Q]).await?;
+    queue.disable_notify(Q).await?;
+    queue.send(Q, &1).await?;
+    assert_eq!(listener.next_timeout(SHORT).await?, None);
+    Ok(())
+}
+
+async fn a_listener_hears_of_its_queues_and_of_no_others<B: Backend>(world: &World<'_>) -> Outcome {
+    let queue = notifying::<B>(world).await?;
+    for name in ["one", "two"] {
+        queue.create_queue(name).await?;
+        queue.enable_notify_with(name, &NotifyOptions::new()).await?;
+    }
+    let mut both = B::listen(&queue, &["one", "two"]).await?;
+    let mut second = B::listen(&queue, &["two"]).await?;
+    for name in [Q, "one", "two"] {
+        queue.send(name, &1).await?;
+    }
+    assert_eq!(both.next_timeout(LIMIT).await?, inserted("one"));
+    assert_eq!(both.next_timeout(LIMIT).await?, inserted("two"));
+    assert_eq!(both.next_timeout(SHORT).await?, None);
+    assert_eq!(second.next_timeout(LIMIT).await?, inserted("two"));
+    assert_eq!(second.next_timeout(Duration::ZERO).await?, None);
+    Ok(())
+}
+
+async fn a_queue_with_capitals_and_odd_characters_notifies<B: Backend>(world: &World<'_>) -> Outcome {
+    let queue = B::connect(world.url()).await?;
+    for (name, folded) in
+        [("MyQ", "myq"), ("Größe \"X\"", "größe \"x\""), ("with-hyphen.dot", "with-hyphen.dot")]
+    {
+        queue.create_queue(name).await?;
+        queue.enable_notify_with(name, &NotifyOptions::new()).await?;
+        let mut listener = B::listen(&queue, &[name]).await?;
+        queue.send(name, &1).await?;
+        assert_eq!(listener.next_timeout(LIMIT).await?, inserted(folded));
+    }
+    Ok(())
+}
+
+async fn a_listener_is_an_iterator_or_a_stream<B: Backend>(world: &World<'_>) -> Outcome {
+    let queue = notifying::<B>(world).await?;
+    let mut listener = B::listen(&queue, &[Q]).await?;
+    for n in 0..2 {
+        queue.send(Q, &n).await?;
+        assert_eq!(listener.next().await.transpose()?, inserted(Q));
+    }
+    Ok(())
+}
+
+async fn a_listener_without_news_returns_in_time<B: Backend>(world: &World<'_>) -> Outcome {
+    let queue = notifying::<B>(world).await?;
+    let mut listener = B::listen(&queue, &[Q]).await?;
+    let started = Instant::now();
+    assert_eq!(listener.next_timeout(SHORT).await?, None);
+    assert!(started.elapsed() >= SHORT && started.elapsed() < LIMIT, "{:?}", started.elapsed());
+    Ok(())
+}
+
+async fn a_rolled_back_message_is_no_news<B: Backend>(world: &World<'_>) -> Outcome {
+    let queue = notifying::<B>(world).await?;
+    let mut listener = B::listen(&queue, &[Q]).await?;
+    world.execute("BEGIN; SELECT pgmq.send('q', '1'); ROLLBACK")?;
+    assert_eq!(listener.next_timeout(SHORT).await?, None);
+    Ok(())
+}
+
+const LISTENING: &str = "query LIKE 'LISTEN %'";
+
+async fn a_listener_reconnects_says_so_and_hears_again<B: Backend>(world: &World<'_>) -> Outcome {
+    let queue = notifying::<B>(world).await?;
+    let mut listener = B::listen(&queue, &[Q]).await?;
+    for _ in 0..2 {
+        world.terminate(LISTENING)?;
+        // Sent while nobody listens, so only the reconnection tells of it.
+        world.execute("SELECT pgmq.send('q', '1')")?;
+        assert_eq!(listener.next_timeout(LIMIT).await?, Some(Notification::Reconnected));
+        queue.send(Q, &2).await?;
+        assert_eq!(next_insert(&mut listener).await?, inserted(Q));
+    }
+    Ok(())
+}
+
+/// The next notification of an insert; the first message may have come after the listener was back, and be told of, too.
+async fn next_insert(listener: &mut impl Listener) -> Result<Option<Notification>, Failure> {
+    let next = listener.next_timeout(LIMIT).await?;
+    while listener.next_timeout(SHORT).await? == next {}
+    Ok(next)
+}
+
+async fn a_listener_that_is_refused_says_so_and_goes_on_trying<B: Backend>(world: &World<'_>) -> Outcome {
+    let queue = notifying::<B>(world).await?;
+    let mut listener = B::listen(&queue, &[Q]).await?;
+    world.accept_connections(false)?;
+    world.terminate(LISTENING)?;
+    let refused = listener.next_timeout(LIMIT).await;
+    world.accept_connections(true)?;
+    let error = fails_as(ErrorKind::Database, refused);
+    assert_eq!(error.sqlstate(), Some("55000"));
+    let started = Instant::now();
+    loop {
+        match listener.next_timeout(LIMIT).await {
+            Ok(next) => break assert_eq!(next, Some(Notification::Reconnected)),
+            // It may have been refused more than once in the meantime.
+            Err(error) => assert!(error.sqlstate() == Some("55000") && started.elapsed() < LIMIT, "{error}"),
+        }
+    }
+    queue.send(Q, &1).await?;
+    assert_eq!(listener.next_timeout(LIMIT).await?, inserted(Q));
+    Ok(())
+}
+
+async fn a_listener_survives_a_restart_of_the_server<B: Backend>(_: &World<'_>) -> Outcome {
+    let Some(server) = beside(Server::private)? else { return Ok(()) };
+    let world = World::new(&server)?;
+    let queue = notifying::<B>(&world).await?;
+    let mut listener = B::listen(&queue, &[Q]).await?;
+    beside(|| server.restart())?;
+    assert_eq!(listener.next_timeout(LIMIT).await?, Some(Notification::Reconnected));
+    queue.send(Q, &1).await?;
+    assert_eq!(listener.next_timeout(LIMIT).await?, inserted(Q));
+    Ok(())
+}
+
+async fn a_listener_takes_no_connection_of_the_pool<B: Backend>(world: &World<'_>) -> Outcome {
+    let queue = B::builder().url(world.url()).pool_size(1).acquire_timeout(LIMIT).connect().await?;
+    queue.enable_notify_with(Q, &NotifyOptions::new()).await?;
+    let mut listeners = Vec::new();
+    for _ in 0..3 {
+        listeners.push(B::listen(&queue, &[Q]).await?);
+    }
+    queue.send(Q, &1).await?;
+    for listener in &mut listeners {
+        assert_eq!(listener.next_timeout(LIMIT).await?, inserted(Q));
+    }
+    Ok(())
+}
+
+async fn a_listener_can_have_a_url_of_its_own<B: Backend>(world: &World<'_>) -> Outcome {
+    let own = world.url_with("-c application_name=listens_by_itself");
+    let queue = B::builder().url(world.url()).listen_url(&own).connect().await?;
+    queue.enable_notify_with(Q, &NotifyOptions::new()).await?;
+    let mut listener = B::listen(&queue, &[Q]).await?;
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'listens_by_itself' \
+                    AND datname = current_database()";
+    assert_eq!(world.ask(sessions)?, "1");
+    queue.send(Q, &1).await?;
+    assert_eq!(listener.next_timeout(LIMIT).await?, inserted(Q));
+    Ok(())
+}
+
+async fn a_dropped_listener_closes_its_connection<B: Backend>(world: &World<'_>) -> Outcome {
+    let queue = notifying::<B>(world).await?;
+    let listener = B::listen(&queue, &[Q]).await?;
+    let others =
+        format!("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND {LISTENING}");
+    assert_eq!(world.ask(&others)?, "1");
+    drop(listener);
+    // Gives a runtime the chance to see to it.
+    queue.list_queues().await?;
+    world.wait_until(&format!("SELECT ({others}) = 0"))
+}
+
+async fn listening_to_nothing_or_to_no_queue_is_refused<B: Backend>(world: &World<'_>) -> Outcome {
+    let queue = B::connect(world.url()).await?;
+    for none in [&[][..], &["q", ""], &["x'; DROP TABLE y; --"]] {
+        let result = B::listen(&queue, none).await.map(|_| ());
+        fails_as(ErrorKind::InvalidArgument, result);
+    }
+    Ok(())
+}

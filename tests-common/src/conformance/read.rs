@@ -1,0 +1,592 @@
+//! Reading, and what becomes of what does not decode.
+
+use std::time::{Duration, Instant};
+
+use chrono::TimeDelta;
+use pgmq_core::{
+    AsyncQueue, ErrorKind, Message, PollOptions, QueueError, RawJson, ReadOptions, SendBatchOptions,
+    SendOptions,
+};
+use serde_json::{Value, json};
+
+use super::{
+    Backend, Failure, Outcome, Q, Subject, World,
+    case::cases,
+    check::{fails_as, ids, is_hidden_for, payloads, sorted},
+};
+
+cases! { read:
+    everywhere [read] read_hides_the_message_for_vt;
+    everywhere [read] read_of_an_empty_queue_is_none;
+    everywhere [read] read_counts_how_often_and_says_when;
+    everywhere [read, read_batch, read_with, read_with_poll] a_visibility_timeout_of_zero_hides_for_no_time;
+    everywhere [read, read_batch, read_with, read_with_poll, read_grouped, read_grouped_rr, read_grouped_head]
+        a_duration_as_the_timeout_is_rounded_up_to_whole_seconds;
+    everywhere [read_batch] read_batch_returns_at_most_qty_in_the_order_of_ids;
+    everywhere [read_batch, read_with, read_with_poll, pop_batch, set_vt_batch]
+        messages_come_in_the_order_of_ids_whatever_the_server_does;
+    everywhere [read_with] read_with_defaults_to_one_message_for_thirty_seconds;
+    everywhere [read_with] read_with_takes_a_condition_on_the_payload;
+    everywhere [read_with_poll] read_with_poll_returns_at_once_what_is_there;
+    everywhere [read_with_poll, read_grouped_with_poll, read_grouped_rr_with_poll, read_grouped_head_with_poll]
+        polls_return_nothing_after_their_timeout;
+    everywhere [read_with_poll, read_grouped_with_poll, read_grouped_rr_with_poll, read_grouped_head_with_poll]
+        polls_return_a_message_as_soon_as_it_is_visible;
+    everywhere [read_with_poll, read_grouped_with_poll, read_grouped_rr_with_poll, read_grouped_head_with_poll]
+        a_poll_without_time_reads_once;
+    everywhere [read_with_poll] read_with_poll_takes_a_condition_on_the_payload;
+    everywhere [read_with_poll, read_grouped_with_poll, read_grouped_rr_with_poll, read_grouped_head_with_poll]
+        a_poll_that_never_rests_is_refused;
+    everywhere [read_grouped_with_poll, read_grouped_rr_with_poll, read_grouped_head_with_poll]
+        a_grouped_poll_refuses_a_condition;
+    everywhere [read_grouped, read_grouped_with_poll] a_grouped_read_takes_the_group_of_the_oldest_first;
+    everywhere [read_grouped_rr, read_grouped_rr_with_poll] a_round_robin_read_takes_turns_in_the_order_of_the_server;
+    everywhere [read_grouped_head, read_grouped_head_with_poll] a_head_read_takes_the_oldest_of_each_group;
+    everywhere [read_grouped, read_grouped_rr, read_grouped_head] no_group_is_read_past_a_hidden_message;
+    everywhere [pop] pop_removes_what_it_returns;
+    everywhere [pop_batch] pop_batch_removes_up_to_qty_in_the_order_of_ids;
+    everywhere [read_batch, read_with, read_with_poll, read_grouped, read_grouped_with_poll, read_grouped_rr,
+        read_grouped_rr_with_poll, read_grouped_head, read_grouped_head_with_poll, pop_batch, peek, read_archive]
+        a_quantity_of_zero_is_empty_and_does_not_ask_the_server;
+    setup [read, delete] no_message_is_read_by_two_at_once;
+    everywhere [read] raw_json_is_the_text_of_the_server_untouched;
+    everywhere [read, pop, get, peek] a_message_that_is_null_in_sql_decodes_as_json_null;
+    everywhere [read] a_message_that_does_not_decode_is_in_the_error_of_read;
+    everywhere [read_batch] a_wrong_message_amid_a_batch_loses_none_of_the_batch;
+    everywhere [read_with, read_with_poll, read_grouped, read_grouped_with_poll, read_grouped_rr,
+        read_grouped_rr_with_poll, read_grouped_head, read_grouped_head_with_poll]
+        a_wrong_message_loses_nothing_in_any_other_read;
+    everywhere [pop] a_message_that_does_not_decode_is_in_the_error_of_pop;
+    everywhere [pop_batch] a_wrong_message_amid_a_batch_loses_none_of_what_was_popped;
+    everywhere [set_vt, set_vt_batch] a_message_that_does_not_decode_is_in_the_error_of_set_vt;
+    everywhere [peek, get, read_archive] a_message_that_does_not_decode_is_in_the_error_of_a_look;
+    everywhere [read] null_where_a_value_was_asked_for_is_an_error_that_has_the_message;
+}
+
+async fn read_hides_the_message_for_vt(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    let id = queue.send(Q, &json!({"n": 1})).await?;
+    let message = queue.read::<Value>(Q, 30).await?.unwrap();
+    is_hidden_for(&message, 30);
+    let mut expected = Message::new(id, json!({"n": 1}));
+    (expected.enqueued_at, expected.vt, expected.read_ct) = (message.enqueued_at, message.vt, 1);
+    expected.last_read_at = message.last_read_at;
+    assert_eq!(message, expected);
+    assert!(queue.read::<Value>(Q, 30).await?.is_none());
+    assert_eq!(queue.get::<Value>(Q, id).await?, Some(expected));
+    Ok(())
+}
+
+async fn read_of_an_empty_queue_is_none(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    assert!(queue.read::<Value>(Q, 30).await?.is_none());
+    assert!(queue.pop::<Value>(Q).await?.is_none());
+    assert!(queue.read_batch::<Value>(Q, 30, 10).await?.is_empty());
+    Ok(())
+}
+
+async fn read_counts_how_often_and_says_when(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    let id = queue.send(Q, &1).await?;
+    assert_eq!(queue.get::<i32>(Q, id).await?.unwrap().last_read_at, None);
+    let mut last = queue.world.now()?;
+    for count in 1..=3 {
+        let message = queue.read::<i32>(Q, 0).await?.unwrap();
+        assert_eq!((message.msg_id, message.read_ct), (id, count));
+        let read_at = message.last_read_at.unwrap();
+        assert!(last <= read_at, "{last}, {message:?}");
+        last = read_at;
+    }
+    Ok(())
+}
+
+async fn a_visibility_timeout_of_zero_hides_for_no_time(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    let id = queue.send(Q, &1).await?;
+    assert_eq!(queue.read::<i32>(Q, 0).await?.unwrap().msg_id, id);
+    assert_eq!(queue.read::<i32>(Q, Duration::ZERO).await?.unwrap().msg_id, id);
+    assert_eq!(ids(&queue.read_batch::<i32>(Q, 0, 1).await?), [id]);
+    assert_eq!(ids(&queue.read_with::<i32>(Q, &ReadOptions::new().vt(0)).await?), [id]);
+    let message = queue.read_with_poll::<i32>(Q, 0, 1, &PollOptions::new()).await?;
+    is_hidden_for(&message[0], 0);
+    assert!(queue.read::<i32>(Q, 30).await?.is_some());
+    Ok(())
+}
+
+async fn a_duration_as_the_timeout_is_rounded_up_to_whole_seconds(
+    queue: &Subject<'_, impl AsyncQueue>,
+) -> Outcome {
+    let id = queue.send(Q, &1).await?;
+    for (vt, seconds) in [
+        (Duration::from_nanos(1), 1),
+        (Duration::from_millis(900), 1),
+        (Duration::from_millis(2_001), 3),
+        (Duration::from_secs(7), 7),
+    ] {
+        let mut read = vec![queue.read::<i32>(Q, vt).await?.unwrap()];
+        give_back(queue, id).await?;
+        read.extend(queue.read_batch::<i32>(Q, vt, 1).await?);
+        give_back(queue, id).await?;
+        read.extend(queue.read_with::<i32>(Q, &ReadOptions::new().vt(vt)).await?);
+        give_back(queue, id).await?;
+        read.extend(queue.read_with_poll::<i32>(Q, vt, 1, &PollOptions::new()).await?);
+        give_back(queue, id).await?;
+        read.extend(queue.read_grouped::<i32>(Q, vt, 1).await?);
+        give_back(queue, id).await?;
+        read.extend(queue.read_grouped_rr::<i32>(Q, vt, 1).await?);
+        give_back(queue, id).await?;
+        read.extend(queue.read_grouped_head::<i32>(Q, vt, 1).await?);
+        give_back(queue, id).await?;
+        assert_eq!(read.len(), 7);
+        for message in read {
+            is_hidden_for(&message, seconds);
+        }
+    }
+    Ok(())
+}
+
+async fn give_back(queue: &Subject<'_, impl AsyncQueue>, id: i64) -> Outcome {
+    queue.set_vt::<RawJson>(Q, id, 0).await?.unwrap();
+    Ok(())
+}
+
+async fn read_batch_returns_at_most_qty_in_the_order_of_ids(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    let sent = queue.send_batch(Q, &[1, 2, 3, 4, 5]).await?;
+    assert_eq!(ids(&queue.read_batch::<i32>(Q, 30, 2).await?), sent[..2]);
+    assert_eq!(ids(&queue.read_batch::<i32>(Q, 30, 10).await?), sent[2..]);
+    assert!(queue.read_batch::<i32>(Q, 30, 10).await?.is_empty());
+    Ok(())
+}
+
+async fn messages_come_in_the_order_of_ids_whatever_the_server_does(
+    queue: &Subject<'_, impl AsyncQueue>,
+) -> Outcome {
+    let sent = queue.send_batch(Q, &(0..200).collect::<Vec<i32>>()).await?;
+    // Rows move in the table when they change, so the server finds them in this order.
+    let shuffled: Vec<i64> = (0..200).map(|n| sent[n * 77 % 200]).collect();
+    for id in &shuffled {
+        queue.set_vt::<i32>(Q, *id, 0).await?;
+    }
+    assert_eq!(ids(&queue.set_vt_batch::<i32>(Q, &shuffled, 0).await?), sent);
+    assert_eq!(ids(&queue.read_batch::<i32>(Q, 0, 200).await?), sent);
+    assert_eq!(ids(&queue.read_with::<i32>(Q, &ReadOptions::new().vt(0).qty(200)).await?), sent);
+    assert_eq!(ids(&queue.read_with_poll::<i32>(Q, 0, 200, &PollOptions::new()).await?), sent);
+    assert_eq!(ids(&queue.peek::<i32>(Q, 200).await?), sent);
+    assert_eq!(ids(&queue.pop_batch::<i32>(Q, 200).await?), sent);
+    Ok(())
+}
+
+async fn read_with_defaults_to_one_message_for_thirty_seconds(
+    queue: &Subject<'_, impl AsyncQueue>,
+) -> Outcome {
+    let sent = queue.send_batch(Q, &[1, 2, 3]).await?;
+    let read = queue.read_with::<i32>(Q, &ReadOptions::new()).await?;
+    assert_eq!(ids(&read), sent[..1]);
+    is_hidden_for(&read[0], 30);
+    let read = queue.read_with::<i32>(Q, &ReadOptions::new().vt(5).qty(2)).await?;
+    assert_eq!(ids(&read), sent[1..]);
+    is_hidden_for(&read[1], 5);
+    Ok(())
+}
+
+async fn read_with_takes_a_condition_on_the_payload(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    let sent = queue
+        .send_batch(
+            Q,
+            &[
+                json!({"kind": "a", "n": 1}),
+                json!({"kind": "b"}),
+                json!({"kind": "a", "n": 3}),
+                json!("it's a"),
+            ],
+        )
+        .await?;
+    let options = ReadOptions::new().vt(0).qty(10);
+    let of_kind = |kind: Value| options.clone().conditional(&kind);
+    assert_eq!(ids(&queue.read_with::<Value>(Q, &of_kind(json!({"kind": "a"}))).await?), [sent[0], sent[2]]);
+    assert_eq!(ids(&queue.read_with::<Value>(Q, &of_kind(json!({"kind": "a", "n": 3}))).await?), [sent[2]]);
+    assert_eq!(ids(&queue.read_with::<Value>(Q, &of_kind(json!("it's a"))).await?), [sent[3]]);
+    assert!(queue.read_with::<Value>(Q, &of_kind(json!({"kind": "c"}))).await?.is_empty());
+    // An empty object is no condition.
+    assert_eq!(ids(&queue.read_with::<Value>(Q, &of_kind(json!({}))).await?), sent);
+    assert_eq!(queue.get::<Value>(Q, sent[1]).await?.unwrap().read_ct, 1);
+    Ok(())
+}
+
+async fn read_with_poll_returns_at_once_what_is_there(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    let sent = queue.send_batch(Q, &[1, 2, 3]).await?;
+    let started = Instant::now();
+    let read =
+        queue.read_with_poll::<i32>(Q, 30, 2, &PollOptions::new().timeout(Duration::from_secs(30))).await?;
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert_eq!(ids(&read), sent[..2]);
+    is_hidden_for(&read[0], 30);
+    Ok(())
+}
+
+/// What each poll returns for the same arguments: plain, grouped, round robin, head.
+async fn all_polls<Queue: AsyncQueue>(
+    queue: &Subject<'_, Queue>,
+    qty: u32,
+    options: &PollOptions,
+) -> [Result<Vec<Message<RawJson>>, Queue::Error>; 4] {
+    [
+        queue.read_with_poll(Q, 0, qty, options).await,
+        queue.read_grouped_with_poll(Q, 0, qty, options).await,
+        queue.read_grouped_rr_with_poll(Q, 0, qty, options).await,
+        queue.read_grouped_head_with_poll(Q, 0, qty, options).await,
+    ]
+}
+
+async fn polls_return_nothing_after_their_timeout(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    let started = Instant::now();
+    // Rounded up to a second each.
+    let options = PollOptions::new().timeout(Duration::from_millis(200)).interval(Duration::from_millis(50));
+    for read in all_polls(queue, 1, &options).await {
+        assert!(read?.is_empty());
+    }
+    let took = started.elapsed();
+    assert!(took >= Duration::from_secs(4) && took < Duration::from_secs(20), "{took:?}");
+    Ok(())
+}
+
+async fn polls_return_a_message_as_soon_as_it_is_visible(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    let options = PollOptions::new().timeout(Duration::from_secs(30)).interval(Duration::from_millis(20));
+    let soon = |now| SendOptions::new().delay(now + TimeDelta::milliseconds(300));
+    let id = queue.send_with(Q, &1, &soon(queue.world.now()?)).await?;
+    for poll in 0..4 {
+        let visible_at = queue.world.now()? + TimeDelta::milliseconds(300);
+        queue.set_vt::<i32>(Q, id, visible_at).await?.unwrap();
+        let read: Vec<Message<i32>> = match poll {
+            0 => queue.read_with_poll(Q, 60, 5, &options).await?,
+            1 => queue.read_grouped_with_poll(Q, 60, 5, &options).await?,
+            2 => queue.read_grouped_rr_with_poll(Q, 60, 5, &options).await?,
+            _ => queue.read_grouped_head_with_poll(Q, 60, 5, &options).await?,
+        };
+        assert_eq!(ids(&read), [id]);
+        is_hidden_for(&read[0], 60);
+        let read_at = read[0].last_read_at.unwrap();
+        assert!(
+            read_at >= visible_at && read_at < visible_at + TimeDelta::seconds(10),
+            "{visible_at}, {read_at}"
+        );
+    }
+    Ok(())
+}
+
+async fn a_poll_without_time_reads_once(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    let options = PollOptions::new().timeout(Duration::ZERO);
+    for read in all_polls(queue, 5, &options).await {
+        assert!(read?.is_empty());
+    }
+    let sent = queue.send_batch(Q, &[1, 2]).await?;
+    let [plain, grouped, round_robin, head] = all_polls(queue, 5, &options).await;
+    assert_eq!(ids(&plain?), sent);
+    assert_eq!(sorted(ids(&grouped?)), sent);
+    assert_eq!(ids(&round_robin?), sent);
+    assert_eq!(ids(&head?), sent[..1]);
+    let conditional = options.conditional(&json!(2));
+    assert_eq!(ids(&queue.read_with_poll::<i32>(Q, 0, 5, &conditional).await?), sent[1..]);
+    Ok(())
+}
+
+async fn read_with_poll_takes_a_condition_on_the_payload(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    let sent = queue.send_batch(Q, &[json!({"kind": "a"}), json!({"kind": "b"})]).await?;
+    let options = PollOptions::new().timeout(Duration::from_secs(1)).interval(Duration::from_millis(50));
+    let only_b = options.clone().conditional(&json!({"kind": "b"}));
+    assert_eq!(ids(&queue.read_with_poll::<Value>(Q, 60, 10, &only_b).await?), sent[1..]);
+    assert!(queue.read_with_poll::<Value>(Q, 60, 10, &only_b).await?.is_empty());
+    let no_condition = options.conditional(&json!({}));
+    assert_eq!(ids(&queue.read_with_poll::<Value>(Q, 60, 10, &no_condition).await?), sent[..1]);
+    Ok(())
+}
+
+async fn a_poll_that_never_rests_is_refused(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    for read in all_polls(queue, 1, &PollOptions::new().interval(Duration::ZERO)).await {
+        let error = fails_as(ErrorKind::InvalidArgument, read);
+        assert!(error.to_string().contains("interval"), "{error}");
+    }
+    for options in [PollOptions::new().timeout(Duration::MAX), PollOptions::new().interval(Duration::MAX)] {
+        for read in all_polls(queue, 1, &options).await {
+            fails_as(ErrorKind::InvalidArgument, read);
+        }
+    }
+    Ok(())
+}
+
+async fn a_grouped_poll_refuses_a_condition(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    let sent = queue.send_batch(Q, &[json!(1)]).await?;
+    let [plain, grouped @ ..] = all_polls(queue, 1, &PollOptions::new().conditional(&json!(1))).await;
+    assert_eq!(ids(&plain?), sent);
+    for read in grouped {
+        fails_as(ErrorKind::InvalidArgument, read);
+    }
+    Ok(())
+}
+
+/// Sends a message for each of these groups, and returns the ids.
+async fn send_to_groups(queue: &Subject<'_, impl AsyncQueue>, groups: &str) -> Result<Vec<i64>, Failure> {
+    let headers = groups.chars().map(|group| Some(json!({"x-pgmq-group": group.to_string()})));
+    let payloads: Vec<_> = groups.chars().collect();
+    Ok(queue.send_batch_with(Q, &payloads, &SendBatchOptions::new().headers(headers)).await?)
+}
+
+async fn a_grouped_read_takes_the_group_of_the_oldest_first(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    let options = PollOptions::new().timeout(Duration::from_secs(10));
+    send_to_groups(queue, "abaab").await?;
+    let first = queue.read_grouped::<char>(Q, 60, 4).await?;
+    assert_eq!(sorted(ids(&first)), [1, 2, 3, 4], "all of a, and one of b");
+    for message in &first {
+        is_hidden_for(message, 60);
+    }
+    queue.set_vt_batch::<char>(Q, &ids(&first), 0).await?;
+    let group: Vec<char> = payloads(queue.read_grouped_with_poll(Q, 60, 3, &options).await?);
+    assert_eq!(group, ['a', 'a', 'a']);
+    let rest: Vec<char> = payloads(queue.read_grouped_with_poll(Q, 60, 3, &options).await?);
+    assert_eq!(rest, ['b', 'b']);
+    Ok(())
+}
+
+async fn a_round_robin_read_takes_turns_in_the_order_of_the_server(
+    queue: &Subject<'_, impl AsyncQueue>,
+) -> Outcome {
+    let options = PollOptions::new().timeout(Duration::from_secs(10));
+    let sent = send_to_groups(queue, "aaabbc").await?;
+    let read = queue.read_grouped_rr::<char>(Q, 60, 10).await?;
+    assert_eq!(ids(&read), [1, 4, 6, 2, 5, 3]);
+    assert_eq!(read.iter().map(|message| message.message).collect::<String>(), "abcaba");
+    queue.set_vt_batch::<char>(Q, &sent, 0).await?;
+    let some = queue.read_grouped_rr_with_poll::<char>(Q, 60, 4, &options).await?;
+    assert_eq!(ids(&some), [1, 4, 6, 2]);
+    is_hidden_for(&some[0], 60);
+    Ok(())
+}
+
+async fn a_head_read_takes_the_oldest_of_each_group(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    let options = PollOptions::new().timeout(Duration::from_secs(10));
+    send_to_groups(queue, "aaabbc").await?;
+    assert_eq!(sorted(ids(&queue.read_grouped_head::<char>(Q, 60, 2).await?)), [1, 4]);
+    assert_eq!(ids(&queue.read_grouped_head_with_poll::<char>(Q, 60, 10, &options).await?), [6]);
+    queue.delete(Q, 1).await?;
+    assert_eq!(ids(&queue.read_grouped_head::<char>(Q, 60, 10).await?), [2]);
+    Ok(())
+}
+
+async fn no_group_is_read_past_a_hidden_message(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    send_to_groups(queue, "aabb").await?;
+    queue.set_vt::<char>(Q, 1, 600).await?;
+    assert_eq!(sorted(ids(&queue.read_grouped::<char>(Q, 0, 10).await?)), [3, 4]);
+    assert_eq!(ids(&queue.read_grouped_rr::<char>(Q, 0, 10).await?), [3, 4]);
+    assert_eq!(ids(&queue.read_grouped_head::<char>(Q, 0, 10).await?), [3]);
+    // A plain read knows of no groups.
+    assert_eq!(ids(&queue.read_batch::<char>(Q, 0, 10).await?), [2, 3, 4]);
+    Ok(())
+}
+
+async fn pop_removes_what_it_returns(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    let sent = queue.send_batch(Q, &["a", "b"]).await?;
+    let popped = queue.pop::<String>(Q).await?.unwrap();
+    assert_eq!((popped.msg_id, popped.message.as_str(), popped.read_ct), (sent[0], "a", 0));
+    assert!(queue.get::<String>(Q, sent[0]).await?.is_none());
+    assert!(queue.read_archive::<String>(Q, 0, 10).await?.is_empty());
+    queue.read::<String>(Q, 600).await?.unwrap();
+    assert!(queue.pop::<String>(Q).await?.is_none(), "a hidden message is not popped");
+    Ok(())
+}
+
+async fn pop_batch_removes_up_to_qty_in_the_order_of_ids(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    let sent = queue.send_batch(Q, &[1, 2, 3]).await?;
+    assert_eq!(ids(&queue.pop_batch::<i32>(Q, 2).await?), sent[..2]);
+    assert_eq!(ids(&queue.pop_batch::<i32>(Q, 2).await?), sent[2..]);
+    assert!(queue.pop_batch::<i32>(Q, 2).await?.is_empty());
+    assert_eq!(queue.metrics(Q).await?.queue_length, 0);
+    Ok(())
+}
+
+async fn a_quantity_of_zero_is_empty_and_does_not_ask_the_server(
+    queue: &Subject<'_, impl AsyncQueue>,
+) -> Outcome {
+    // The server would say that there is no such queue.
+    let none = "missing";
+    let poll = PollOptions::new();
+    assert!(queue.read_batch::<Value>(none, 30, 0).await?.is_empty());
+    assert!(queue.read_with::<Value>(none, &ReadOptions::new().qty(0)).await?.is_empty());
+    assert!(queue.read_with_poll::<Value>(none, 30, 0, &poll).await?.is_empty());
+    assert!(queue.read_grouped::<Value>(none, 30, 0).await?.is_empty());
+    assert!(queue.read_grouped_with_poll::<Value>(none, 30, 0, &poll).await?.is_empty());
+    assert!(queue.read_grouped_rr::<Value>(none, 30, 0).await?.is_empty());
+    assert!(queue.read_grouped_rr_with_poll::<Value>(none, 30, 0, &poll).await?.is_empty());
+    assert!(queue.read_grouped_head::<Value>(none, 30, 0).await?.is_empty());
+    assert!(queue.read_grouped_head_with_poll::<Value>(none, 30, 0, &poll).await?.is_empty());
+    assert!(queue.pop_batch::<Value>(none, 0).await?.is_empty());
+    assert!(queue.peek::<Value>(none, 0).await?.is_empty());
+    assert!(queue.read_archive::<Value>(none, 0, 0).await?.is_empty());
+    queue.send(Q, &1).await?;
+    assert!(queue.pop_batch::<Value>(Q, 0).await?.is_empty());
+    assert_eq!(queue.metrics(Q).await?.queue_length, 1);
+    Ok(())
+}
+
+async fn no_message_is_read_by_two_at_once<B: Backend>(world: &World<'_>) -> Outcome {
+    const MESSAGES: i64 = 300;
+    let queue = B::connect(world.url()).await?;
+    queue.send_batch(Q, &(0..MESSAGES).collect::<Vec<_>>()).await?;
+    let work = || -> Result<Vec<i64>, Failure> {
+        B::block_on(async {
+            let queue = B::connect(world.url()).await?;
+            let mut seen = Vec::new();
+            while let Some(message) = queue.read::<i64>(Q, 600).await? {
+                assert_eq!(message.read_ct, 1);
+                assert!(queue.delete(Q, message.msg_id).await?);
+                seen.push(message.msg_id);
+            }
+            Ok(seen)
+        })
+    };
+    let seen = std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..4).map(|_| scope.spawn(work)).collect();
+        readers.into_iter().map(|reader| reader.join().unwrap()).collect::<Result<Vec<_>, _>>()
+    })?;
+    assert_eq!(sorted(seen.concat()), (1..=MESSAGES).collect::<Vec<_>>());
+    Ok(())
+}
+
+async fn raw_json_is_the_text_of_the_server_untouched(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    let raw: RawJson = r#"{"b": 1.00, "a": [12345678901234567890.12345, "\u00e9"], "b": 2.50}"#.parse()?;
+    queue.send_with(Q, &raw, &SendOptions::new().headers(&raw)).await?;
+    let message = queue.read::<RawJson>(Q, 30).await?.unwrap();
+    // As `jsonb` writes it: keys in its order, the last of two wins, digits kept.
+    let text = r#"{"a": [12345678901234567890.12345, "é"], "b": 2.50}"#;
+    assert_eq!((message.message.get(), message.headers.as_ref().map(RawJson::get)), (text, Some(text)));
+    Ok(())
+}
+
+async fn a_message_that_is_null_in_sql_decodes_as_json_null(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    queue.world.execute(
+        "INSERT INTO pgmq.q_q (vt, message, headers) VALUES (now() - interval '1 day', NULL, NULL)",
+    )?;
+    assert_eq!(queue.get::<Value>(Q, 1).await?.unwrap().message, Value::Null);
+    assert_eq!(queue.peek::<RawJson>(Q, 1).await?[0].message.get(), "null");
+    assert_eq!(queue.read::<Option<i32>>(Q, 0).await?.unwrap().message, None);
+    assert_eq!(queue.pop::<Option<String>>(Q).await?.unwrap().message, None);
+    Ok(())
+}
+
+/// Checks that an error carries these messages, each as the server has it.
+#[track_caller]
+fn carries(error: &impl QueueError, expected: &[(i64, &str)]) {
+    let carried: Vec<_> =
+        error.undecoded().iter().map(|message| (message.msg_id, message.message.get().to_owned())).collect();
+    let expected: Vec<_> = expected.iter().map(|(id, text)| (*id, (*text).to_owned())).collect();
+    assert_eq!(carried, expected);
+}
+
+const WRONG: &str = r#"{"not": ["a", "number"]}"#;
+
+/// Sends a message that is no number, between two that are.
+async fn send_wrong_amid_right(queue: &Subject<'_, impl AsyncQueue>) -> Result<Vec<i64>, Failure> {
+    Ok(queue.send_batch(Q, &[json!(1), json!({"not": ["a", "number"]}), json!(3)]).await?)
+}
+
+const ALL: [(i64, &str); 3] = [(1, "1"), (2, WRONG), (3, "3")];
+
+async fn a_message_that_does_not_decode_is_in_the_error_of_read(
+    queue: &Subject<'_, impl AsyncQueue>,
+) -> Outcome {
+    let options = SendOptions::new().headers(&json!({"trace": 7}));
+    let id = queue.send_with(Q, &json!({"not": ["a", "number"]}), &options).await?;
+    let error = fails_as(ErrorKind::Decode, queue.read::<i32>(Q, 60).await);
+    carries(&error, &[(id, WRONG)]);
+    let text = error.to_string();
+    assert!(text.contains("read on queue \"q\"") && text.contains("message 1"), "{text}");
+    assert!(std::error::Error::source(&error).is_some() && !error.is_transient());
+    // All of it, and as it stands in the queue: hidden, and not lost.
+    let carried = error.undecoded()[0].clone();
+    is_hidden_for(&carried, 60);
+    assert_eq!(carried.read_ct, 1);
+    assert_eq!(carried.headers.as_ref().map(RawJson::get), Some(r#"{"trace": 7}"#));
+    assert_eq!(queue.get::<RawJson>(Q, id).await?, Some(carried));
+    Ok(())
+}
+
+async fn a_wrong_message_amid_a_batch_loses_none_of_the_batch(
+    queue: &Subject<'_, impl AsyncQueue>,
+) -> Outcome {
+    let sent = send_wrong_amid_right(queue).await?;
+    let error = fails_as(ErrorKind::Decode, queue.read_batch::<i32>(Q, 60, 10).await);
+    carries(&error, &ALL);
+    assert!(error.to_string().contains("message 2"), "{error}");
+    for id in sent {
+        assert_eq!(queue.get::<Value>(Q, id).await?.unwrap().read_ct, 1);
+    }
+    queue.set_vt_batch::<RawJson>(Q, &[1, 2, 3], 0).await?;
+    assert_eq!(ids(&queue.read_batch::<Value>(Q, 60, 10).await?), [1, 2, 3]);
+    Ok(())
+}
+
+async fn a_wrong_message_loses_nothing_in_any_other_read(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    const KIND: ErrorKind = ErrorKind::Decode;
+    send_wrong_amid_right(queue).await?;
+    let poll = PollOptions::new();
+    carries(&fails_as(KIND, queue.read_with::<i32>(Q, &ReadOptions::new().vt(0).qty(10)).await), &ALL);
+    carries(&fails_as(KIND, queue.read_with_poll::<i32>(Q, 0, 10, &poll).await), &ALL);
+    carries(&fails_as(KIND, queue.read_grouped_rr::<i32>(Q, 0, 10).await), &ALL);
+    carries(&fails_as(KIND, queue.read_grouped_rr_with_poll::<i32>(Q, 0, 10, &poll).await), &ALL);
+    for error in [
+        fails_as(KIND, queue.read_grouped::<i32>(Q, 0, 10).await),
+        fails_as(KIND, queue.read_grouped_with_poll::<i32>(Q, 0, 10, &poll).await),
+    ] {
+        assert_eq!(sorted(ids(error.undecoded())), [1, 2, 3]);
+    }
+    queue.delete(Q, 1).await?;
+    carries(&fails_as(KIND, queue.read_grouped_head::<i32>(Q, 0, 10).await), &ALL[1..2]);
+    carries(&fails_as(KIND, queue.read_grouped_head_with_poll::<i32>(Q, 0, 10, &poll).await), &ALL[1..2]);
+    Ok(())
+}
+
+async fn a_message_that_does_not_decode_is_in_the_error_of_pop(
+    queue: &Subject<'_, impl AsyncQueue>,
+) -> Outcome {
+    let id = queue.send(Q, &json!({"not": ["a", "number"]})).await?;
+    let error = fails_as(ErrorKind::Decode, queue.pop::<i32>(Q).await);
+    carries(&error, &[(id, WRONG)]);
+    // Now it is nowhere else.
+    assert!(queue.get::<Value>(Q, id).await?.is_none());
+    Ok(())
+}
+
+async fn a_wrong_message_amid_a_batch_loses_none_of_what_was_popped(
+    queue: &Subject<'_, impl AsyncQueue>,
+) -> Outcome {
+    send_wrong_amid_right(queue).await?;
+    let error = fails_as(ErrorKind::Decode, queue.pop_batch::<i32>(Q, 10).await);
+    carries(&error, &ALL);
+    assert_eq!(queue.metrics(Q).await?.queue_length, 0);
+    Ok(())
+}
+
+async fn a_message_that_does_not_decode_is_in_the_error_of_set_vt(
+    queue: &Subject<'_, impl AsyncQueue>,
+) -> Outcome {
+    send_wrong_amid_right(queue).await?;
+    carries(&fails_as(ErrorKind::Decode, queue.set_vt::<i32>(Q, 2, 0).await), &ALL[1..2]);
+    carries(&fails_as(ErrorKind::Decode, queue.set_vt_batch::<i32>(Q, &[3, 2, 1], 0).await), &ALL);
+    assert_eq!(ids(&queue.read_batch::<Value>(Q, 0, 10).await?), [1, 2, 3]);
+    Ok(())
+}
+
+async fn a_message_that_does_not_decode_is_in_the_error_of_a_look(
+    queue: &Subject<'_, impl AsyncQueue>,
+) -> Outcome {
+    let sent = send_wrong_amid_right(queue).await?;
+    carries(&fails_as(ErrorKind::Decode, queue.get::<i32>(Q, 2).await), &ALL[1..2]);
+    carries(&fails_as(ErrorKind::Decode, queue.peek::<i32>(Q, 10).await), &ALL);
+    queue.archive_batch(Q, &sent).await?;
+    carries(&fails_as(ErrorKind::Decode, queue.read_archive::<i32>(Q, 0, 10).await), &ALL);
+    assert_eq!(queue.read_archive::<Value>(Q, 0, 10).await?.len(), 3);
+    Ok(())
+}
+
+async fn null_where_a_value_was_asked_for_is_an_error_that_has_the_message(
+    queue: &Subject<'_, impl AsyncQueue>,
+) -> Outcome {
+    queue.world.execute("INSERT INTO pgmq.q_q (vt, message) VALUES (now() - interval '1 day', NULL)")?;
+    carries(&fails_as(ErrorKind::Decode, queue.read::<i32>(Q, 60).await), &[(1, "null")]);
+    Ok(())
+}

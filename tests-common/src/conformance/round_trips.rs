@@ -1,0 +1,78 @@
+//! What goes over the wire: one round trip per operation.
+
+use std::net::ToSocketAddrs;
+
+use pgmq_core::{AsyncQueue, RawJson, SendBatchOptions, SendOptions};
+
+use super::{Backend, Builder, Outcome, Q, Step, World, case::cases, setup::parts};
+use crate::proxy::Proxy;
+
+cases! { round_trips:
+    setup [send, send_with, send_batch, read, read_batch, pop, delete, delete_batch, archive, set_vt, metrics, peek]
+        an_operation_on_a_warm_pool_is_one_round_trip;
+    setup [] a_transaction_is_a_round_trip_per_statement_and_two_more;
+    setup [send_batch, read_batch, delete_batch] what_asks_for_nothing_is_no_round_trip;
+}
+
+/// A queue behind a proxy that records, after a first operation.
+async fn recorded<B: Backend>(world: &World<'_>) -> Result<(Proxy, B::Queue), super::Failure> {
+    let parts = parts(world);
+    let server = (parts.host.as_str(), parts.port).to_socket_addrs()?.next();
+    let proxy = Proxy::start(server.expect("a host has an address"))?;
+    let builder = B::builder().host(&proxy.addr().ip().to_string()).port(proxy.addr().port());
+    let builder = builder.username(&parts.user).password(&parts.password).database(world.name());
+    let queue = builder.pool_size(1).connect().await?;
+    Ok((proxy, queue))
+}
+
+async fn an_operation_on_a_warm_pool_is_one_round_trip<B: Backend>(world: &World<'_>) -> Outcome {
+    let (proxy, queue) = recorded::<B>(world).await?;
+    let options = SendOptions::new().delay(1).headers(&1);
+    macro_rules! one_round_trip {
+        ($($call:expr),* $(,)?) => {$(
+            // Once before, for what a driver prepares or looks up the first time.
+            $call.await?;
+            proxy.reset();
+            $call.await?;
+            assert_eq!(proxy.round_trips(), 1, "{}: {:?}", stringify!($call), proxy.flights());
+        )*};
+    }
+    one_round_trip!(
+        queue.send(Q, &1),
+        queue.send_with(Q, &1, &options),
+        queue.send_batch(Q, &[1, 2, 3]),
+        queue.send_batch_with(Q, &[1], &SendBatchOptions::new().delay(1)),
+        queue.read::<RawJson>(Q, 0),
+        queue.read_batch::<RawJson>(Q, 0, 100),
+        queue.set_vt::<RawJson>(Q, 1, 0),
+        queue.peek::<RawJson>(Q, 100),
+        queue.metrics(Q),
+        queue.delete(Q, 1),
+        queue.delete_batch(Q, &[2]),
+        queue.archive(Q, 3),
+        queue.pop::<RawJson>(Q),
+        queue.drop_queue("there_is_no_such_queue"),
+    );
+    Ok(())
+}
+
+async fn a_transaction_is_a_round_trip_per_statement_and_two_more<B: Backend>(world: &World<'_>) -> Outcome {
+    let (proxy, queue) = recorded::<B>(world).await?;
+    proxy.reset();
+    let done = B::transaction(&queue, &[Step::Execute("SELECT"), Step::Send(Q)]).await;
+    assert!(done.is_ok(), "{done:?}");
+    assert_eq!(proxy.round_trips(), 4, "{:?}", proxy.flights());
+    Ok(())
+}
+
+async fn what_asks_for_nothing_is_no_round_trip<B: Backend>(world: &World<'_>) -> Outcome {
+    let (proxy, queue) = recorded::<B>(world).await?;
+    proxy.reset();
+    assert!(queue.send_batch::<i32>(Q, &[]).await?.is_empty());
+    assert!(queue.delete_batch(Q, &[]).await?.is_empty());
+    assert!(queue.archive_batch(Q, &[]).await?.is_empty());
+    assert!(queue.read_batch::<RawJson>(Q, 30, 0).await?.is_empty());
+    assert!(queue.send("not;a;name", &1).await.is_err());
+    assert_eq!(proxy.flights(), []);
+    Ok(())
+}

@@ -1,0 +1,206 @@
+//! What a case gets: a queue, and the database behind it.
+
+use std::{
+    ops::Deref,
+    sync::{Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Utc};
+use pgmq_core::AsyncQueue;
+use postgres::{Client, Config, NoTls, SimpleQueryMessage};
+
+use super::{Failure, Outcome, check::beside};
+use crate::server::{Database, Server};
+
+/// A queue that is there, and empty, in the database of every case.
+pub const Q: &str = "q";
+
+/// The limit of what is waited for.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// The server, and a database that one case has for itself.
+pub struct World<'s> {
+    server: &'s Server,
+    database: Database,
+    config: Config,
+    /// A connection beside the queue's.
+    beside: Mutex<Option<Client>>,
+}
+
+impl<'s> World<'s> {
+    pub(super) fn new(server: &'s Server) -> Result<Self, Failure> {
+        let database = server.create_database()?;
+        let config: Config = database.url().parse()?;
+        let world = Self { server, database, config, beside: Mutex::new(None) };
+        // A case that waits for what never comes fails, instead of standing still.
+        let database = world.database.name();
+        world.execute(&format!(
+            "ALTER DATABASE \"{database}\" SET statement_timeout = '60s'; SELECT pgmq.create('{Q}')"
+        ))?;
+        Ok(world)
+    }
+
+    /// The server.
+    pub fn server(&self) -> &'s Server {
+        self.server
+    }
+
+    /// The URL of the database.
+    pub fn url(&self) -> &str {
+        self.database.url()
+    }
+
+    /// The URL of the database with settings for its sessions, such as `-c lock_timeout=100`.
+    pub fn url_with(&self, options: &str) -> String {
+        let url = self.url();
+        if !url.starts_with("postgres") {
+            return format!("{url} options='{options}'");
+        }
+        let separator = if url.contains('?') { '&' } else { '?' };
+        let options = options.replace(' ', "%20").replace('=', "%3D");
+        format!("{url}{separator}options={options}")
+    }
+
+    /// Where and as whom to connect, in parts.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The name of the database.
+    pub fn name(&self) -> &str {
+        self.database.name()
+    }
+
+    /// Whether the database has pg_partman.
+    pub fn has_partman(&self) -> bool {
+        self.server.has_partman()
+    }
+
+    /// Runs statements beside the queue, on a connection of their own.
+    #[track_caller]
+    pub fn execute(&self, sql: &str) -> Outcome {
+        Ok(self.beside(|client| client.batch_execute(sql))?)
+    }
+
+    /// Asks beside the queue for one value, as text; NULL is empty.
+    #[track_caller]
+    pub fn ask(&self, sql: &str) -> Result<String, Failure> {
+        let messages = self.beside(|client| client.simple_query(sql))?;
+        let row = messages.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        Ok(row.unwrap_or_default().to_owned())
+    }
+
+    /// What time it is on the server.
+    #[track_caller]
+    pub fn now(&self) -> Result<DateTime<Utc>, Failure> {
+        Ok(self.ask("SELECT to_char(clock_timestamp(), 'YYYY-MM-DD\"T\"HH24:MI:SS.USOF:00')")?.parse()?)
+    }
+
+    /// Waits until the server says `t` to a question.
+    #[track_caller]
+    pub fn wait_until(&self, question: &str) -> Outcome {
+        let started = Instant::now();
+        while self.ask(question)? != "t" {
+            assert!(started.elapsed() < LIMIT, "never came true: {question}");
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// Runs statements meanwhile, on a thread and a connection of their own.
+    pub fn meanwhile(&self, sql: String) -> Meanwhile {
+        let config = self.config.clone();
+        Meanwhile(thread::spawn(move || config.connect(NoTls)?.batch_execute(&sql)))
+    }
+
+    /// Lets nobody connect to the database any more, or lets everybody.
+    #[track_caller]
+    pub fn accept_connections(&self, accept: bool) -> Outcome {
+        let mut elsewhere: Config = self.server.url().parse()?;
+        elsewhere.application_name("accept_connections");
+        let sql = format!("ALTER DATABASE \"{}\" ALLOW_CONNECTIONS {accept}", self.name());
+        Ok(beside(|| elsewhere.connect(NoTls)?.batch_execute(&sql))?)
+    }
+
+    /// Ends the sessions of all others in the database that `condition` is true of, and waits until they are gone.
+    #[track_caller]
+    pub fn terminate(&self, condition: &str) -> Outcome {
+        let those = format!(
+            "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND ({condition})"
+        );
+        self.ask(&format!("SELECT count(pg_terminate_backend(pid)) {those}"))?;
+        self.wait_until(&format!("SELECT NOT EXISTS (SELECT {those})"))
+    }
+
+    /// Works on a connection beside the queue's, and outside of any runtime, in which that client would panic.
+    fn beside<T: Send>(
+        &self,
+        work: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send,
+    ) -> Result<T, postgres::Error> {
+        let work = || {
+            let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+            let client = match &mut *beside {
+                Some(client) if !client.is_closed() => client,
+                slot => {
+                    let mut client = self.config.connect(NoTls)?;
+                    client.batch_execute("SET lock_timeout = '10s'; SET timezone = 'UTC'")?;
+                    slot.insert(client)
+                }
+            };
+            work(client)
+        };
+        beside(work)
+    }
+}
+
+impl Drop for World<'_> {
+    fn drop(&mut self) {
+        let beside = self.beside.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        super::check::beside(|| drop(beside));
+    }
+}
+
+/// Statements that run meanwhile.
+pub struct Meanwhile(thread::JoinHandle<Result<(), postgres::Error>>);
+
+impl Meanwhile {
+    /// Waits for their end.
+    #[track_caller]
+    pub fn end(self) -> Outcome {
+        Ok(self.0.join().expect("nothing there panics")?)
+    }
+}
+
+/// The queue that a case is about, and the world around it.
+pub struct Subject<'a, Q> {
+    queue: &'a Q,
+    /// The database behind the queue.
+    pub world: &'a World<'a>,
+    /// Whether the queue works inside a transaction, which nobody beside it sees.
+    pub in_transaction: bool,
+}
+
+impl<'a, Q: AsyncQueue> Subject<'a, Q> {
+    /// A queue on its pool, or on a connection outside of transactions.
+    pub fn new(queue: &'a Q, world: &'a World<'a>) -> Self {
+        Self { queue, world, in_transaction: false }
+    }
+
+    /// A queue inside a transaction.
+    pub fn in_transaction(queue: &'a Q, world: &'a World<'a>) -> Self {
+        Self { queue, world, in_transaction: true }
+    }
+}
+
+impl<Q> Deref for Subject<'_, Q> {
+    type Target = Q;
+
+    fn deref(&self) -> &Q {
+        self.queue
+    }
+}

@@ -1,0 +1,105 @@
+//! Where a server is: a URL or a libpq `key=value` string.
+
+use std::str::FromStr;
+
+use postgres::Config;
+use url::Url;
+
+use super::ServerError;
+
+/// Where a server is and how to log in, as text that every driver understands and as a parsed configuration.
+#[derive(Clone)]
+pub(crate) struct Address {
+    text: String,
+    config: Config,
+}
+
+impl Address {
+    /// Reads `postgres://..`, `postgresql://..` or `host=.. user=..`.
+    pub(crate) fn parse(text: &str) -> Result<Self, ServerError> {
+        // The text may hold a password, so no error repeats it.
+        let config = Config::from_str(text)
+            .map_err(|error| ServerError::because("the database URL cannot be read", error))?;
+        if is_url(text) {
+            Url::parse(text)
+                .map_err(|error| ServerError::because("the database URL cannot be read", error))?;
+        }
+        Ok(Self { text: text.to_owned(), config })
+    }
+
+    /// Names a server on this machine.
+    pub(crate) fn local(host: &str, port: u16, password: &str) -> Result<Self, ServerError> {
+        Self::parse(&format!("postgres://postgres:{password}@{host}:{port}/postgres"))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Returns the same server and user with another database, in the form that was given.
+    pub(crate) fn text_of(&self, database: &str) -> String {
+        if is_url(&self.text)
+            && let Ok(mut url) = Url::parse(&self.text)
+        {
+            // A `dbname` among the parameters would win over the path.
+            let rest: Vec<(String, String)> =
+                url.query_pairs().filter(|(key, _)| key != "dbname").map(own).collect();
+            url.set_query(None);
+            if !rest.is_empty() {
+                url.query_pairs_mut().extend_pairs(rest);
+            }
+            if let Ok(mut path) = url.path_segments_mut() {
+                path.clear().push(database);
+            }
+            return url.into();
+        }
+        // Of two values for a key the last one counts.
+        let quoted = database.replace('\\', r"\\").replace('\'', r"\'");
+        format!("{} dbname='{quoted}'", self.text)
+    }
+
+    /// Returns the parsed form for another database.
+    pub(crate) fn config_of(&self, database: &str) -> Config {
+        let mut config = self.config.clone();
+        config.dbname(database);
+        config
+    }
+}
+
+fn is_url(text: &str) -> bool {
+    text.starts_with("postgres://") || text.starts_with("postgresql://")
+}
+
+fn own((key, value): (impl Into<String>, impl Into<String>)) -> (String, String) {
+    (key.into(), value.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Address;
+
+    fn text_of(address: &str) -> String {
+        Address::parse(address).unwrap().text_of("other")
+    }
+
+    #[test]
+    fn a_url_keeps_all_but_its_database() {
+        assert_eq!(
+            text_of("postgres://me:p%40ss@host:5433/mine?sslmode=disable&dbname=x"),
+            "postgres://me:p%40ss@host:5433/other?sslmode=disable"
+        );
+        assert_eq!(text_of("postgresql://host"), "postgresql://host/other");
+        assert_eq!(text_of("postgres:///mine?host=%2Ftmp"), "postgres:///other?host=%2Ftmp");
+    }
+
+    #[test]
+    fn a_key_value_string_gets_a_last_database() {
+        let text = text_of("host=localhost user=me dbname=mine");
+        assert_eq!(text, "host=localhost user=me dbname=mine dbname='other'");
+        assert_eq!(Address::parse(&text).unwrap().config().get_dbname(), Some("other"));
+    }
+}

@@ -1,0 +1,42 @@
+# Waits until the test process is gone, then stops its server and removes the folder.
+#
+# $1 is the folder. Standard input is a pipe whose other end only the test process holds: end of file means that
+# it has dropped the server, has exited, or was killed.
+
+# Whoever signals everything signals the test process too, and its end is what counts.
+trap '' INT TERM HUP
+
+# A line has the number of the program that works in the folder, or nothing when there is none.
+program=
+while read -r line; do program=$line; done
+
+pid_file=$1/data/postmaster.pid
+
+# Waits up to 10 s for the process $1 to end, or for its file $2 to go, which it removes when it ends. A process that
+# nobody has waited for still counts as one, hence the file and the limit.
+ends() {
+    tries=0
+    while kill -0 "$1" 2>/dev/null && [ -e "$2" ]; do
+        tries=$((tries + 1))
+        [ "$tries" -gt 200 ] && return 1
+        sleep 0.05
+    done
+}
+
+stop() {
+    pid=$(head -n 1 "$pid_file" 2>/dev/null)
+    case $pid in '' | *[!0-9]*) return ;; esac
+    kill -QUIT "$pid" 2>/dev/null
+    ends "$pid" "$pid_file" || kill -KILL "$pid" 2>/dev/null
+}
+
+# An initdb whose files vanish would leave shared memory behind.
+[ -n "$program" ] && ends "$program" "$1"
+
+# More than once, as a postmaster that was only just started may still be writing.
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    stop
+    rm -rf "$1" && sleep 0.05 && [ ! -e "$1" ] && exit 0
+    sleep 0.2
+done
+exit 1

@@ -1,0 +1,47 @@
+//! Dropping databases, also those that a killed run left on a server that others keep.
+
+use postgres::Error;
+
+use super::{Admin, ServerError, run::FAMILY};
+
+/// Drops one database together with all connections to it.
+pub(crate) fn drop_one(admin: &Admin, name: &str) -> Result<(), Error> {
+    admin.execute(&format!(r#"DROP DATABASE IF EXISTS "{name}" WITH (FORCE)"#))
+}
+
+/// Drops all databases whose names begin as given.
+pub(crate) fn drop_all(admin: &Admin, prefix: &str) -> Result<(), ServerError> {
+    let names = admin.run(|client| {
+        let sql = "SELECT datname::text FROM pg_database WHERE starts_with(datname::text, $1)";
+        client.query(sql, &[&prefix])?.iter().map(|row| row.try_get(0)).collect()
+    });
+    drop_each(admin, names)
+}
+
+/// Drops the databases of runs that were killed before they could.
+///
+/// A live run has at least one session that shows its name as `application_name`. It has had it since before its
+/// first database, so the databases are listed first.
+pub(crate) fn drop_of_dead_runs(admin: &Admin) -> Result<(), ServerError> {
+    let names = admin.run(|client| {
+        let pattern = format!("^({FAMILY}[0-9]+_[0-9a-f]{{8}})_[0-9a-f]{{8}}_[0-9]+$");
+        let sql = "SELECT datname::text, substring(datname::text from $1) FROM pg_database \
+                   WHERE datname::text ~ $1";
+        let databases = client.query(sql, &[&pattern])?;
+        let mut dead = Vec::new();
+        for row in databases {
+            let (name, run): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+            let sql = "SELECT FROM pg_stat_activity WHERE application_name = $1 LIMIT 1";
+            if client.query_opt(sql, &[&run])?.is_none() {
+                dead.push(name);
+            }
+        }
+        Ok(dead)
+    });
+    drop_each(admin, names)
+}
+
+fn drop_each(admin: &Admin, names: Result<Vec<String>, Error>) -> Result<(), ServerError> {
+    let failed = |error| ServerError::because("cannot drop databases of tests", error);
+    names.map_err(failed)?.iter().try_for_each(|name| drop_one(admin, name).map_err(failed))
+}

@@ -1,0 +1,134 @@
+//! The recording proxy against a server that echoes, and against Postgres.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs},
+    thread,
+    time::{Duration, Instant},
+};
+
+use postgres::{Config, NoTls, config::Host};
+use tests_common::{
+    proxy::{
+        Direction::{ToClient, ToServer},
+        Proxy,
+    },
+    server::Server,
+};
+
+/// Starts a server that sends back what it gets, for as many connections as come.
+fn echo() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            thread::spawn(move || std::io::copy(&mut stream.try_clone().unwrap(), &mut stream));
+        }
+    });
+    addr
+}
+
+fn connect(proxy: &Proxy) -> TcpStream {
+    let stream = TcpStream::connect(proxy.addr()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream
+}
+
+fn call(stream: &mut TcpStream, request: &[u8]) {
+    stream.write_all(request).unwrap();
+    let mut answer = vec![0; request.len()];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(answer, request);
+}
+
+fn is_closed(stream: &mut TcpStream) -> bool {
+    match stream.read(&mut [0]) {
+        Ok(length) => length == 0,
+        Err(error) => error.kind() == ErrorKind::ConnectionReset,
+    }
+}
+
+#[test]
+fn chunks_in_one_direction_are_one_flight() {
+    let proxy = Proxy::start(echo()).unwrap();
+    let mut stream = connect(&proxy);
+    call(&mut stream, b"one");
+    call(&mut stream, b"two");
+    let flights = proxy.flights();
+    let sent: Vec<_> = flights.iter().map(|flight| (flight.direction, flight.bytes.as_slice())).collect();
+    assert_eq!(
+        sent,
+        [(ToServer, b"one".as_slice()), (ToClient, b"one"), (ToServer, b"two"), (ToClient, b"two")]
+    );
+    assert_eq!(proxy.round_trips(), 2);
+
+    proxy.reset();
+    assert_eq!(proxy.round_trips(), 0);
+    // More than a buffer, so it comes in several chunks, and the echo may start in between.
+    call(&mut stream, &vec![7; 20_000]);
+    let sum = |direction| -> usize {
+        proxy.flights().iter().filter(|flight| flight.direction == direction).map(|f| f.bytes.len()).sum()
+    };
+    assert_eq!((sum(ToServer), sum(ToClient)), (20_000, 20_000));
+}
+
+#[test]
+fn cut_closes_connections_and_accepts_new_ones() {
+    let proxy = Proxy::start(echo()).unwrap();
+    let mut first = connect(&proxy);
+    call(&mut first, b"x");
+    proxy.cut();
+    assert!(is_closed(&mut first));
+    call(&mut connect(&proxy), b"y");
+}
+
+#[test]
+fn dropping_closes_everything() {
+    let proxy = Proxy::start(echo()).unwrap();
+    let mut stream = connect(&proxy);
+    call(&mut stream, b"x");
+    let addr = proxy.addr();
+    let started = Instant::now();
+    drop(proxy);
+    assert!(started.elapsed() < Duration::from_secs(5));
+    assert!(is_closed(&mut stream));
+    assert!(TcpStream::connect(addr).is_err());
+}
+
+#[test]
+fn a_client_without_a_server_is_closed() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let proxy = Proxy::start(nobody).unwrap();
+    assert!(is_closed(&mut connect(&proxy)));
+}
+
+#[test]
+fn the_messages_of_postgres_are_told_apart() {
+    let server = Server::obtain().unwrap();
+    let config: Config = server.url().parse().unwrap();
+    let proxy = Proxy::start(address(&config)).unwrap();
+    let mut through = Config::new();
+    through.host("127.0.0.1").port(proxy.addr().port()).dbname("postgres");
+    through.user(config.get_user().unwrap()).password(config.get_password().unwrap());
+    let mut client = through.connect(NoTls).unwrap();
+
+    proxy.reset();
+    client.simple_query("SELECT 1").unwrap();
+    assert_eq!(proxy.round_trips(), 1);
+    let messages: Vec<_> = proxy.flights().iter().map(|flight| flight.messages()).collect();
+    assert_eq!(messages, [vec!['Q'], vec!['T', 'D', 'C', 'Z']]);
+
+    // Prepares, then executes.
+    proxy.reset();
+    client.query("SELECT $1::int", &[&1]).unwrap();
+    assert_eq!(proxy.round_trips(), 2);
+    assert_eq!(proxy.flights()[0].messages(), ['P', 'D', 'S']);
+}
+
+fn address(config: &Config) -> SocketAddr {
+    let [Host::Tcp(host), ..] = config.get_hosts() else { panic!("the server has no host") };
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    (host.as_str(), port).to_socket_addrs().unwrap().next().unwrap()
+}

@@ -1,0 +1,8 @@
+//! The provider of servers and databases.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod clean_up;
+mod databases;
+mod own_server;
+mod support;

@@ -1,0 +1,63 @@
+//! The chores of this workspace, as `cargo xtask <command>`.
+//!
+//! A command is a module. `workspace` and `cargo` know the repository, `postgres` provides the server for a command, and
+//! `terminal` prints.
+
+mod cargo;
+mod demo;
+mod postgres;
+mod terminal;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::env;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const HELP: &str = "\
+The chores of this workspace.
+
+cargo xtask demo [BACKEND ...]
+    Shows each back end at work: queues, messages, topics, notifications, transactions.
+
+cargo xtask test [PACKAGE ...] [-- FILTER]
+    Runs the tests: all of them, or those of some packages, or those whose names contain FILTER.
+    What else stands after -- goes to the test programs, such as --exact or --test-threads=1.
+
+cargo xtask tidy [--fix]
+    Checks the formatting, the lints, the docs and this repository's own rules; --fix repairs what can be repaired.
+
+BACKEND is the part of a crate's name after pgmq-, such as postgres or tokio; PACKAGE is that or the whole name.
+
+demo and test need a Postgres: that of PGMQ_TEST_DATABASE_URL, or one that they start from the server programs on this
+machine or in Docker, and remove at the end.";
+
+fn main() -> ExitCode {
+    let mut arguments = env::args_os().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    match run(&command.to_string_lossy(), arguments.collect()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{}: {}", terminal::red("error"), terminal::with_causes(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &str, arguments: Vec<OsString>) -> Result<ExitCode> {
+    match command {
+        "demo" => demo::run(arguments),
+        "test" => test::run(arguments),
+        "tidy" => tidy::run(arguments),
+        "" | "help" | "--help" | "-h" => {
+            println!("{HELP}");
+            Ok(if command.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        }
+        unknown => {
+            bail!("there is no command {unknown:?}; there are demo, test and tidy, and --help says more")
+        }
+    }
+}

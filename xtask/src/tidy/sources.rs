@@ -1,0 +1,151 @@
+//! Rules about what stands in source files.
+
+use std::fs;
+use std::str::FromStr;
+
+use anyhow::{Result, anyhow};
+use proc_macro2::{TokenStream, TokenTree};
+
+use super::rules::Repository;
+use crate::workspace::{BACKENDS, rust_files};
+
+/// The most lines that a file may have.
+const LONGEST: usize = 600;
+
+/// What SQL begins with.
+const SQL: [&str; 10] =
+    ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "CREATE ", "ALTER ", "DROP ", "LISTEN ", "WITH ", "CALL "];
+
+pub(super) fn files_are_short(repository: &Repository) -> Result<Vec<String>> {
+    let mut findings = Vec::new();
+    for_each_file(repository, |place, source| {
+        let lines = source.lines().count();
+        if lines > LONGEST {
+            findings.push(format!("{place}: has {lines} lines; split it, as {LONGEST} are too many"));
+        }
+        Ok(())
+    })?;
+    Ok(findings)
+}
+
+pub(super) fn nothing_is_unfinished(repository: &Repository) -> Result<Vec<String>> {
+    let mut findings = Vec::new();
+    for_each_file(repository, |place, source| {
+        let lines = unfinished(source)?;
+        findings.extend(lines.iter().map(|(line, what)| format!("{place}:{line}: {what} must not stay")));
+        Ok(())
+    })?;
+    Ok(findings)
+}
+
+pub(super) fn sql_stands_in_core_only(repository: &Repository) -> Result<Vec<String>> {
+    let mut findings = Vec::new();
+    for backend in BACKENDS {
+        for path in rust_files(&repository.sources_of(backend))? {
+            let place = repository.shown(&path);
+            let lines = sql(&fs::read_to_string(&path)?)?;
+            findings.extend(lines.iter().map(|line| format!("{place}:{line}: SQL stands in pgmq-core only")));
+        }
+    }
+    Ok(findings)
+}
+
+fn for_each_file(repository: &Repository, mut look: impl FnMut(&str, &str) -> Result<()>) -> Result<()> {
+    for package in &repository.packages {
+        for path in rust_files(package.folder())? {
+            let place = repository.shown(&path);
+            look(&place, &fs::read_to_string(&path)?).map_err(|error| error.context(place))?;
+        }
+    }
+    Ok(())
+}
+
+/// The lines with `todo!`, `unimplemented!` or `#[ignore]`.
+fn unfinished(source: &str) -> Result<Vec<(usize, String)>> {
+    let mut found = Vec::new();
+    visit(tokens(source)?, &mut |token, next| {
+        if let TokenTree::Ident(name) = token {
+            let is_macro = matches!(next, Some(TokenTree::Punct(mark)) if mark.as_char() == '!');
+            if is_macro && (name == "todo" || name == "unimplemented") {
+                found.push((name.span().start().line, format!("{name}!")));
+            }
+        }
+        if attribute(token, next).is_some_and(|name| name == "ignore") {
+            found.push((token.span().start().line, "#[ignore]".to_owned()));
+        }
+    });
+    Ok(found)
+}
+
+/// The lines with text that is SQL. Documentation may show some.
+fn sql(source: &str) -> Result<Vec<usize>> {
+    let mut found = Vec::new();
+    visit(tokens(source)?, &mut |token, _| {
+        if let TokenTree::Literal(literal) = token {
+            let text = literal.to_string();
+            let begins_as_sql = text.find('"').is_some_and(|start| {
+                let text = text[start + 1..].trim_start();
+                SQL.iter().any(|verb| text.starts_with(verb))
+            });
+            if begins_as_sql || calls_pgmq(&text) {
+                found.push(literal.span().start().line);
+            }
+        }
+    });
+    Ok(found)
+}
+
+/// Tells `pgmq.send(`.
+fn calls_pgmq(text: &str) -> bool {
+    text.split("pgmq.").skip(1).any(|rest| {
+        let rest = rest.trim_start_matches(|c: char| c.is_ascii_lowercase() || c == '_');
+        rest.starts_with('(')
+    })
+}
+
+fn tokens(source: &str) -> Result<TokenStream> {
+    TokenStream::from_str(source).map_err(|error| anyhow!("line {}: {error}", error.span().start().line))
+}
+
+/// Calls `look` with each token and the one after it, inside of groups too, but not inside of documentation.
+fn visit(tokens: TokenStream, look: &mut impl FnMut(&TokenTree, Option<&TokenTree>)) {
+    let mut tokens = tokens.into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        look(&token, tokens.peek());
+        if attribute(&token, tokens.peek()).is_some_and(|name| name == "doc") {
+            tokens.next();
+        } else if let TokenTree::Group(group) = token {
+            visit(group.stream(), look);
+        }
+    }
+}
+
+/// The name of the attribute that begins with this token.
+fn attribute(token: &TokenTree, next: Option<&TokenTree>) -> Option<String> {
+    match (token, next) {
+        (TokenTree::Punct(mark), Some(TokenTree::Group(group))) if mark.as_char() == '#' => {
+            group.stream().into_iter().next().map(|name| name.to_string())
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_unfinished_is_found_and_talk_about_it_is_not() {
+        let source = "/// Like `todo!()`.\nfn a() {\n    if b { todo!() }\n}\n#[ignore = \"slow\"]\nfn c() { d!(unimplemented!()) }\n\
+                      const TODO: &str = \"todo!()\";";
+        let lines: Vec<_> = unfinished(source).unwrap().into_iter().map(|(line, _)| line).collect();
+        assert_eq!(lines, [3, 5, 6]);
+    }
+
+    #[test]
+    fn sql_is_found_and_documentation_is_not() {
+        let source = "//! \"SELECT 1\"\n/// ```\n/// x.execute(\"INSERT INTO t\");\nfn a() {\n    b(r#\"SELECT 1\"#);\n    \
+                      c!(\"{} pgmq.send($1)\");\n    d(\"the function pgmq.send, with a select\");\n}";
+        assert_eq!(sql(source).unwrap(), [5, 6]);
+    }
+}
