@@ -43,7 +43,6 @@ pub(crate) type Arrange<O> = fn(&mut [<O as Output>::Record]);
 
 /// Takes the rows of a statement one by one, as they arrive, and makes them into its result.
 pub struct Rows<O: Output, R: Row> {
-    context: Context,
     arrange: Option<Arrange<O>>,
     columns: Option<<O::Record as Record>::Columns>,
     records: Vec<O::Record>,
@@ -52,8 +51,8 @@ pub struct Rows<O: Output, R: Row> {
 }
 
 impl<O: Output, R: Row> Rows<O, R> {
-    pub(crate) fn new(context: Context, arrange: Option<Arrange<O>>) -> Self {
-        Self { context, arrange, columns: None, records: Vec::new(), kept: Vec::new(), failed: None }
+    pub(crate) fn new(arrange: Option<Arrange<O>>) -> Self {
+        Self { arrange, columns: None, records: Vec::new(), kept: Vec::new(), failed: None }
     }
 
     /// Decodes one row. A row that does not decode is no reason to stop: the rows behind it hold messages too.
@@ -70,25 +69,25 @@ impl<O: Output, R: Row> Rows<O, R> {
         }
     }
 
-    /// The result, after the last row.
+    /// The result, after the last row. An error says `context`.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Decode`] with all messages of the result, when one of its rows did not decode.
-    pub fn finish(mut self) -> Result<O, Error> {
+    pub fn finish(mut self, context: impl FnOnce() -> Context) -> Result<O, Error> {
         if let (Some(error), Some(columns)) = (self.failed, &self.columns) {
             let undecoded = self.kept.iter().filter_map(|row| O::Record::undecoded(row, columns));
             let mut undecoded: Vec<_> = undecoded.collect();
             if self.arrange.is_some() {
                 undecoded.sort_unstable_by_key(|message| message.msg_id);
             }
-            return Err(error.during(self.context).carrying(undecoded));
+            return Err(error.during(context()).carrying(undecoded));
         }
         if let Some(arrange) = self.arrange {
             arrange(&mut self.records);
         }
         O::from_records(self.records)
-            .ok_or_else(|| Error::new(ErrorKind::Decode, "the server returned no row").during(self.context))
+            .ok_or_else(|| Error::new(ErrorKind::Decode, "the server returned no row").during(context()))
     }
 }
 

@@ -52,8 +52,10 @@ impl ErrorKind {
             "42501" | "28000" | "28P01" => Self::PermissionDenied,
             "40001" | "40P01" => Self::Conflict,
             "55P03" | "57014" | "25P03" => Self::Timeout,
-            "53300" | "57P01" | "57P02" | "57P03" | "57P05" | "3D000" => Self::Connection,
-            "22P02" | "22P05" | "22032" | "22003" => Self::InvalidArgument,
+            "53300" | "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "3D000" => Self::Connection,
+            "22P02" | "22P05" | "22032" | "22003" | "22008" | "22021" => Self::InvalidArgument,
+            // A column that came with a later PGMQ, where a table is read or written directly.
+            "42703" if message.contains("\"headers\"") => Self::Unsupported,
             // PGMQ's own exceptions are raised in English, whatever the server's language.
             "P0001" if message.starts_with("pg_partman") => Self::Unsupported,
             "P0001" if message.starts_with("Queue \"") && message.contains("does not exist") => {
@@ -79,6 +81,7 @@ impl ErrorKind {
         matches!(self, Self::Conflict | Self::Connection | Self::Timeout)
     }
 
+    /// What it is, and what to do about it.
     fn describe(self) -> &'static str {
         match self {
             Self::InvalidArgument => "an argument was refused",
@@ -95,6 +98,12 @@ impl ErrorKind {
             Self::Timeout => "it took too long",
             Self::Database => "the server reported an error",
         }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.describe())
     }
 }
 

@@ -22,9 +22,10 @@ impl Learned {
         self.at_least.fetch_max(number(version), Ordering::Relaxed);
     }
 
-    /// Notes that the server is older than `version`.
+    /// Notes that the server is older than `version`; it may have been newer before.
     pub fn lacks(&self, version: Version) {
         let below = number(version);
+        self.at_least.fetch_min(below - 1, Ordering::Relaxed);
         let lower = |known| Some(if known == 0 { below } else { below.min(known) });
         // The closure always gives a value, so this cannot fail.
         let _ = self.below.fetch_update(Ordering::Relaxed, Ordering::Relaxed, lower);
@@ -61,5 +62,12 @@ mod tests {
         assert_eq!((learned.knows(old), learned.knows(new)), (Some(true), None));
         learned.lacks(Version::new(1, 12, 0));
         assert_eq!((learned.knows(Version::new(1, 4, 4)), learned.knows(new)), (Some(true), Some(false)));
+        learned.has(new);
+        learned.lacks(old);
+        assert_eq!(
+            (learned.knows(old), learned.knows(new)),
+            (Some(false), Some(false)),
+            "an older one was put in its place"
+        );
     }
 }

@@ -68,3 +68,4 @@ pub use settings::Settings;
 pub use statement::{Call, Form, Plan, Query, Statement};
 pub use time::{Delay, VisibilityTimeout};
 pub use version::{ParseVersionError, Version};
+pub use {chrono, serde_json};

@@ -57,7 +57,6 @@ impl<T> Message<T> {
 #[non_exhaustive]
 pub struct ArchivedMessage<T = serde_json::Value> {
     /// The message as it was when it was archived.
-    #[serde(flatten)]
     pub message: Message<T>,
     /// When it was archived.
     pub archived_at: DateTime<Utc>,
@@ -96,7 +95,16 @@ impl<T: DeserializeOwned + Send> Record for Message<T> {
     const KEPT: bool = true;
 
     fn undecoded<R: Row>(row: &R, columns: &Self::Columns) -> Option<Message<RawJson>> {
-        Message::<RawJson>::decode(row, columns).ok()
+        let [msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers] = *columns;
+        let msg_id = required(row, "msg_id", msg_id).ok()?;
+        // Whatever else is wrong with it, the message itself is handed over.
+        let mut undecoded = Message::new(msg_id, payload(row, msg_id, message).ok()?);
+        undecoded.read_ct = required(row, "read_ct", read_ct).unwrap_or_default();
+        undecoded.enqueued_at = required(row, "enqueued_at", enqueued_at).unwrap_or_default();
+        undecoded.last_read_at = optional(row, "last_read_at", last_read_at).unwrap_or_default();
+        undecoded.vt = required(row, "vt", vt).unwrap_or_default();
+        undecoded.headers = optional(row, "headers", headers).unwrap_or_default();
+        Some(undecoded)
     }
 }
 
@@ -104,8 +112,9 @@ impl<T: DeserializeOwned + Send> Record for Message<T> {
 fn payload<T: DeserializeOwned>(row: &impl Row, msg_id: i64, column: Option<usize>) -> Result<T, Error> {
     let missing = || Error::new(ErrorKind::Decode, "the column \"message\" is missing");
     let parsed = row.json(column.ok_or_else(missing)?, |text| serde_json::from_slice(text));
-    let parsed = parsed
-        .map_err(|error| Error::new(ErrorKind::Decode, "the column \"message\" is no jsonb").because(error))?;
+    let parsed = parsed.map_err(|error| {
+        Error::new(ErrorKind::Decode, "the column \"message\" is no jsonb").because(error)
+    })?;
     parsed.unwrap_or_else(|| serde_json::from_slice(b"null")).map_err(|error| {
         let text = format!(
             "the payload of message {msg_id} does not fit the type asked for; the error carries all messages of this call, \

@@ -6,7 +6,7 @@ use crate::queue_name::{fold, quote};
 use crate::{Error, ErrorKind};
 
 /// Why a listener woke its caller.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Notification {
     /// Messages were sent to this queue.

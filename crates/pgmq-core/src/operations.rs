@@ -39,8 +39,8 @@ macro_rules! operations {
             /// `pgmq.drop_queue`.
             fn drop_queue(queue: &str) -> bool;
 
-            /// Deletes all messages of a queue, hidden ones too, and returns how many there were. The archive stays.
-            /// Calls `pgmq.purge_queue`.
+            /// Deletes all messages of a queue, hidden ones too, and returns how many there were. The archive stays. The queue is
+            /// truncated: that waits for everyone who works on it, and holds up those who come after. Calls `pgmq.purge_queue`.
             fn purge(queue: &str) -> u64;
 
             /// Lists all queues. Calls `pgmq.list_queues`.
@@ -99,8 +99,8 @@ macro_rules! operations {
             // Topics
 
             /// Binds a topic pattern to a queue: what is sent to a matching routing key reaches the queue. Binding twice is no
-            /// error. In a pattern, `*` stands for one word and `#` for any number of them. Calls `pgmq.bind_topic`, which
-            /// came with PGMQ 1.11.
+            /// error. In a pattern, `*` stands for one word, and `#` for anything: but the dots beside it count, so `logs.#`
+            /// matches `logs.error` and not `logs`. Calls `pgmq.bind_topic`, which came with PGMQ 1.11.
             fn bind_topic(queue: &str, pattern: &str) -> ();
 
             /// Removes a binding, and says whether there was one. Calls `pgmq.unbind_topic`, which came with PGMQ 1.11.
@@ -170,7 +170,8 @@ macro_rules! operations {
             fn read_with<T: (DeserializeOwned + Send)>(queue: &str, options: &ReadOptions) -> Vec<Message<T>>;
 
             /// Like [`read_batch`](Self::read_batch), and waits on the server while there is no message. The connection is
-            /// taken meanwhile. Calls `pgmq.read_with_poll`.
+            /// taken meanwhile, and the server goes on waiting, and hides what comes, also when the caller has given up: so let
+            /// the poll's own time-out end it. Calls `pgmq.read_with_poll`.
             fn read_with_poll<T: (DeserializeOwned + Send)>(
                 queue: &str,
                 vt: impl Into<VisibilityTimeout>,
@@ -178,9 +179,10 @@ macro_rules! operations {
                 options: &PollOptions,
             ) -> Vec<Message<T>>;
 
-            /// Reads messages group by group, as many as possible from the group of the oldest: messages of one group are
-            /// never read past one that is hidden. The group is the header `x-pgmq-group`. In the server's order. Calls
-            /// `pgmq.read_grouped`, which came with PGMQ 1.9.
+            /// Reads messages group by group, as many as possible from the group of the oldest, and returns them in the order of
+            /// their ids. A group is passed over while its oldest message is hidden; finish with the messages of a group in
+            /// their order, then none overtakes another. The group is the header `x-pgmq-group`. Calls `pgmq.read_grouped`,
+            /// which came with PGMQ 1.9.
             fn read_grouped<T: (DeserializeOwned + Send)>(
                 queue: &str,
                 vt: impl Into<VisibilityTimeout>,
@@ -211,7 +213,7 @@ macro_rules! operations {
                 options: &PollOptions,
             ) -> Vec<Message<T>>;
 
-            /// Reads the oldest message of each of up to `qty` groups. In the server's order. Calls
+            /// Reads the oldest message of each of up to `qty` groups, in the order of their ids. Calls
             /// `pgmq.read_grouped_head`, which came with PGMQ 1.11.1.
             fn read_grouped_head<T: (DeserializeOwned + Send)>(
                 queue: &str,
@@ -300,7 +302,8 @@ macro_rules! operations {
             // Notify
 
             /// Has the server notify listeners when messages are inserted into a queue, with PGMQ's default throttle (250
-            /// milliseconds since 1.8, none before). Calls `pgmq.enable_notify_insert`, which came with PGMQ 1.7.
+            /// milliseconds since 1.8, none before). A partitioned queue never notifies: PGMQ looks for its partitions' names.
+            /// Calls `pgmq.enable_notify_insert`, which came with PGMQ 1.7.
             fn enable_notify(queue: &str) -> ();
 
             /// Like [`enable_notify`](Self::enable_notify), with a throttle of your own. Needs PGMQ 1.8.

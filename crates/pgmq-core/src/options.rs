@@ -24,7 +24,7 @@ fn keep(error: Error) -> String {
 ///     .delay(Duration::from_secs(30))
 ///     .headers(&serde_json::json!({"x-pgmq-group": "customer-7"}));
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct SendOptions {
     pub(crate) delay: Option<Delay>,
@@ -44,16 +44,18 @@ impl SendOptions {
         self
     }
 
-    /// What is sent along with the payload: usually a JSON object. Needs PGMQ 1.5.
+    /// What is sent along with the payload: usually a JSON object. What is written as JSON `null`, such as `None`, is no
+    /// headers. Needs PGMQ 1.5.
     #[must_use]
     pub fn headers<H: Serialize + ?Sized>(mut self, headers: &H) -> Self {
-        self.headers = Some(JsonText::new(headers).map_err(keep));
+        let headers = JsonText::new(headers).map_err(keep);
+        self.headers = Some(headers).filter(|headers| !headers.as_ref().is_ok_and(JsonText::is_null));
         self
     }
 }
 
 /// Options of `send_batch_with` and `send_batch_topic_with`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct SendBatchOptions {
     pub(crate) delay: Option<Delay>,
@@ -79,14 +81,14 @@ impl SendBatchOptions {
     #[must_use]
     pub fn headers<H: Serialize>(mut self, headers: impl IntoIterator<Item = Option<H>>) -> Self {
         let mut array = JsonArray::default();
-        let pushed = headers.into_iter().try_for_each(|headers| array.push(headers.as_ref()));
+        let pushed = headers.into_iter().try_for_each(|headers| array.push_unless_null(headers.as_ref()));
         self.headers = Some(pushed.map(|()| array).map_err(keep));
         self
     }
 }
 
 /// Options of `read_with`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ReadOptions {
     pub(crate) vt: VisibilityTimeout,
@@ -133,7 +135,7 @@ impl ReadOptions {
 /// Options of the `_with_poll` reads: the server waits for messages, within one call.
 ///
 /// The connection is taken for as long as the server waits.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct PollOptions {
     pub(crate) timeout: Duration,
@@ -203,7 +205,7 @@ impl From<String> for PartitionInterval {
 }
 
 /// Options of `create_partitioned_queue_with`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct PartitionOptions {
     pub(crate) interval: PartitionInterval,
@@ -246,7 +248,7 @@ impl PartitionOptions {
 }
 
 /// Options of `convert_archive_partitioned_with`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ArchivePartitionOptions {
     pub(crate) interval: PartitionInterval,
@@ -289,7 +291,7 @@ impl ArchivePartitionOptions {
 }
 
 /// Options of `enable_notify_with`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct NotifyOptions {
     pub(crate) throttle: Duration,

@@ -43,6 +43,11 @@ impl JsonText {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// Whether it is JSON `null`.
+    pub(crate) fn is_null(&self) -> bool {
+        self.0 == b"null"
+    }
 }
 
 impl std::fmt::Debug for JsonText {
@@ -75,6 +80,18 @@ impl JsonArray {
             write_json(&mut self.text, value)?;
         }
         self.ends.push((self.text.len(), value.is_some()));
+        Ok(())
+    }
+
+    /// Like [`push`](Self::push); what is written as JSON `null` is missing too.
+    pub(crate) fn push_unless_null<T: Serialize>(&mut self, value: Option<&T>) -> Result<(), Error> {
+        let start = self.text.len();
+        self.push(value)?;
+        if self.text.get(start..) == Some(b"null")
+            && let Some(last) = self.ends.last_mut()
+        {
+            last.1 = false;
+        }
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! What the operations other than reads return.
+//! What the operations other than reads return. Each has a `Default`, for tests of your own: its fields are public.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::decode::{Output, Record, record, required};
 use crate::{Error, ErrorKind, Row};
 
 /// A queue, as `list_queues` returns it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct QueueInfo {
     /// The name. A queue that another client made may have capitals in it; it answers to the lower-case name.
@@ -30,7 +30,7 @@ record!(QueueInfo {
 });
 
 /// What a queue holds, as `metrics` returns it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct QueueMetrics {
     /// The queue.
@@ -72,7 +72,7 @@ impl Output for QueueMetrics {
 }
 
 /// A topic pattern bound to a queue, as `list_topic_bindings` returns it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TopicBinding {
     /// The pattern.
@@ -93,7 +93,7 @@ record!(TopicBinding {
 });
 
 /// A binding that a routing key matches, as `test_routing` returns it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RoutingMatch {
     /// The pattern.
@@ -107,7 +107,7 @@ pub struct RoutingMatch {
 record!(RoutingMatch { pattern: required, queue_name: required, compiled_regex: required });
 
 /// A message that `send_batch_topic` put into a queue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TopicMessage {
     /// The queue.
@@ -119,7 +119,7 @@ pub struct TopicMessage {
 record!(TopicMessage { queue_name: required, msg_id: required });
 
 /// How often inserts into a queue may notify, as `list_notify_throttles` returns it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct NotifyThrottle {
     /// The queue.

@@ -115,9 +115,29 @@ impl Settings {
         if self.pool_size == 0 {
             return Err(invalid("the pool size is 0; give at least 1"));
         }
+        let spans = [
+            ("acquire_timeout", Some(self.acquire_timeout)),
+            ("connect_timeout", Some(self.connect_timeout)),
+            ("idle_timeout", self.idle_timeout),
+            ("max_lifetime", self.max_lifetime),
+        ];
+        for (name, span) in spans {
+            match span {
+                Some(Duration::ZERO) => return Err(invalid(format!("the {name} is zero; give more"))),
+                Some(span) if span > LONGEST => {
+                    return Err(invalid(format!(
+                        "the {name} is over ten years; give less, or none where that can be said"
+                    )));
+                }
+                _ => {}
+            }
+        }
         Ok(())
     }
 }
+
+/// No span of time is longer: those who add it to a clock would overflow some day.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 fn invalid(text: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidArgument, text)
@@ -275,6 +295,11 @@ mod tests {
         }
         let both = Settings { url: Some("u".into()), port: Some(1), ..Settings::default() };
         assert!(both.check().is_err() && Settings::default().check().is_err());
+        let spans = [Duration::ZERO, Duration::MAX];
+        assert!(spans.into_iter().all(|span| {
+            let settings = Settings { url: Some("u".into()), acquire_timeout: span, ..Settings::default() };
+            settings.check().is_err()
+        }));
     }
 
     #[test]

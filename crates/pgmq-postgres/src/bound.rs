@@ -17,12 +17,12 @@ use crate::{Error, Session, TlsConnector};
 /// Nothing is tried twice here: an error of the server leaves a transaction unusable, as always in Postgres.
 pub struct BoundQueue<'c> {
     /// The driver wants it exclusively, and the methods take `&self`, as those of a queue over a pool do.
-    target: RefCell<&'c mut (dyn Target + 'c)>,
+    target: RefCell<&'c mut (dyn Target + Send + 'c)>,
     learned: Arc<Learned>,
 }
 
 impl<'c> BoundQueue<'c> {
-    pub(crate) fn new(target: &'c mut (dyn Target + 'c), learned: Arc<Learned>) -> Self {
+    pub(crate) fn new(target: &'c mut (dyn Target + Send + 'c), learned: Arc<Learned>) -> Self {
         Self { target: RefCell::new(target), learned }
     }
 }
@@ -66,23 +66,23 @@ pub(crate) mod sealed {
     use super::{Client, Session, Target, TlsConnector, Transaction};
 
     pub trait Bind {
-        fn target<'c>(&'c mut self) -> &'c mut (dyn Target + 'c);
+        fn target<'c>(&'c mut self) -> &'c mut (dyn Target + Send + 'c);
     }
 
     impl Bind for Client {
-        fn target<'c>(&'c mut self) -> &'c mut (dyn Target + 'c) {
+        fn target<'c>(&'c mut self) -> &'c mut (dyn Target + Send + 'c) {
             self
         }
     }
 
     impl Bind for Transaction<'_> {
-        fn target<'c>(&'c mut self) -> &'c mut (dyn Target + 'c) {
+        fn target<'c>(&'c mut self) -> &'c mut (dyn Target + Send + 'c) {
             self
         }
     }
 
     impl<S: TlsConnector> Bind for Session<S> {
-        fn target<'c>(&'c mut self) -> &'c mut (dyn Target + 'c) {
+        fn target<'c>(&'c mut self) -> &'c mut (dyn Target + Send + 'c) {
             &mut **self
         }
     }

@@ -1,11 +1,10 @@
 //! Connecting.
 
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use pgmq_core::driver::tokio_postgres::{Tls, config, connect_limit};
+use pgmq_core::driver::tokio_postgres::{Refusals, Tls, config, connect_limit};
 use pgmq_core::{ErrorKind, Settings};
 use postgres::{Client, Config};
 use r2d2_postgres::PostgresConnectionManager;
@@ -36,7 +35,7 @@ impl Builder {
         let (driver_config, tls) = config(&settings)?;
         let config = Config::from(driver_config.clone());
         // The pool would try again and again, and then not say why; so the first connection is made here.
-        drop(connect_within(connect_limit(&driver_config), &config, &tls)?);
+        drop(Connecting::begin(connect_limit(&driver_config), &config, &tls, String::new())?.finish()?);
         let refusals = Refusals::default();
         let pool = pool_of(&settings, PostgresConnectionManager::new(config, tls), refusals.clone());
         let init = settings.init;
@@ -56,47 +55,77 @@ fn pool_of(settings: &Settings, manager: PostgresConnectionManager<Tls>, refusal
         .idle_timeout(settings.idle_timeout)
         .max_lifetime(settings.max_lifetime)
         .test_on_check_out(false)
-        .error_handler(Box::new(refusals))
+        .error_handler(Box::new(Sink(refusals)))
         .build_unchecked(manager)
 }
 
-/// The last reason why the pool could not make a connection, which it would turn into text.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Refusals(Arc<Mutex<Option<postgres::Error>>>);
+/// Keeps what the pool would only log.
+#[derive(Debug)]
+struct Sink(Refusals);
 
-impl Refusals {
-    pub(crate) fn take(&self) -> Option<postgres::Error> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-impl r2d2::HandleError<postgres::Error> for Refusals {
+impl r2d2::HandleError<postgres::Error> for Sink {
     fn handle_error(&self, error: postgres::Error) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        self.0.note(error);
     }
 }
 
-/// Connects, and gives up after `limit`. The time-outs of the driver end with the TCP connection; a server may take that
-/// and then say nothing, so the wait is for a thread that waits for it.
-pub(crate) fn connect_within(limit: Duration, config: &Config, tls: &Tls) -> Result<Client, Error> {
-    let (sender, receiver) = sync_channel(1);
-    let (config, tls) = (config.clone(), tls.clone());
-    let connect = move || {
+/// A connection in the making, by a thread of its own. The time-outs of the driver end with the TCP connection; a server may
+/// take that and then say nothing, so the wait is for a thread that waits for it.
+pub(crate) struct Connecting {
+    client: Receiver<Result<Client, Error>>,
+    started: Instant,
+    limit: Duration,
+}
+
+impl Connecting {
+    /// Begins to connect, and to run `greeting` on the connection if it is not empty.
+    pub(crate) fn begin(
+        limit: Duration,
+        config: &Config,
+        tls: &Tls,
+        greeting: String,
+    ) -> Result<Self, Error> {
+        let (sender, client) = sync_channel(1);
+        let (config, tls) = (config.clone(), tls.clone());
+        let connect = move || {
+            let mut client = config.connect(tls)?;
+            if !greeting.is_empty() {
+                client.batch_execute(&greeting)?;
+            }
+            Ok(client)
+        };
         // Nobody takes it any more when the limit is over.
-        let _ = sender.send(config.connect(tls));
-    };
-    let failed = |text: String| Error::Client(pgmq_core::Error::new(ErrorKind::Connection, text));
-    thread::Builder::new()
-        .name("pgmq-connect".to_owned())
-        .spawn(connect)
-        .map_err(|error| failed(format!("no thread could be started to connect: {error}")))?;
-    match receiver.recv_timeout(limit) {
-        Ok(connected) => Ok(connected?),
-        Err(RecvTimeoutError::Timeout) => {
-            Err(failed(format!("the server did not complete the connection within {limit:?}")))
-        }
-        Err(RecvTimeoutError::Disconnected) => {
-            Err(failed("the thread that connected has panicked".to_owned()))
+        let run = move || drop(sender.send(connect()));
+        thread::Builder::new()
+            .name("pgmq-connect".to_owned())
+            .spawn(run)
+            .map_err(|error| failed("no thread could be started to connect").because(error))?;
+        Ok(Self { client, started: Instant::now(), limit })
+    }
+
+    /// Waits this long, or up to the limit; `None` if it needs longer and has time left.
+    pub(crate) fn wait(&self, wait: Duration) -> Option<Result<Client, Error>> {
+        let left = self.limit.saturating_sub(self.started.elapsed());
+        match self.client.recv_timeout(wait.min(left)) {
+            Ok(connected) => Some(connected),
+            Err(RecvTimeoutError::Timeout) if left > wait => None,
+            Err(RecvTimeoutError::Timeout) => {
+                let text = format!("the server did not complete the connection within {:?}", self.limit);
+                Some(Err(failed(text).into()))
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                Some(Err(failed("the thread that connected has panicked").into()))
+            }
         }
     }
+
+    /// Waits up to the limit.
+    pub(crate) fn finish(self) -> Result<Client, Error> {
+        self.wait(self.limit)
+            .unwrap_or_else(|| Err(failed("the server did not complete the connection in time").into()))
+    }
+}
+
+fn failed(text: impl Into<String>) -> pgmq_core::Error {
+    pgmq_core::Error::new(ErrorKind::Connection, text)
 }

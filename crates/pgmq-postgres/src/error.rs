@@ -21,6 +21,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// The messages that the failed call had read but could not decode, by value; see
+    /// [`undecoded`](QueueError::undecoded).
+    pub fn into_undecoded(self) -> Vec<Message<RawJson>> {
+        match self {
+            Self::Client(error) => error.into_undecoded(),
+            Self::Driver(_) | Self::Pool(_) => Vec::new(),
+        }
+    }
+
     pub(crate) fn during(context: Context) -> impl FnOnce(postgres::Error) -> Self {
         |error| Self::Driver(Failure::new(kind_of(&error), error).during(context))
     }

@@ -13,11 +13,12 @@ pub use config::Builder;
 pub use error::Error;
 pub use listen::Listener;
 pub use pgmq_core::driver::tokio_postgres::{Tls, TlsConnector};
+pub use pgmq_core::{self, chrono, serde_json};
 pub use pgmq_core::{
-    ArchivePartitionOptions, ArchivedMessage, Delay, ErrorKind, Installation, InstallationSource, Message,
-    Notification, NotifyOptions, NotifyThrottle, PartitionInterval, PartitionOptions, PollOptions, Queue,
-    QueueError, QueueInfo, QueueMetrics, RawJson, ReadOptions, RoutingMatch, SendBatchOptions, SendOptions,
-    TopicBinding, TopicMessage, Version, VisibilityTimeout,
+    ArchivePartitionOptions, ArchivedMessage, Delay, ErrorKind, Failure, Installation, InstallationSource,
+    Message, Notification, NotifyOptions, NotifyThrottle, Output, PartitionInterval, PartitionOptions,
+    PollOptions, Queue, QueueError, QueueInfo, QueueMetrics, RawJson, ReadOptions, RoutingMatch,
+    SendBatchOptions, SendOptions, TopicBinding, TopicMessage, Version, VisibilityTimeout,
 };
 pub use queue::{PGMQueue, Pool, Session};
 pub use {postgres, r2d2, r2d2_postgres};

@@ -10,7 +10,7 @@ use pgmq_core::{Backoff, Channels, Notification, QueueError};
 use postgres::{Client, Config};
 
 use crate::Error;
-use crate::config::connect_within;
+use crate::config::Connecting;
 
 /// Notifications of messages sent to queues: an iterator that blocks and never ends, or
 /// [`next_timeout`](Self::next_timeout) for a wait of limited length.
@@ -26,8 +26,15 @@ pub struct Listener {
     tls: Tls,
     channels: Channels,
     limit: Duration,
-    client: Option<Client>,
+    state: State,
     backoff: Backoff,
+}
+
+enum State {
+    Listening(Box<Client>),
+    /// Waits of any length add up, until the attempt has ended.
+    Connecting(Connecting),
+    Lost,
 }
 
 impl Listener {
@@ -37,8 +44,9 @@ impl Listener {
         channels: Channels,
         limit: Duration,
     ) -> Result<Self, Error> {
-        let mut listener = Self { config, tls, channels, limit, client: None, backoff: Backoff::default() };
-        listener.client = Some(listener.listening(limit)?);
+        let mut listener =
+            Self { config, tls, channels, limit, state: State::Lost, backoff: Backoff::default() };
+        listener.state = State::Listening(Box::new(listener.begin()?.finish()?));
         Ok(listener)
     }
 
@@ -51,30 +59,34 @@ impl Listener {
         let until = Instant::now().checked_add(timeout);
         loop {
             let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
-            match &mut self.client {
-                Some(client) => match wait(client, &self.channels, left) {
+            match &mut self.state {
+                State::Listening(client) => match wait(client, &self.channels, left) {
                     Waited::Notified(notification) => return Ok(Some(notification)),
                     Waited::InVain => return Ok(None),
-                    Waited::Lost => self.client = None,
+                    Waited::Lost => self.state = State::Lost,
                 },
-                None => match self.listening(self.limit.min(left)) {
-                    Ok(client) => {
-                        self.client = Some(client);
+                State::Connecting(connecting) => match connecting.wait(left) {
+                    Some(Ok(client)) => {
+                        self.state = State::Listening(Box::new(client));
                         self.backoff = Backoff::default();
                         return Ok(Some(Notification::Reconnected));
                     }
-                    Err(error) if !error.is_transient() => return Err(error),
-                    Err(_) if left.is_zero() => return Ok(None),
-                    Err(_) => thread::sleep(self.backoff.next().unwrap_or_default().min(left)),
+                    Some(Err(error)) => {
+                        self.state = State::Lost;
+                        if !error.is_transient() {
+                            return Err(error);
+                        }
+                        thread::sleep(self.backoff.next().unwrap_or_default().min(left));
+                    }
+                    None => return Ok(None),
                 },
+                State::Lost => self.state = State::Connecting(self.begin()?),
             }
         }
     }
 
-    fn listening(&self, limit: Duration) -> Result<Client, Error> {
-        let mut client = connect_within(limit, &self.config, &self.tls)?;
-        client.batch_execute(&self.channels.listen_sql())?;
-        Ok(client)
+    fn begin(&self) -> Result<Connecting, Error> {
+        Connecting::begin(self.limit, &self.config, &self.tls, self.channels.listen_sql())
     }
 }
 

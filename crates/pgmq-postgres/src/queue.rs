@@ -3,8 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
-use pgmq_core::driver::tokio_postgres::{Attempt, COMMIT, Tls, TlsConnector, connect_limit, kind_of, listen_config};
+use pgmq_core::driver::tokio_postgres::{
+    Attempt, COMMIT, Refusals, Tls, TlsConnector, connect_limit, listen_config,
+};
 use pgmq_core::prelude::*;
 use pgmq_core::{
     Channels, ErrorKind, Failure, Init, Installation, Learned, Output, Plan, Query, Queue, QueueError,
@@ -14,7 +17,6 @@ use postgres::Transaction;
 use r2d2_postgres::PostgresConnectionManager;
 
 use crate::bound::Connection;
-use crate::config::Refusals;
 use crate::run::{RunError, run};
 use crate::{BoundQueue, Builder, Error, Listener};
 
@@ -95,8 +97,10 @@ impl<S: TlsConnector> PGMQueue<S> {
                 Ok(()) => Ok(()),
                 // Another client may have been faster.
                 Err(refusal) => match self.version() {
-                    Ok(_) => Ok(()),
-                    Err(_) => Err(not_creatable(refusal).into()),
+                    Err(error) if error.kind() == ErrorKind::NotInstalled => {
+                        Err(not_creatable(refusal).into())
+                    }
+                    looked => looked.map(drop),
                 },
             },
         }
@@ -130,7 +134,8 @@ impl<S: TlsConnector> PGMQueue<S> {
     /// [`ErrorKind::Timeout`], when none becomes free in time; [`ErrorKind::Connection`], when none can be made.
     pub fn session(&self) -> Result<Session<S>, Error> {
         loop {
-            let mut session = self.pool.get().map_err(|error| self.not_acquired(error))?;
+            let started = Instant::now();
+            let mut session = self.pool.get().map_err(|error| self.not_acquired(error, started))?;
             if self.is_good(&mut session) {
                 return Ok(session);
             }
@@ -148,7 +153,9 @@ impl<S: TlsConnector> PGMQueue<S> {
             return !session.is_closed();
         }
         let is_good = session.is_valid(self.shared.settings.connect_timeout).is_ok();
-        r2d2::PooledConnection::extensions_mut(session).insert(GoodAt(losses));
+        if is_good {
+            r2d2::PooledConnection::extensions_mut(session).insert(GoodAt(losses));
+        }
         is_good
     }
 
@@ -243,14 +250,15 @@ impl<S: TlsConnector> PGMQueue<S> {
         drop(self);
     }
 
-    fn not_acquired(&self, error: r2d2::Error) -> Error {
-        let waited = self.shared.settings.acquire_timeout;
-        match (self.shared.refusals.take(), Error::from(error)) {
-            (Some(refusal), Error::Pool(failure)) if failure.kind() == ErrorKind::Connection => {
-                Error::Driver(Failure::new(kind_of(&refusal), refusal).after(waited))
+    fn not_acquired(&self, error: r2d2::Error, started: Instant) -> Error {
+        let waited = self.pool.connection_timeout();
+        match (Error::from(error), self.shared.refusals.since(started)) {
+            (_, Some((kind, Some(refusal)))) => Error::Driver(Failure::new(kind, refusal).after(waited)),
+            (Error::Pool(failure), refused) => {
+                let kind = refused.map_or(failure.kind(), |(kind, _)| kind);
+                Error::Pool(Failure::new(kind, failure.into_cause()).after(waited))
             }
-            (_, Error::Pool(failure)) => Error::Pool(failure.after(waited)),
-            (_, other) => other,
+            (other, _) => other,
         }
     }
 
@@ -266,18 +274,20 @@ impl<S: TlsConnector> PGMQueue<S> {
     fn run_pooled<O: Output>(&self, query: &Query<'_, O>) -> Result<O, Error> {
         let mut session = self.session()?;
         let mut may_move = true;
+        let mut lacks = None;
         loop {
-            let form = query.form(&self.shared.learned, true);
+            let form = if lacks.is_some() { query.oldest() } else { query.form(&self.shared.learned, true) };
             let RunError { attempt, error } = match run(&mut *session, query, form) {
                 Ok(output) => {
                     form.since.inspect(|&version| self.shared.learned.has(version));
+                    lacks.inspect(|&version| self.shared.learned.lacks(version));
                     return Ok(output);
                 }
                 Err(failed) => failed,
             };
             self.is_loss(&error);
             match (attempt, form.since) {
-                (Attempt::UnknownFunction, Some(version)) => self.shared.learned.lacks(version),
+                (Attempt::UnknownFunction, Some(version)) => lacks = Some(version),
                 (Attempt::NotCommitted, _) if may_move => {
                     may_move = false;
                     drop(session);

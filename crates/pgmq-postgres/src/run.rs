@@ -61,8 +61,11 @@ pub(crate) fn run<O: Output>(
     };
     let mut arriving = target.start(form.text, params.collect()).map_err(|error| failed(error, false))?;
     let mut rows = query.rows();
-    while let Some(row) = arriving.next().map_err(|error| failed(error, arriving.rows_affected().is_some()))? {
+    while let Some(row) =
+        arriving.next().map_err(|error| failed(error, arriving.rows_affected().is_some()))?
+    {
         rows.push(TokioRow(row));
     }
-    rows.finish().map_err(|error| RunError { attempt: Attempt::Failed, error: error.into() })
+    rows.finish(|| query.context())
+        .map_err(|error| RunError { attempt: Attempt::Failed, error: error.into() })
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use bb8_postgres::PostgresConnectionManager;
 use pgmq_core::prelude::*;
 use pgmq_core::{AsyncQueue, Learned, Output, Plan, Statement};
 use tokio_postgres::{Client, Transaction};
 
 use crate::run::Target;
-use crate::{Error, Session, TlsConnector};
+use crate::{Error, TlsConnector};
 
 /// The queue on a connection or in a transaction of your own: what it does commits and rolls back with the rest.
 ///
@@ -58,7 +59,7 @@ impl<C: sealed::Bind> Connection for C {}
 
 #[expect(private_interfaces, reason = "the trait cannot be named outside of this crate")]
 pub(crate) mod sealed {
-    use super::{Client, Session, Target, TlsConnector, Transaction};
+    use super::{Client, PostgresConnectionManager, Target, TlsConnector, Transaction};
 
     pub trait Bind {
         fn target(&self) -> Target<'_>;
@@ -76,7 +77,7 @@ pub(crate) mod sealed {
         }
     }
 
-    impl<S: TlsConnector> Bind for Session<S> {
+    impl<S: TlsConnector> Bind for bb8::PooledConnection<'_, PostgresConnectionManager<S>> {
         fn target(&self) -> Target<'_> {
             Target::Client(self)
         }

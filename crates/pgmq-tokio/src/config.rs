@@ -1,11 +1,10 @@
 //! Connecting.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bb8_postgres::PostgresConnectionManager;
 use pgmq_core::Settings;
-use pgmq_core::driver::tokio_postgres::{Tls, config, connect_limit};
+use pgmq_core::driver::tokio_postgres::{Refusals, Tls, config, connect_limit};
 
 use crate::{Error, PGMQueue, Pool};
 
@@ -56,30 +55,21 @@ fn pool_of(settings: &Settings, manager: PostgresConnectionManager<Tls>, refusal
         .idle_timeout(settings.idle_timeout)
         .max_lifetime(settings.max_lifetime)
         .test_on_check_out(false)
-        .error_sink(Box::new(refusals))
+        .error_sink(Box::new(Sink(refusals)))
         .build_unchecked(manager)
 }
 
-/// The last reason why the pool could not make a connection, and when: the pool tries again, and then says only that it
-/// took too long.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Refusals(Arc<Mutex<Option<(Instant, tokio_postgres::Error)>>>);
+/// Keeps what the pool would only log.
+#[derive(Debug)]
+struct Sink(Refusals);
 
-impl Refusals {
-    /// The last reason, if it is from after `started`.
-    pub(crate) fn since(&self, started: Instant) -> Option<tokio_postgres::Error> {
-        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        last.filter(|(at, _)| *at >= started).map(|(_, error)| error)
-    }
-}
-
-impl bb8::ErrorSink<tokio_postgres::Error> for Refusals {
+impl bb8::ErrorSink<tokio_postgres::Error> for Sink {
     fn sink(&self, error: tokio_postgres::Error) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), error));
+        self.0.note(error);
     }
 
     fn boxed_clone(&self) -> Box<dyn bb8::ErrorSink<tokio_postgres::Error>> {
-        Box::new(self.clone())
+        Box::new(Self(self.0.clone()))
     }
 }
 

@@ -1,12 +1,14 @@
 //! Listening for notifications.
 
+use std::collections::HashSet;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
 use pgmq_core::driver::tokio_postgres::{Tls, connect_limit};
-use pgmq_core::{Backoff, Channels, Notification};
+use pgmq_core::{Backoff, Channels, Notification, QueueError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_postgres::tls::MakeTlsConnect;
@@ -27,23 +29,46 @@ type Driver = tokio_postgres::Connection<Socket, <Tls as MakeTlsConnect<Socket>>
 /// Dropping it closes the connection.
 #[derive(Debug)]
 pub struct Listener {
-    events: mpsc::Receiver<Result<Notification, Error>>,
+    events: mpsc::UnboundedReceiver<Event>,
+    waiting: Waiting,
     task: JoinHandle<()>,
 }
 
+type Event = Result<Notification, Error>;
+
+/// What waits for the consumer: notifications, and `None` for an error. One of each says as much as a hundred, so there is
+/// never more than one for each queue, however slow the consumer is.
+#[derive(Debug, Clone, Default)]
+struct Waiting(Arc<Mutex<HashSet<Option<Notification>>>>);
+
+impl Waiting {
+    fn set(&self) -> MutexGuard<'_, HashSet<Option<Notification>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends an event unless its like waits already; false when nobody listens any more.
+    fn offer(&self, event: Event, events: &mpsc::UnboundedSender<Event>) -> bool {
+        let is_new = self.set().insert(event.as_ref().ok().cloned());
+        if is_new { events.send(event).is_ok() } else { !events.is_closed() }
+    }
+
+    /// Notes that an event no longer waits.
+    fn taken(&self, event: Option<Event>) -> Option<Event> {
+        let event = event?;
+        self.set().remove(&event.as_ref().ok().cloned());
+        Some(event)
+    }
+}
+
 impl Listener {
-    pub(crate) async fn connect(
-        config: Config,
-        tls: Tls,
-        channels: Channels,
-    ) -> Result<Self, Error> {
+    pub(crate) async fn connect(config: Config, tls: Tls, channels: Channels) -> Result<Self, Error> {
         let limit = connect_limit(&config);
         let source = Source { config, tls, channels, limit };
         let connected = source.connect().await?;
-        // A slow consumer is no reason to hold more than this: one hint says as much as a hundred.
-        let (sender, events) = mpsc::channel(128);
-        let task = tokio::spawn(source.forward(connected, sender));
-        Ok(Self { events, task })
+        let (sender, events) = mpsc::unbounded_channel();
+        let waiting = Waiting::default();
+        let task = tokio::spawn(source.forward(connected, waiting.clone(), sender));
+        Ok(Self { events, waiting, task })
     }
 
     /// The next notification, or `None` if there is none within `timeout`.
@@ -53,8 +78,8 @@ impl Listener {
     /// When the server refuses a new connection after one was lost.
     pub async fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Notification>, Error> {
         match tokio::time::timeout(timeout, self.events.recv()).await {
-            Ok(Some(event)) => event.map(Some),
-            Ok(None) | Err(_) => Ok(None),
+            Ok(event) => self.waiting.taken(event).transpose(),
+            Err(_) => Ok(None),
         }
     }
 }
@@ -63,7 +88,8 @@ impl Stream for Listener {
     type Item = Result<Notification, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.events.poll_recv(cx)
+        let event = self.events.poll_recv(cx);
+        event.map(|event| self.waiting.taken(event))
     }
 }
 
@@ -109,32 +135,35 @@ impl Source {
     }
 
     /// Hands on what the connection notifies, and connects anew when it is lost, until nobody listens any more.
-    async fn forward(self, mut connected: Connected, events: mpsc::Sender<Result<Notification, Error>>) {
+    async fn forward(self, mut connected: Connected, waiting: Waiting, events: mpsc::UnboundedSender<Event>) {
         loop {
             while let Some(Ok(message)) = std::future::poll_fn(|cx| connected.driver.poll_message(cx)).await {
                 let AsyncMessage::Notification(notification) = message else { continue };
                 let Some(notification) = self.channels.notification(notification.channel()) else { continue };
-                // A full channel already holds hints enough.
-                if let Err(mpsc::error::TrySendError::Closed(_)) = events.try_send(Ok(notification)) {
+                if !waiting.offer(Ok(notification), &events) {
                     return;
                 }
             }
-            connected = match self.reconnect(&events).await {
+            connected = match self.reconnect(&waiting, &events).await {
                 Some(connected) => connected,
                 None => return,
             };
-            if events.send(Ok(Notification::Reconnected)).await.is_err() {
+            if !waiting.offer(Ok(Notification::Reconnected), &events) {
                 return;
             }
         }
     }
 
-    async fn reconnect(&self, events: &mpsc::Sender<Result<Notification, Error>>) -> Option<Connected> {
+    async fn reconnect(&self, waiting: &Waiting, events: &mpsc::UnboundedSender<Event>) -> Option<Connected> {
         for wait in Backoff::default() {
             match self.connect().await {
                 Ok(connected) => return Some(connected),
-                Err(error) if pgmq_core::QueueError::is_transient(&error) => {}
-                Err(error) => events.send(Err(error)).await.ok()?,
+                Err(error) if error.is_transient() => {}
+                Err(error) => {
+                    if !waiting.offer(Err(error), events) {
+                        return None;
+                    }
+                }
             }
             tokio::time::sleep(wait).await;
         }

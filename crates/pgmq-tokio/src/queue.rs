@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bb8_postgres::PostgresConnectionManager;
-use pgmq_core::driver::tokio_postgres::{Attempt, COMMIT, Tls, TlsConnector, kind_of, listen_config};
+use pgmq_core::driver::tokio_postgres::{Attempt, COMMIT, Refusals, Tls, TlsConnector, listen_config};
 use pgmq_core::prelude::*;
 use pgmq_core::{
-    AsyncQueue, Channels, ErrorKind, Failure, Init, Installation, Learned, Output, Plan, Query, QueueError, Settings,
-    Statement, not_creatable, statement,
+    AsyncQueue, Channels, ErrorKind, Failure, Init, Installation, Learned, Output, Plan, Query, QueueError,
+    Settings, Statement, not_creatable, statement,
 };
 use tokio_postgres::Transaction;
 
 use crate::bound::Connection;
-use crate::config::Refusals;
+use crate::config::within;
 use crate::run::{RunError, Target};
 use crate::{BoundQueue, Builder, Error, Listener};
 
@@ -84,8 +84,10 @@ impl<S: TlsConnector> PGMQueue<S> {
                 Ok(()) => Ok(()),
                 // Another client may have been faster.
                 Err(refusal) => match self.version().await {
-                    Ok(_) => Ok(()),
-                    Err(_) => Err(not_creatable(refusal).into()),
+                    Err(error) if error.kind() == ErrorKind::NotInstalled => {
+                        Err(not_creatable(refusal).into())
+                    }
+                    looked => looked.map(drop),
                 },
             },
         }
@@ -185,7 +187,7 @@ impl<S: TlsConnector> PGMQueue<S> {
                 return Err(error.into());
             }
             may_move = false;
-            let _ = session.check_connection().await;
+            let _ = within(self.settings.connect_timeout, session.check_connection()).await;
             drop(session);
             session = self.session().await?;
         }
@@ -222,13 +224,14 @@ impl<S: TlsConnector> PGMQueue<S> {
     }
 
     fn not_acquired(&self, error: bb8::RunError<tokio_postgres::Error>, started: Instant) -> Error {
-        let waited = self.settings.acquire_timeout;
+        let waited = self.pool.config().connection_timeout;
         match (error, self.refusals.since(started)) {
             (bb8::RunError::User(error), _) => error.into(),
-            (bb8::RunError::TimedOut, Some(refusal)) => {
-                Error::Driver(Failure::new(kind_of(&refusal), refusal).after(waited))
+            (_, Some((kind, Some(refusal)))) => Error::Driver(Failure::new(kind, refusal).after(waited)),
+            (error, refused) => {
+                let kind = refused.map_or(ErrorKind::Timeout, |(kind, _)| kind);
+                Error::Pool(Failure::new(kind, error).after(waited))
             }
-            (error, None) => Error::Pool(Failure::new(ErrorKind::Timeout, error).after(waited)),
         }
     }
 
@@ -237,22 +240,24 @@ impl<S: TlsConnector> PGMQueue<S> {
     async fn run_pooled<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
         let mut session = self.session().await?;
         let mut may_move = true;
+        let mut lacks = None;
         loop {
-            let form = query.form(&self.learned, true);
+            let form = if lacks.is_some() { query.oldest() } else { query.form(&self.learned, true) };
             let RunError { attempt, error } = match Target::Client(&session).run(&query, form).await {
                 Ok(output) => {
                     form.since.inspect(|&version| self.learned.has(version));
+                    lacks.inspect(|&version| self.learned.lacks(version));
                     return Ok(output);
                 }
                 Err(failed) => failed,
             };
             match (attempt, form.since) {
-                (Attempt::UnknownFunction, Some(version)) => self.learned.lacks(version),
+                (Attempt::UnknownFunction, Some(version)) => lacks = Some(version),
                 (Attempt::NotCommitted, _) if may_move => {
                     may_move = false;
                     // The server has said that it goes; once it has gone, the pool sees that too. Given back before, the
                     // connection would be handed out again.
-                    let _ = session.check_connection().await;
+                    let _ = within(self.settings.connect_timeout, session.check_connection()).await;
                     drop(session);
                     session = self.session().await?;
                 }

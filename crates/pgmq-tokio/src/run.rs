@@ -36,7 +36,8 @@ impl Target<'_> {
         while let Some(row) = poll_fn(|cx| stream.as_mut().poll_next(cx)).await {
             rows.push(TokioRow(row.map_err(|error| failed(error, stream.rows_affected().is_some()))?));
         }
-        rows.finish().map_err(|error| RunError { attempt: Attempt::Failed, error: error.into() })
+        rows.finish(|| query.context())
+            .map_err(|error| RunError { attempt: Attempt::Failed, error: error.into() })
     }
 
     async fn start<O: Output>(

@@ -26,6 +26,7 @@ cases! { errors:
     pool [read_with_poll] a_call_that_the_server_ended_uncommitted_is_tried_once_more;
     setup [read_with_poll] a_connection_that_is_lost_during_a_call_is_a_connection_error;
     everywhere [send] an_exception_of_the_users_own_is_a_database_error_with_its_sqlstate;
+    pool [send, send_with] a_function_that_a_trigger_of_the_users_own_lacks_is_no_reason_to_try_again;
 }
 
 async fn every_operation_on_a_missing_queue_says_so(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
@@ -275,5 +276,23 @@ async fn an_exception_of_the_users_own_is_a_database_error_with_its_sqlstate(
     let error = fails_as(ErrorKind::Database, queue.send(Q, &1).await);
     assert_eq!(error.sqlstate(), Some("MINE1"));
     assert!(story(&error).contains("not today") && !error.is_transient(), "{}", story(&error));
+    Ok(())
+}
+
+async fn a_function_that_a_trigger_of_the_users_own_lacks_is_no_reason_to_try_again(
+    queue: &Subject<'_, impl AsyncQueue>,
+) -> Outcome {
+    queue.world.execute(
+        "CREATE FUNCTION count_calls() RETURNS trigger LANGUAGE plpgsql AS \
+         'BEGIN PERFORM nextval(''calls''); PERFORM there_is_no_such_function(); RETURN NEW; END'; \
+         CREATE SEQUENCE calls; \
+         CREATE TRIGGER count_calls BEFORE INSERT ON pgmq.q_q FOR EACH ROW EXECUTE FUNCTION count_calls()",
+    )?;
+    let error = fails_as(ErrorKind::Database, queue.send(Q, &1).await);
+    assert_eq!(error.sqlstate(), Some("42883"));
+    assert_eq!(queue.world.ask("SELECT last_value FROM calls")?, "1");
+    // Nor does it teach that the server is an old one.
+    queue.world.execute("DROP TRIGGER count_calls ON pgmq.q_q")?;
+    queue.send(Q, &1).await?;
     Ok(())
 }

@@ -17,6 +17,7 @@ cases! { listen:
     setup [update_notify] a_throttle_holds_back_what_comes_too_soon;
     setup [disable_notify] a_listener_hears_no_more_of_a_queue_that_is_silenced;
     setup [] a_listener_hears_of_its_queues_and_of_no_others;
+    setup [] a_busy_queue_does_not_drown_a_quiet_one_out;
     setup [] a_queue_with_capitals_and_odd_characters_notifies;
     setup [] a_listener_is_an_iterator_or_a_stream;
     setup [] a_listener_without_news_returns_in_time;
@@ -67,6 +68,24 @@ async fn a_listener_is_told_of_an_insert_with_the_throttle_that_is_usual<B: Back
     queue.send(Q, &1).await?;
     assert_eq!(listener.next_timeout(LIMIT).await?, inserted(Q));
     Ok(())
+}
+
+async fn a_busy_queue_does_not_drown_a_quiet_one_out<B: Backend>(world: &World<'_>) -> Outcome {
+    let queue = notifying::<B>(world).await?;
+    queue.create_queue("quiet").await?;
+    queue.enable_notify_with("quiet", &NotifyOptions::new()).await?;
+    let mut listener = B::listen(&queue, &[Q, "quiet"]).await?;
+    for n in 0..300 {
+        queue.send(Q, &n).await?;
+    }
+    queue.send("quiet", &1).await?;
+    for _ in 0..=300 {
+        match listener.next_timeout(LIMIT).await? {
+            event if event == inserted("quiet") => return Ok(()),
+            event => assert_eq!(event, inserted(Q)),
+        }
+    }
+    panic!("the quiet queue was never heard of");
 }
 
 async fn a_throttle_holds_back_what_comes_too_soon<B: Backend>(world: &World<'_>) -> Outcome {

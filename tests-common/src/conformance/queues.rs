@@ -17,6 +17,7 @@ cases! { queues:
     everywhere [create_queue, drop_queue] every_name_that_the_server_takes_works_from_creation_to_drop;
     everywhere [create_queue, queue_exists, list_queues] names_are_folded_to_lower_case_everywhere;
     everywhere [drop_queue] a_queue_that_another_client_made_with_capitals_can_be_used_and_dropped;
+    everywhere [create_queue, create_unlogged_queue, list_queues] a_queue_that_is_there_with_capitals_is_not_made_again;
     everywhere [drop_queue] two_spellings_of_a_queue_are_dropped_together;
     everywhere [drop_queue] dropping_a_queue_drops_its_messages_and_its_archive;
     everywhere [drop_queue, queue_exists] dropping_a_missing_queue_is_false;
@@ -422,5 +423,22 @@ async fn without_pg_partman_converting_an_archive_names_it(queue: &Subject<'_, i
     queue.world.execute("DROP EXTENSION IF EXISTS pg_partman CASCADE")?;
     let error = fails_as(ErrorKind::Unsupported, queue.convert_archive_partitioned(Q).await);
     assert!(error.to_string().contains("pg_partman"), "{error}");
+    Ok(())
+}
+
+async fn a_queue_that_is_there_with_capitals_is_not_made_again(
+    queue: &Subject<'_, impl AsyncQueue>,
+) -> Outcome {
+    queue.world.execute("SELECT pgmq.create('MyQ')")?;
+    queue.create_queue("MyQ").await?;
+    queue.create_unlogged_queue("myq").await?;
+    let mut names: Vec<_> = queue.list_queues().await?.into_iter().map(|queue| queue.queue_name).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["MyQ", Q]);
+    // A record that has lost its table is no queue.
+    queue.create_queue("gone").await?;
+    assert!(queue.drop_queue("gone").await?);
+    queue.create_queue("gone").await?;
+    queue.send("gone", &1).await?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use pgmq_core::{
     AsyncQueue, ErrorKind, Message, PollOptions, QueueError, RawJson, ReadOptions, SendBatchOptions,
     SendOptions,
@@ -25,6 +25,7 @@ cases! { read:
     everywhere [read_batch] read_batch_returns_at_most_qty_in_the_order_of_ids;
     everywhere [read_batch, read_with, read_with_poll, pop_batch, set_vt_batch]
         messages_come_in_the_order_of_ids_whatever_the_server_does;
+    pool [pop, read, get, set_vt] a_message_with_an_infinite_timeout_is_not_lost;
     everywhere [read_with] read_with_defaults_to_one_message_for_thirty_seconds;
     everywhere [read_with] read_with_takes_a_condition_on_the_payload;
     everywhere [read_with_poll] read_with_poll_returns_at_once_what_is_there;
@@ -588,5 +589,17 @@ async fn null_where_a_value_was_asked_for_is_an_error_that_has_the_message(
 ) -> Outcome {
     queue.world.execute("INSERT INTO pgmq.q_q (vt, message) VALUES (now() - interval '1 day', NULL)")?;
     carries(&fails_as(ErrorKind::Decode, queue.read::<i32>(Q, 60).await), &[(1, "null")]);
+    Ok(())
+}
+
+async fn a_message_with_an_infinite_timeout_is_not_lost(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    let parked = queue.send(Q, "parked").await?;
+    queue.world.execute("UPDATE pgmq.q_q SET vt = 'infinity'")?;
+    let message = queue.get::<String>(Q, parked).await?.unwrap();
+    assert_eq!((message.message.as_str(), message.vt), ("parked", DateTime::<Utc>::MAX_UTC));
+    assert_eq!(queue.read::<String>(Q, 30).await?, None);
+    queue.world.execute("UPDATE pgmq.q_q SET vt = '-infinity'")?;
+    let message = queue.pop::<String>(Q).await?.unwrap();
+    assert_eq!((message.message.as_str(), message.vt), ("parked", DateTime::<Utc>::MIN_UTC));
     Ok(())
 }

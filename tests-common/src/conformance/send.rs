@@ -282,11 +282,18 @@ async fn absent_headers_are_null_in_sql_and_not_in_json(queue: &Subject<'_, impl
 }
 
 async fn headers_can_be_any_json(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
-    for headers in [json!({}), json!([1]), json!("text"), json!(null), json!(1.5)] {
+    for headers in [json!({}), json!([1]), json!("text"), json!([null]), json!(1.5)] {
         let id = queue.send_with(Q, &1, &SendOptions::new().headers(&headers)).await?;
         let came = queue.get::<i32>(Q, id).await?.unwrap().headers;
         assert_eq!(came.map(|headers| headers.parse::<Value>()).transpose()?, Some(headers));
     }
+    // What would be written as `null` is no headers.
+    let id = queue.send_with(Q, &1, &SendOptions::new().headers(&None::<i32>)).await?;
+    assert_eq!(queue.get::<i32>(Q, id).await?.unwrap().headers, None);
+    let options = SendBatchOptions::new().headers([Some(json!(null)), Some(json!(1))]);
+    let sent = queue.send_batch_with(Q, &[1, 2], &options).await?;
+    assert_eq!(queue.get::<i32>(Q, sent[0]).await?.unwrap().headers, None);
+    assert_eq!(queue.get::<i32>(Q, sent[1]).await?.unwrap().headers.unwrap().get(), "1");
     Ok(())
 }
 

@@ -83,7 +83,7 @@ fn decode<O: Output>(
     let Plan::Query(query) = statement.plan() else { panic!("the statement asks the server") };
     let mut decoded = query.rows();
     rows.into_iter().for_each(|row| decoded.push(row));
-    decoded.finish()
+    decoded.finish(|| query.context())
 }
 
 #[test]
@@ -104,6 +104,7 @@ fn messages_are_put_in_order_except_where_the_server_has_one() {
     assert_eq!(ids(decode(statement::read_batch("q", 1, 9), rows()).unwrap()), [1, 2, 3]);
     assert_eq!(ids(decode(statement::pop_batch("q", 9), rows()).unwrap()), [1, 2, 3]);
     assert_eq!(ids(decode(statement::set_vt_batch("q", &[1], 1), rows()).unwrap()), [1, 2, 3]);
+    assert_eq!(ids(decode(statement::read_grouped("q", 1, 9), rows()).unwrap()), [1, 2, 3]);
     assert_eq!(ids(decode(statement::read_grouped_rr("q", 1, 9), rows()).unwrap()), [3, 1, 2]);
 }
 

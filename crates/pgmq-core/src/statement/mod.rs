@@ -140,8 +140,13 @@ impl<'a, O: Output> Query<'a, O> {
             Some((since, text)) if learned.knows(since).unwrap_or(may_fail) => {
                 Form { text, since: Some(since) }
             }
-            _ => Form { text: self.sql(), since: None },
+            _ => self.oldest(),
         }
+    }
+
+    /// The form that works whatever the server's version.
+    pub fn oldest(&self) -> Form<'_> {
+        Form { text: self.sql(), since: None }
     }
 
     /// The parameters, in the order of `$1`, `$2`, ...
@@ -161,7 +166,7 @@ impl<'a, O: Output> Query<'a, O> {
 
     /// Takes the rows as they arrive.
     pub fn rows<R: Row>(&self) -> Rows<O, R> {
-        Rows::new(self.context(), self.arrange)
+        Rows::new(self.arrange)
     }
 }
 

@@ -1,39 +1,50 @@
 //! Making, listing and dropping queues.
 
 use super::{Draft, Statement, count};
-use crate::{ArchivePartitionOptions, Error, ErrorKind, PartitionOptions, QueueInfo};
+use crate::{ArchivePartitionOptions, Error, ErrorKind, PartitionOptions, QueueInfo, Version};
 
-/// Takes the lock that newer versions of PGMQ take themselves when they make a queue: without it, several clients that
-/// make one queue at the same moment would fail.
-macro_rules! locked {
-    ($($select:expr),*) => {
+/// Calls a function that makes a queue, under the lock that newer versions of PGMQ take themselves: without it, several
+/// clients that make one queue at the same moment would fail. The `CASE` is evaluated once the lock is held.
+macro_rules! create_unless {
+    ($there:literal, $($call:literal),*) => {
         concat!(
-            "SELECT ", $($select,)*
-            " FROM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('pgmq.queue_' || $1::text))"
+            "SELECT CASE WHEN ", $there, " THEN NULL ELSE ", $($call,)* "::text END \
+             FROM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('pgmq.queue_' || $1::text))"
         )
     };
 }
 
-/// Makes a partitioned queue, unless it is there: `pg_partman` would refuse to make it a second time. The `CASE` is
-/// evaluated once the lock is held, and looks at the catalogue as it is then.
+/// Makes a queue, unless it is there under any spelling: another client may have made it with capitals in its name, and a
+/// second record of one table would outlive the table.
+macro_rules! plain {
+    ($call:literal) => {
+        create_unless!(
+            "pg_catalog.to_regclass(pg_catalog.format('pgmq.%I', 'q_' || $1::text)) IS NOT NULL \
+             AND EXISTS (SELECT FROM pgmq.meta WHERE pg_catalog.lower(queue_name::text) = $1::text)",
+            $call
+        )
+    };
+}
+
+/// Makes a partitioned queue, unless it is there: `pg_partman` would refuse to make it a second time.
 macro_rules! partitioned {
     ($arguments:literal) => {
-        locked!(
-            "CASE WHEN pg_catalog.pg_get_partkeydef(pg_catalog.to_regclass(pg_catalog.format('pgmq.%I', 'q_' || $1::text))) \
-             IS NULL THEN pgmq.create_partitioned(queue_name=>$1::text", $arguments, ")::text END"
+        create_unless!(
+            "pg_catalog.pg_get_partkeydef(pg_catalog.to_regclass(pg_catalog.format('pgmq.%I', 'q_' || $1::text))) IS NOT NULL",
+            "pgmq.create_partitioned(queue_name=>$1::text", $arguments, ")"
         )
     };
 }
 
 /// Builds `create_queue`.
 pub fn create_queue(queue: &str) -> Statement<'_, ()> {
-    Draft::on(queue, "create_queue", "pgmq.create").sql(locked!("pgmq.create(queue_name=>$1::text)"))
+    Draft::on(queue, "create_queue", "pgmq.create").sql(plain!("pgmq.create(queue_name=>$1::text)"))
 }
 
 /// Builds `create_unlogged_queue`.
 pub fn create_unlogged_queue(queue: &str) -> Statement<'_, ()> {
     Draft::on(queue, "create_unlogged_queue", "pgmq.create_unlogged")
-        .sql(locked!("pgmq.create_unlogged(queue_name=>$1::text)"))
+        .sql(plain!("pgmq.create_unlogged(queue_name=>$1::text)"))
 }
 
 /// Builds `create_partitioned_queue`.
@@ -69,16 +80,31 @@ fn premake(partitions: u32) -> Result<i32, Error> {
 /// Another client may have made the queue with capitals in its name, or twice, in two spellings: what PGMQ wrote down
 /// about it is found by the folded name, one spelling is dropped by PGMQ, and the others go with it.
 pub fn drop_queue(queue: &str) -> Statement<'_, bool> {
-    Draft::on(queue, "drop_queue", "pgmq.drop_queue").sql(
-        "WITH spelling AS MATERIALIZED (\
-         SELECT queue_name::text AS name, \
-         pg_catalog.row_number() OVER (ORDER BY queue_name::text <> $1::text, queue_name::text) AS nth \
-         FROM pgmq.meta WHERE pg_catalog.lower(queue_name::text) = $1::text), \
-         stray AS (DELETE FROM pgmq.meta USING spelling WHERE meta.queue_name = spelling.name AND spelling.nth > 1) \
-         SELECT CASE WHEN pg_catalog.to_regclass(pg_catalog.format('pgmq.%I', 'q_' || $1::text)) IS NULL THEN false \
-         ELSE pgmq.drop_queue(queue_name=>coalesce((SELECT name FROM spelling WHERE nth = 1), $1::text)) END",
+    // Before 1.5, PGMQ has to be told that a queue is partitioned, or leaves it in the books of pg_partman.
+    Draft::on(queue, "drop_queue", "pgmq.drop_queue").sql_or(
+        drop!(", partitioned=>coalesce((SELECT is_partitioned FROM spelling WHERE nth = 1), false)"),
+        Version::new(1, 5, 0),
+        drop!(""),
     )
 }
+
+macro_rules! drop {
+    ($partitioned:literal) => {
+        concat!(
+            "WITH spelling AS MATERIALIZED (\
+             SELECT queue_name::text AS name, is_partitioned, \
+             pg_catalog.row_number() OVER (ORDER BY queue_name::text <> $1::text, queue_name::text) AS nth \
+             FROM pgmq.meta WHERE pg_catalog.lower(queue_name::text) = $1::text), \
+             stray AS (DELETE FROM pgmq.meta USING spelling WHERE meta.queue_name = spelling.name AND spelling.nth > 1) \
+             SELECT CASE WHEN pg_catalog.to_regclass(pg_catalog.format('pgmq.%I', 'q_' || $1::text)) IS NULL THEN false \
+             ELSE pgmq.drop_queue(queue_name=>coalesce((SELECT name FROM spelling WHERE nth = 1), $1::text)",
+            $partitioned,
+            ") END"
+        )
+    };
+}
+
+use drop;
 
 /// Builds `purge`.
 pub fn purge(queue: &str) -> Statement<'_, u64> {

@@ -102,9 +102,9 @@ fn poll<'a>(draft: Draft<'a>, options: &PollOptions) -> Draft<'a> {
     draft.int(seconds("poll timeout", options.timeout)).int(interval)
 }
 
-/// The reads that keep the order of groups, each as itself and with a poll, in the order that the server gives.
+/// The reads that keep the order of groups, each as itself and with a poll.
 macro_rules! grouped {
-    ($($name:ident, $with_poll:ident, $since:expr, $poll_since:expr;)*) => {$(
+    ($($name:ident, $with_poll:ident, $since:expr, $poll_since:expr, $arranged:expr;)*) => {$(
         #[doc = concat!("Builds `", stringify!($name), "`.")]
         pub fn $name<T: DeserializeOwned + Send>(
             queue: &str,
@@ -117,10 +117,10 @@ macro_rules! grouped {
             if qty == 0 {
                 return draft.answer(Vec::new());
             }
-            draft.sql(concat!(
+            $arranged(draft.sql(concat!(
                 "SELECT * FROM pgmq.", stringify!($name),
                 "(queue_name=>$1::text, vt=>$2::integer, qty=>$3::integer)"
-            ))
+            )))
         }
 
         #[doc = concat!("Builds `", stringify!($with_poll), "`.")]
@@ -142,24 +142,34 @@ macro_rules! grouped {
             }
             // PGMQ's function would return nothing at all, not even what is there.
             if options.timeout.is_zero() {
-                return draft.sql(concat!(
+                return $arranged(draft.sql(concat!(
                     "SELECT * FROM pgmq.", stringify!($name),
                     "(queue_name=>$1::text, vt=>$2::integer, qty=>$3::integer)"
-                ));
+                )));
             }
-            poll(draft, options).sql(concat!(
+            $arranged(poll(draft, options).sql(concat!(
                 "SELECT * FROM pgmq.", stringify!($with_poll),
                 "(queue_name=>$1::text, vt=>$2::integer, qty=>$3::integer, \
                  max_poll_seconds=>$4::integer, poll_interval_ms=>$5::integer)"
-            ))
+            )))
         }
     )*};
 }
 
+/// In the order of ids: the server has none of its own here, not even within a group.
+fn ordered<T: DeserializeOwned + Send>(read: Statement<'_, Messages<T>>) -> Statement<'_, Messages<T>> {
+    read.arranged(by_id)
+}
+
+/// In the server's order.
+fn in_turns<T: DeserializeOwned + Send>(read: Statement<'_, Messages<T>>) -> Statement<'_, Messages<T>> {
+    read
+}
+
 grouped! {
-    read_grouped, read_grouped_with_poll, (1, 9, 0), (1, 9, 0);
-    read_grouped_rr, read_grouped_rr_with_poll, (1, 9, 0), (1, 9, 0);
-    read_grouped_head, read_grouped_head_with_poll, (1, 11, 1), (1, 12, 0);
+    read_grouped, read_grouped_with_poll, (1, 9, 0), (1, 9, 0), ordered;
+    read_grouped_rr, read_grouped_rr_with_poll, (1, 9, 0), (1, 9, 0), in_turns;
+    read_grouped_head, read_grouped_head_with_poll, (1, 11, 1), (1, 12, 0), ordered;
 }
 
 /// Builds `pop`.

@@ -12,11 +12,12 @@ use crate::{Error, Row};
 pub fn look() -> Statement<'static, Option<ServerLook>> {
     Draft::new("version", "pgmq").sql(
         "WITH objects AS (\
-         SELECT c.relname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+         SELECT c.relname, c.oid FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
          WHERE n.nspname = 'pgmq' AND c.relname IN ('meta', '__pgmq_migrations')) \
          SELECT (SELECT extversion::text FROM pg_catalog.pg_extension WHERE extname = 'pgmq') AS extension_version, \
          EXISTS (SELECT FROM objects WHERE relname = 'meta') AS is_installed, \
-         EXISTS (SELECT FROM objects WHERE relname = '__pgmq_migrations') AS is_recorded, \
+         EXISTS (SELECT FROM objects WHERE relname = '__pgmq_migrations' \
+         AND pg_catalog.has_table_privilege(oid, 'SELECT')) AS is_recorded, \
          CASE WHEN EXISTS (SELECT FROM objects WHERE relname = 'meta') THEN false \
          ELSE EXISTS (SELECT FROM pg_catalog.pg_available_extensions WHERE name = 'pgmq') END AS is_available, \
          (SELECT pg_catalog.max(brought.version) FROM (VALUES \

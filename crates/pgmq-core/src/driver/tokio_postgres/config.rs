@@ -74,15 +74,22 @@ fn finish(mut config: Config, settings: &Settings) -> Result<(Config, Tls), Erro
     Ok((config, tls))
 }
 
-/// How long connecting may take in all: the driver's time-out is for one address, and ends with the TCP connection.
+/// How long connecting may take in all. The driver's time-out is for one address, and ends with the TCP connection: so there
+/// is as much again for each further host, and for what comes after.
 pub fn connect_limit(config: &Config) -> Duration {
     let per_host = config.get_connect_timeout().copied().unwrap_or_default();
-    per_host * u32::try_from(config.get_hosts().len().max(1)).unwrap_or(1)
+    let hosts = config.get_hosts().len().max(config.get_hostaddrs().len()).max(1);
+    per_host.saturating_mul(u32::try_from(hosts).unwrap_or(u32::MAX).saturating_add(1)).min(LONGEST)
 }
 
+/// No wait is longer: those who add it to a clock would overflow some day.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
 fn parse(url: &str) -> Result<Config, Error> {
-    url.parse().map_err(|error| {
+    url.parse().map_err(|error: tokio_postgres::Error| {
         let text = "the connection string is not one that the driver takes, such as postgres://user:password@host/database";
-        Error::new(ErrorKind::InvalidArgument, text).because(Box::new(error) as Box<dyn std::error::Error + Send + Sync>)
+        let refused = Error::new(ErrorKind::InvalidArgument, text);
+        // The cause repeats a word of it, which could be part of a password with a space in it.
+        if url.contains("password") { refused } else { refused.because(error) }
     })
 }

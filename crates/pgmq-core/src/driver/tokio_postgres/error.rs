@@ -9,15 +9,26 @@ use crate::ErrorKind;
 pub fn kind_of(error: &Error) -> ErrorKind {
     match error.as_db_error() {
         Some(report) => ErrorKind::of_report(report.code().code(), report.message()),
-        // What is not a report of the server's is a failure to talk to it, but for what the text of the driver's error alone
-        // tells: neither a value nor a row that cannot be converted is the connection's fault.
-        None => match error.to_string() {
-            text if text.starts_with("invalid c") => ErrorKind::InvalidArgument,
-            text if text.starts_with("error serializing") => ErrorKind::Encode,
-            text if text.starts_with("error deserializing") => ErrorKind::Decode,
-            text if text.starts_with("timeout") => ErrorKind::Timeout,
-            _ => ErrorKind::Connection,
-        },
+        // The driver tells the others apart by its text alone.
+        None => {
+            let text = error.to_string();
+            let is = |begins: &[&str]| begins.iter().any(|begin| text.starts_with(begin));
+            if is(&["error communicating", "connection closed", "error connecting", "unexpected message"]) {
+                ErrorKind::Connection
+            } else if is(&["timeout"]) {
+                ErrorKind::Timeout
+            } else if is(&["authentication"]) {
+                ErrorKind::PermissionDenied
+            } else if is(&["invalid co", "error performing TLS"]) {
+                ErrorKind::InvalidArgument
+            } else if is(&["error serializing", "error encoding"]) {
+                ErrorKind::Encode
+            } else if is(&["error deserializing", "error parsing"]) {
+                ErrorKind::Decode
+            } else {
+                ErrorKind::Database
+            }
+        }
     }
 }
 
@@ -40,10 +51,15 @@ impl Attempt {
     /// What this error says of a query outside of a transaction; `is_complete` is whether the server had said that the
     /// command is complete.
     pub fn new(error: &Error, is_complete: bool) -> Self {
-        match error.code() {
-            _ if is_complete => Self::Failed,
-            Some(&SqlState::UNDEFINED_FUNCTION) => Self::UnknownFunction,
-            Some(&SqlState::ADMIN_SHUTDOWN | &SqlState::CRASH_SHUTDOWN) => Self::NotCommitted,
+        match error.as_db_error() {
+            Some(report) if !is_complete => match report.code() {
+                // A function that a trigger misses is none of PGMQ's.
+                &SqlState::UNDEFINED_FUNCTION if report.message().contains("pgmq.") => Self::UnknownFunction,
+                &SqlState::ADMIN_SHUTDOWN | &SqlState::CRASH_SHUTDOWN | &SqlState::IDLE_SESSION_TIMEOUT => {
+                    Self::NotCommitted
+                }
+                _ => Self::Failed,
+            },
             _ => Self::Failed,
         }
     }

@@ -3,12 +3,14 @@
 mod config;
 mod error;
 mod param;
+mod refusals;
 mod row;
 mod tls;
 
 pub use config::{config, connect_limit, listen_config};
 pub use error::{Attempt, kind_of};
 pub use param::Bound;
+pub use refusals::Refusals;
 pub use row::TokioRow;
 pub use tls::{Tls, TlsConnector, TlsStream};
 

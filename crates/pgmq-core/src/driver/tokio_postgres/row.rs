@@ -1,6 +1,7 @@
 //! Rows as the driver gives them.
 
 use chrono::{DateTime, Utc};
+use postgres_protocol::types::timestamp_from_sql;
 use postgres_types::{FromSql, Type};
 use tokio_postgres::Row as DriverRow;
 
@@ -37,11 +38,30 @@ impl Row for TokioRow {
     }
 
     fn timestamptz(&self, column: usize) -> Result<Option<DateTime<Utc>>, CellError> {
-        self.cell(column)
+        Ok(self.cell::<Timestamptz>(column)?.map(|at| at.0))
     }
 
     fn json<V>(&self, column: usize, read: impl FnOnce(&[u8]) -> V) -> Result<Option<V>, CellError> {
         Ok(self.cell::<JsonbText<'_>>(column)?.map(|text| read(text.0)))
+    }
+}
+
+/// A `timestamptz`, of which the server's go further than those of `chrono`: to infinity, among others. What is out of reach
+/// becomes the last that is not, since a message with such a time has to be readable all the same.
+struct Timestamptz(DateTime<Utc>);
+
+impl<'r> FromSql<'r> for Timestamptz {
+    fn from_sql(_: &Type, raw: &'r [u8]) -> Result<Self, CellError> {
+        // Microseconds since the beginning of 2000.
+        const BEGINNING: i64 = 946_684_800_000_000;
+        let micros = timestamp_from_sql(raw)?;
+        let at = micros.checked_add(BEGINNING).and_then(DateTime::from_timestamp_micros);
+        let last = if micros < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
+        Ok(Self(at.unwrap_or(last)))
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::TIMESTAMPTZ
     }
 }
 
