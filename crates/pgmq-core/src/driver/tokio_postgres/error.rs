@@ -19,6 +19,8 @@ pub fn kind_of(error: &Error) -> ErrorKind {
                 ErrorKind::Timeout
             } else if is(&["authentication"]) {
                 ErrorKind::PermissionDenied
+            } else if is(&["error performing TLS"]) && is_cut(error) {
+                ErrorKind::Connection
             } else if is(&["invalid co", "error performing TLS"]) {
                 ErrorKind::InvalidArgument
             } else if is(&["error serializing", "error encoding"]) {
@@ -30,6 +32,22 @@ pub fn kind_of(error: &Error) -> ErrorKind {
             }
         }
     }
+}
+
+/// Whether a handshake failed because the connection went away, and not because of what the server showed.
+fn is_cut(error: &Error) -> bool {
+    use std::error::Error as _;
+    use std::io::{Error as IoError, ErrorKind as Io};
+
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let kind = error.downcast_ref::<IoError>().map(IoError::kind);
+        if let Some(Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe | Io::UnexpectedEof) = kind {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Whether a query that failed may have had an effect.
