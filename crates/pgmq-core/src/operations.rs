@@ -170,8 +170,8 @@ macro_rules! operations {
             fn read_with<T: (DeserializeOwned + Send)>(queue: &str, options: &ReadOptions) -> Vec<Message<T>>;
 
             /// Like [`read_batch`](Self::read_batch), and waits on the server while there is no message. The connection is
-            /// taken meanwhile, and the server goes on waiting, and hides what comes, also when the caller has given up: so let
-            /// the poll's own time-out end it. Calls `pgmq.read_with_poll`.
+            /// taken meanwhile. An async caller may drop the future: a queue over a pool then has the server stop; on a
+            /// connection of your own it goes on waiting, and hides what comes. Calls `pgmq.read_with_poll`.
             fn read_with_poll<T: (DeserializeOwned + Send)>(
                 queue: &str,
                 vt: impl Into<VisibilityTimeout>,

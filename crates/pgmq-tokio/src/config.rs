@@ -31,7 +31,7 @@ impl Builder {
         let settings = self.settings;
         let (config, tls) = config(&settings)?;
         let limit = connect_limit(&config);
-        let manager = PostgresConnectionManager::new(config, tls);
+        let manager = PostgresConnectionManager::new(config, tls.clone());
         let refusals = Refusals::default();
         let pool = pool_of(&settings, manager.clone(), refusals.clone());
         // The pool would try again and again, and then not say why; so the first connection is made here.
@@ -40,7 +40,7 @@ impl Builder {
         // A pool that was just made has room.
         let _ = pool.add(client);
         let init = settings.init;
-        let queue = PGMQueue::own(pool, settings, refusals);
+        let queue = PGMQueue::own(pool, settings, refusals, tls);
         if init {
             queue.init().await?;
         }

@@ -15,7 +15,7 @@ use tokio_postgres::Transaction;
 
 use crate::bound::Connection;
 use crate::config::within;
-use crate::run::{RunError, Target};
+use crate::run::{Busy, RunError, Target};
 use crate::{BoundQueue, Builder, Error, Listener};
 
 /// A pool of connections of this driver.
@@ -36,6 +36,8 @@ pub struct PGMQueue<S: TlsConnector = Tls> {
     learned: Arc<Learned>,
     settings: Arc<Settings>,
     refusals: Refusals,
+    /// How to reach the server beside the pool. A pool of the user's own does not say; then it is tried in the clear.
+    tls: Tls,
 }
 
 impl PGMQueue {
@@ -65,8 +67,8 @@ impl PGMQueue {
         Builder::new(settings).connect().await
     }
 
-    pub(crate) fn own(pool: Pool, settings: Settings, refusals: Refusals) -> Self {
-        Self { pool, learned: Arc::default(), settings: Arc::new(settings), refusals }
+    pub(crate) fn own(pool: Pool, settings: Settings, refusals: Refusals, tls: Tls) -> Self {
+        Self { pool, learned: Arc::default(), settings: Arc::new(settings), refusals, tls }
     }
 }
 
@@ -243,7 +245,10 @@ impl<S: TlsConnector> PGMQueue<S> {
         let mut lacks = None;
         loop {
             let form = if lacks.is_some() { query.oldest() } else { query.form(&self.learned, true) };
-            let RunError { attempt, error } = match Target::Client(&session).run(&query, form).await {
+            let busy = Busy::new(session, query.call().is_poll(), &self.tls);
+            let ran = Target::Client(busy.client()).run(&query, form).await;
+            session = busy.release();
+            let RunError { attempt, error } = match ran {
                 Ok(output) => {
                     form.since.inspect(|&version| self.learned.has(version));
                     lacks.inspect(|&version| self.learned.lacks(version));
@@ -285,7 +290,13 @@ impl<S: TlsConnector> AsyncQueue for PGMQueue<S> {
 impl<S: TlsConnector> From<Pool<S>> for PGMQueue<S> {
     /// Uses a pool of your own as it is.
     fn from(pool: Pool<S>) -> Self {
-        Self { pool, learned: Arc::default(), settings: Arc::default(), refusals: Refusals::default() }
+        Self {
+            pool,
+            learned: Arc::default(),
+            settings: Arc::default(),
+            refusals: Refusals::default(),
+            tls: Tls::disabled(),
+        }
     }
 }
 
@@ -296,6 +307,7 @@ impl<S: TlsConnector> Clone for PGMQueue<S> {
             learned: Arc::clone(&self.learned),
             settings: Arc::clone(&self.settings),
             refusals: self.refusals.clone(),
+            tls: self.tls.clone(),
         }
     }
 }

@@ -4,11 +4,11 @@ use std::future::poll_fn;
 use std::pin::pin;
 
 use futures_core::Stream;
-use pgmq_core::driver::tokio_postgres::{Attempt, Bound, TokioRow};
+use pgmq_core::driver::tokio_postgres::{Attempt, Bound, Tls, TlsConnector, TokioRow};
 use pgmq_core::{Form, Output, Query};
 use tokio_postgres::{Client, RowStream, Transaction};
 
-use crate::Error;
+use crate::{Error, Session};
 
 /// What statements can run on.
 #[derive(Clone, Copy)]
@@ -53,6 +53,47 @@ impl Target<'_> {
         match self {
             Self::Client(client) => client.query_typed_raw(form.text, params).await,
             Self::Transaction(transaction) => transaction.query_typed_raw(form.text, params).await,
+        }
+    }
+}
+
+/// A session that runs a statement. If the future that waits for a poll is dropped, the server is told to stop: else it would
+/// go on waiting on this connection, and hide messages that nobody gets. Until it has stopped, the session is not given back.
+pub(crate) struct Busy<S: TlsConnector> {
+    /// There until it is released.
+    session: Option<Session<S>>,
+    is_poll: bool,
+    tls: Tls,
+}
+
+impl<S: TlsConnector> Busy<S> {
+    pub(crate) fn new(session: Session<S>, is_poll: bool, tls: &Tls) -> Self {
+        Self { session: Some(session), is_poll, tls: tls.clone() }
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        #[expect(clippy::expect_used, reason = "it is taken only by `release` and by `drop`, which end this")]
+        self.session.as_deref().expect("the session is there until it is released")
+    }
+
+    /// The statement has ended.
+    pub(crate) fn release(mut self) -> Session<S> {
+        #[expect(clippy::expect_used, reason = "it is taken only here and by `drop`, which end this")]
+        self.session.take().expect("the session is there until it is released")
+    }
+}
+
+impl<S: TlsConnector> Drop for Busy<S> {
+    fn drop(&mut self) {
+        let Some(session) = self.session.take().filter(|_| self.is_poll) else { return };
+        let (token, tls) = (session.cancel_token(), self.tls.clone());
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                // Where the server cannot be told, the poll ends by its own time-out.
+                let _ = token.cancel_query(tls).await;
+                // Answered when what was asked before has ended.
+                let _ = session.check_connection().await;
+            });
         }
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! A back end runs the suite from a test without a harness of its own:
 //!
-//! ```ignore
+//! ```text
 //! fn main() -> std::process::ExitCode {
 //!     tests_common::conformance::run::<Tokio>()
 //! }
@@ -45,6 +45,7 @@ mod send;
 mod setup;
 mod topics;
 mod transactions;
+mod undecoded;
 
 pub use adapt::poll_once;
 pub use backend::{Backend, Builder, Listener, Step, UserError};
@@ -56,7 +57,7 @@ pub use world::{Q, Subject, World};
 /// Calls a macro with the groups, in the order of the documentation.
 macro_rules! groups {
     ($then:ident) => {
-        $then! { setup transactions queues send topics read finish look notify listen errors hostile round_trips }
+        $then! { setup transactions queues send topics read undecoded finish look notify listen errors hostile round_trips }
     };
 }
 

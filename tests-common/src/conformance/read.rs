@@ -1,11 +1,10 @@
-//! Reading, and what becomes of what does not decode.
+//! Reading.
 
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use pgmq_core::{
-    AsyncQueue, ErrorKind, Message, PollOptions, QueueError, RawJson, ReadOptions, SendBatchOptions,
-    SendOptions,
+    AsyncQueue, ErrorKind, Message, PollOptions, RawJson, ReadOptions, SendBatchOptions, SendOptions,
 };
 use serde_json::{Value, json};
 
@@ -42,6 +41,7 @@ cases! { read:
         a_grouped_poll_refuses_a_condition;
     everywhere [read_grouped, read_grouped_with_poll] a_grouped_read_takes_the_group_of_the_oldest_first;
     everywhere [read_grouped_rr, read_grouped_rr_with_poll] a_round_robin_read_takes_turns_in_the_order_of_the_server;
+    everywhere [read_grouped, read_grouped_head] reads_by_group_come_in_the_order_of_ids_whatever_the_server_does;
     everywhere [read_grouped_head, read_grouped_head_with_poll] a_head_read_takes_the_oldest_of_each_group;
     everywhere [read_grouped, read_grouped_rr, read_grouped_head] no_group_is_read_past_a_hidden_message;
     everywhere [pop] pop_removes_what_it_returns;
@@ -52,16 +52,6 @@ cases! { read:
     setup [read, delete] no_message_is_read_by_two_at_once;
     everywhere [read] raw_json_is_the_text_of_the_server_untouched;
     everywhere [read, pop, get, peek] a_message_that_is_null_in_sql_decodes_as_json_null;
-    everywhere [read] a_message_that_does_not_decode_is_in_the_error_of_read;
-    everywhere [read_batch] a_wrong_message_amid_a_batch_loses_none_of_the_batch;
-    everywhere [read_with, read_with_poll, read_grouped, read_grouped_with_poll, read_grouped_rr,
-        read_grouped_rr_with_poll, read_grouped_head, read_grouped_head_with_poll]
-        a_wrong_message_loses_nothing_in_any_other_read;
-    everywhere [pop] a_message_that_does_not_decode_is_in_the_error_of_pop;
-    everywhere [pop_batch] a_wrong_message_amid_a_batch_loses_none_of_what_was_popped;
-    everywhere [set_vt, set_vt_batch] a_message_that_does_not_decode_is_in_the_error_of_set_vt;
-    everywhere [peek, get, read_archive] a_message_that_does_not_decode_is_in_the_error_of_a_look;
-    everywhere [read] null_where_a_value_was_asked_for_is_an_error_that_has_the_message;
 }
 
 async fn read_hides_the_message_for_vt(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
@@ -470,128 +460,6 @@ async fn a_message_that_is_null_in_sql_decodes_as_json_null(queue: &Subject<'_, 
 }
 
 /// Checks that an error carries these messages, each as the server has it.
-#[track_caller]
-fn carries(error: &impl QueueError, expected: &[(i64, &str)]) {
-    let carried: Vec<_> =
-        error.undecoded().iter().map(|message| (message.msg_id, message.message.get().to_owned())).collect();
-    let expected: Vec<_> = expected.iter().map(|(id, text)| (*id, (*text).to_owned())).collect();
-    assert_eq!(carried, expected);
-}
-
-const WRONG: &str = r#"{"not": ["a", "number"]}"#;
-
-/// Sends a message that is no number, between two that are.
-async fn send_wrong_amid_right(queue: &Subject<'_, impl AsyncQueue>) -> Result<Vec<i64>, Failure> {
-    Ok(queue.send_batch(Q, &[json!(1), json!({"not": ["a", "number"]}), json!(3)]).await?)
-}
-
-const ALL: [(i64, &str); 3] = [(1, "1"), (2, WRONG), (3, "3")];
-
-async fn a_message_that_does_not_decode_is_in_the_error_of_read(
-    queue: &Subject<'_, impl AsyncQueue>,
-) -> Outcome {
-    let options = SendOptions::new().headers(&json!({"trace": 7}));
-    let id = queue.send_with(Q, &json!({"not": ["a", "number"]}), &options).await?;
-    let error = fails_as(ErrorKind::Decode, queue.read::<i32>(Q, 60).await);
-    carries(&error, &[(id, WRONG)]);
-    let text = error.to_string();
-    assert!(text.contains("read on queue \"q\"") && text.contains("message 1"), "{text}");
-    assert!(std::error::Error::source(&error).is_some() && !error.is_transient());
-    // All of it, and as it stands in the queue: hidden, and not lost.
-    let carried = error.undecoded()[0].clone();
-    is_hidden_for(&carried, 60);
-    assert_eq!(carried.read_ct, 1);
-    assert_eq!(carried.headers.as_ref().map(RawJson::get), Some(r#"{"trace": 7}"#));
-    assert_eq!(queue.get::<RawJson>(Q, id).await?, Some(carried));
-    Ok(())
-}
-
-async fn a_wrong_message_amid_a_batch_loses_none_of_the_batch(
-    queue: &Subject<'_, impl AsyncQueue>,
-) -> Outcome {
-    let sent = send_wrong_amid_right(queue).await?;
-    let error = fails_as(ErrorKind::Decode, queue.read_batch::<i32>(Q, 60, 10).await);
-    carries(&error, &ALL);
-    assert!(error.to_string().contains("message 2"), "{error}");
-    for id in sent {
-        assert_eq!(queue.get::<Value>(Q, id).await?.unwrap().read_ct, 1);
-    }
-    queue.set_vt_batch::<RawJson>(Q, &[1, 2, 3], 0).await?;
-    assert_eq!(ids(&queue.read_batch::<Value>(Q, 60, 10).await?), [1, 2, 3]);
-    Ok(())
-}
-
-async fn a_wrong_message_loses_nothing_in_any_other_read(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
-    const KIND: ErrorKind = ErrorKind::Decode;
-    send_wrong_amid_right(queue).await?;
-    let poll = PollOptions::new();
-    carries(&fails_as(KIND, queue.read_with::<i32>(Q, &ReadOptions::new().vt(0).qty(10)).await), &ALL);
-    carries(&fails_as(KIND, queue.read_with_poll::<i32>(Q, 0, 10, &poll).await), &ALL);
-    carries(&fails_as(KIND, queue.read_grouped_rr::<i32>(Q, 0, 10).await), &ALL);
-    carries(&fails_as(KIND, queue.read_grouped_rr_with_poll::<i32>(Q, 0, 10, &poll).await), &ALL);
-    for error in [
-        fails_as(KIND, queue.read_grouped::<i32>(Q, 0, 10).await),
-        fails_as(KIND, queue.read_grouped_with_poll::<i32>(Q, 0, 10, &poll).await),
-    ] {
-        assert_eq!(sorted(ids(error.undecoded())), [1, 2, 3]);
-    }
-    queue.delete(Q, 1).await?;
-    carries(&fails_as(KIND, queue.read_grouped_head::<i32>(Q, 0, 10).await), &ALL[1..2]);
-    carries(&fails_as(KIND, queue.read_grouped_head_with_poll::<i32>(Q, 0, 10, &poll).await), &ALL[1..2]);
-    Ok(())
-}
-
-async fn a_message_that_does_not_decode_is_in_the_error_of_pop(
-    queue: &Subject<'_, impl AsyncQueue>,
-) -> Outcome {
-    let id = queue.send(Q, &json!({"not": ["a", "number"]})).await?;
-    let error = fails_as(ErrorKind::Decode, queue.pop::<i32>(Q).await);
-    carries(&error, &[(id, WRONG)]);
-    // Now it is nowhere else.
-    assert!(queue.get::<Value>(Q, id).await?.is_none());
-    Ok(())
-}
-
-async fn a_wrong_message_amid_a_batch_loses_none_of_what_was_popped(
-    queue: &Subject<'_, impl AsyncQueue>,
-) -> Outcome {
-    send_wrong_amid_right(queue).await?;
-    let error = fails_as(ErrorKind::Decode, queue.pop_batch::<i32>(Q, 10).await);
-    carries(&error, &ALL);
-    assert_eq!(queue.metrics(Q).await?.queue_length, 0);
-    Ok(())
-}
-
-async fn a_message_that_does_not_decode_is_in_the_error_of_set_vt(
-    queue: &Subject<'_, impl AsyncQueue>,
-) -> Outcome {
-    send_wrong_amid_right(queue).await?;
-    carries(&fails_as(ErrorKind::Decode, queue.set_vt::<i32>(Q, 2, 0).await), &ALL[1..2]);
-    carries(&fails_as(ErrorKind::Decode, queue.set_vt_batch::<i32>(Q, &[3, 2, 1], 0).await), &ALL);
-    assert_eq!(ids(&queue.read_batch::<Value>(Q, 0, 10).await?), [1, 2, 3]);
-    Ok(())
-}
-
-async fn a_message_that_does_not_decode_is_in_the_error_of_a_look(
-    queue: &Subject<'_, impl AsyncQueue>,
-) -> Outcome {
-    let sent = send_wrong_amid_right(queue).await?;
-    carries(&fails_as(ErrorKind::Decode, queue.get::<i32>(Q, 2).await), &ALL[1..2]);
-    carries(&fails_as(ErrorKind::Decode, queue.peek::<i32>(Q, 10).await), &ALL);
-    queue.archive_batch(Q, &sent).await?;
-    carries(&fails_as(ErrorKind::Decode, queue.read_archive::<i32>(Q, 0, 10).await), &ALL);
-    assert_eq!(queue.read_archive::<Value>(Q, 0, 10).await?.len(), 3);
-    Ok(())
-}
-
-async fn null_where_a_value_was_asked_for_is_an_error_that_has_the_message(
-    queue: &Subject<'_, impl AsyncQueue>,
-) -> Outcome {
-    queue.world.execute("INSERT INTO pgmq.q_q (vt, message) VALUES (now() - interval '1 day', NULL)")?;
-    carries(&fails_as(ErrorKind::Decode, queue.read::<i32>(Q, 60).await), &[(1, "null")]);
-    Ok(())
-}
-
 async fn a_message_with_an_infinite_timeout_is_not_lost(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
     let parked = queue.send(Q, "parked").await?;
     queue.world.execute("UPDATE pgmq.q_q SET vt = 'infinity'")?;
@@ -601,5 +469,20 @@ async fn a_message_with_an_infinite_timeout_is_not_lost(queue: &Subject<'_, impl
     queue.world.execute("UPDATE pgmq.q_q SET vt = '-infinity'")?;
     let message = queue.pop::<String>(Q).await?.unwrap();
     assert_eq!((message.message.as_str(), message.vt), ("parked", DateTime::<Utc>::MIN_UTC));
+    Ok(())
+}
+
+async fn reads_by_group_come_in_the_order_of_ids_whatever_the_server_does(
+    queue: &Subject<'_, impl AsyncQueue>,
+) -> Outcome {
+    let one = send_to_groups(queue, "aaaaaaaaaa").await?;
+    let many = send_to_groups(queue, "bcdefgh").await?;
+    // Written again in another order, they stand so in the table.
+    for id in many.iter().chain(&one).rev() {
+        give_back(queue, *id).await?;
+    }
+    let heads: Vec<_> = [one[0]].into_iter().chain(many).collect();
+    assert_eq!(ids(&queue.read_grouped_head::<Value>(Q, 0, 100).await?), heads);
+    assert_eq!(ids(&queue.read_grouped::<Value>(Q, 0, 10).await?), one);
     Ok(())
 }

@@ -44,6 +44,11 @@ pub struct Call {
 }
 
 impl Call {
+    /// Whether the server may wait for messages while it runs this, for as long as it was told.
+    pub fn is_poll(self) -> bool {
+        self.function.ends_with("_with_poll")
+    }
+
     /// Whether the function needs the extension `pg_partman`.
     pub(crate) fn needs_partman(self) -> bool {
         self.function.ends_with("_partitioned")
