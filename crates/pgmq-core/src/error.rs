@@ -92,11 +92,11 @@ impl ErrorKind {
             Self::Unsupported => "the server's version of PGMQ has no such function",
             Self::Encode => "the value cannot be stored as jsonb",
             Self::Decode => "what the server returned could not be decoded",
-            Self::PermissionDenied => "the role may not do this",
+            Self::PermissionDenied => "the server refused this to the role",
             Self::Conflict => "another transaction was in the way; roll back and try again",
             Self::Connection => "the connection to the server failed",
             Self::Timeout => "it took too long",
-            Self::Database => "the server reported an error",
+            Self::Database => "the server or the driver reported an error",
         }
     }
 }
