@@ -310,3 +310,124 @@ impl NotifyOptions {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{ErrorKind, Output, Param, Plan, Statement, statement};
+
+    /// The parameters behind the queue's name, or the kind of error.
+    fn params<O: Output>(statement: Statement<'_, O>) -> Result<Option<Vec<Param<'static>>>, ErrorKind> {
+        match statement.plan() {
+            Plan::Query(query) => Ok(Some(query.params()[1..].iter().map(owned).collect())),
+            Plan::Settled(settled) => settled.map(|_| None).map_err(|error| error.kind()),
+        }
+    }
+
+    fn owned(param: &Param<'_>) -> Param<'static> {
+        match param {
+            Param::Text(text) => Param::Text(text.clone().into_owned().into()),
+            Param::Int4(int) => Param::Int4(*int),
+            Param::Timestamptz(at) => Param::Timestamptz(*at),
+            Param::Jsonb(json) => Param::Jsonb(json.clone()),
+            Param::JsonbArray(values) => Param::JsonbArray(values.clone()),
+            other => panic!("{other:?} is no option"),
+        }
+    }
+
+    /// Mostly what is usual, and sometimes anything.
+    fn near<T: std::fmt::Debug>(
+        usual: impl Strategy<Value = T> + 'static,
+        any: impl Strategy<Value = T> + 'static,
+    ) -> impl Strategy<Value = T> {
+        prop_oneof![6 => usual.boxed(), 1 => any.boxed()]
+    }
+
+    fn fits(count: u128) -> Option<i32> {
+        i32::try_from(count).ok()
+    }
+
+    proptest! {
+        #[test]
+        fn a_poll_sends_what_was_asked_rounded_up_or_refuses(
+            vt in near(-2..=100_i64, any::<i64>()),
+            qty in near(0..=2_u32, any::<u32>()),
+            timeout in near(0..=3_000_000_u64, any::<u64>()),
+            interval in near(0..=3_000_000_u64, any::<u64>()),
+        ) {
+            let (timeout, interval) = (Duration::from_micros(timeout), Duration::from_micros(interval));
+            let options = PollOptions::new().timeout(timeout).interval(interval);
+            let read = params(statement::read_with_poll::<()>("q", vt, qty, &options));
+            let vt = i32::try_from(vt).ok().filter(|&vt| vt >= 0);
+            let seconds = fits(timeout.as_micros().div_ceil(1_000_000));
+            let milliseconds = fits(interval.as_micros().div_ceil(1_000)).filter(|&milliseconds| milliseconds > 0);
+            match (vt, i32::try_from(qty), seconds, milliseconds) {
+                (Some(_), Ok(0), Some(_), Some(_)) => prop_assert_eq!(read, Ok(None)),
+                (Some(vt), Ok(qty), Some(0), _) => {
+                    prop_assert_eq!(read, Ok(Some(vec![Param::Int4(vt), Param::Int4(qty)])));
+                }
+                (Some(vt), Ok(qty), Some(seconds), Some(milliseconds)) => {
+                    let sent = [vt, qty, seconds, milliseconds].map(Param::Int4);
+                    prop_assert_eq!(read, Ok(Some(sent.to_vec())));
+                }
+                _ => prop_assert_eq!(read, Err(ErrorKind::InvalidArgument)),
+            }
+        }
+
+        #[test]
+        fn headers_go_with_their_messages_or_are_refused(
+            messages in prop::collection::vec(any::<i32>(), 1..8),
+            headers in prop::collection::vec(any::<Option<u8>>(), 1..8),
+        ) {
+            let options = SendBatchOptions::new().headers(headers.iter().copied());
+            let sent = params(statement::send_batch_with("q", &messages, &options));
+            if headers.len() != messages.len() {
+                prop_assert_eq!(sent, Err(ErrorKind::InvalidArgument));
+                return Ok(());
+            }
+            let Ok(Some(sent)) = sent else { panic!("{sent:?}") };
+            let [Param::JsonbArray(payloads), Param::JsonbArray(sent)] = &sent[..] else { panic!("{sent:?}") };
+            prop_assert_eq!(payloads.len(), messages.len());
+            let texts: Vec<_> = headers.iter().map(|header| header.map(|header| header.to_string())).collect();
+            let sent: Vec<_> =
+                sent.iter().map(|text| text.map(|text| String::from_utf8_lossy(text).into_owned())).collect();
+            prop_assert_eq!(sent, texts);
+        }
+
+        #[test]
+        fn a_send_has_the_parameters_that_were_given_in_their_order(
+            header in any::<Option<u8>>(), seconds in any::<Option<i32>>(), at in any::<Option<i32>>(),
+        ) {
+            let mut options = SendOptions::new();
+            let mut expected = vec![Param::Jsonb(JsonText::new(&1).unwrap())];
+            if let Some(header) = header {
+                options = options.headers(&header);
+                expected.push(Param::Jsonb(JsonText::new(&header).unwrap()));
+            }
+            if let Some(seconds) = seconds {
+                options = options.delay(seconds);
+            }
+            let point = at.and_then(|at| DateTime::<Utc>::from_timestamp(at.into(), 0));
+            if let Some(point) = point {
+                options = options.delay(point);
+            }
+            // The last delay counts.
+            expected.extend(point.map(Param::Timestamptz).or(seconds.map(Param::Int4)));
+            let sent = params(statement::send_with("q", &1, &options));
+            match (point, seconds) {
+                (None, Some(seconds)) if seconds < 0 => prop_assert_eq!(sent, Err(ErrorKind::InvalidArgument)),
+                _ => prop_assert_eq!(sent, Ok(Some(expected))),
+            }
+        }
+    }
+
+    #[test]
+    fn options_that_could_not_be_serialised_are_refused_by_the_operation() {
+        let keys = std::collections::BTreeMap::from([((1, 2), 3)]);
+        let options = ReadOptions::new().conditional(&keys);
+        assert_eq!(params(statement::read_with::<()>("q", &options)), Err(ErrorKind::Encode));
+    }
+}
