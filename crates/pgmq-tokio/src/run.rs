@@ -59,16 +59,16 @@ impl Target<'_> {
 
 /// A session that runs a statement. If the future that waits for a poll is dropped, the server is told to stop: else it would
 /// go on waiting on this connection, and hide messages that nobody gets. Until it has stopped, the session is not given back.
-pub(crate) struct Busy<S: TlsConnector> {
+pub(crate) struct Busy<'q, S: TlsConnector> {
     /// There until it is released.
     session: Option<Session<S>>,
     is_poll: bool,
-    tls: Tls,
+    tls: &'q Tls,
 }
 
-impl<S: TlsConnector> Busy<S> {
-    pub(crate) fn new(session: Session<S>, is_poll: bool, tls: &Tls) -> Self {
-        Self { session: Some(session), is_poll, tls: tls.clone() }
+impl<'q, S: TlsConnector> Busy<'q, S> {
+    pub(crate) fn new(session: Session<S>, is_poll: bool, tls: &'q Tls) -> Self {
+        Self { session: Some(session), is_poll, tls }
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -83,7 +83,7 @@ impl<S: TlsConnector> Busy<S> {
     }
 }
 
-impl<S: TlsConnector> Drop for Busy<S> {
+impl<S: TlsConnector> Drop for Busy<'_, S> {
     fn drop(&mut self) {
         let Some(session) = self.session.take().filter(|_| self.is_poll) else { return };
         let (token, tls) = (session.cancel_token(), self.tls.clone());
