@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use pgmq_core::driver::tokio_postgres::{
-    Attempt, COMMIT, Refusals, Tls, TlsConnector, connect_limit, listen_config,
-};
+use pgmq_core::driver::tokio_postgres::{Refusals, Tls, TlsConnector, connect_limit, listen_config};
+use pgmq_core::driver::{Attempt, COMMIT};
 use pgmq_core::prelude::*;
 use pgmq_core::{
     Channels, ErrorKind, Failure, Init, Installation, Learned, Output, Plan, Query, Queue, QueueError,

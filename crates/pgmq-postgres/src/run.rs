@@ -1,7 +1,8 @@
 //! Running a statement on a connection: bind, send, decode the rows as they arrive.
 
 use fallible_iterator::FallibleIterator;
-use pgmq_core::driver::tokio_postgres::{Attempt, Bound, TokioRow};
+use pgmq_core::driver::Attempt;
+use pgmq_core::driver::tokio_postgres::{Bound, TokioRow, attempt_of};
 use pgmq_core::{Form, Output, Query};
 use postgres::types::Type;
 use postgres::{Client, RowIter, Transaction};
@@ -56,7 +57,7 @@ pub(crate) fn run<O: Output>(
         (bound, sql_type)
     });
     let failed = |error: postgres::Error, is_complete: bool| RunError {
-        attempt: Attempt::new(&error, is_complete),
+        attempt: attempt_of(&error, is_complete),
         error: Error::during(query.context())(error),
     };
     let mut arriving = target.start(form.text, params.collect()).map_err(|error| failed(error, false))?;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bb8_postgres::PostgresConnectionManager;
-use pgmq_core::driver::tokio_postgres::{Attempt, COMMIT, Refusals, Tls, TlsConnector, listen_config};
+use pgmq_core::driver::tokio_postgres::{Refusals, Tls, TlsConnector, listen_config};
+use pgmq_core::driver::{Attempt, COMMIT};
 use pgmq_core::prelude::*;
 use pgmq_core::{
     AsyncQueue, Channels, ErrorKind, Failure, Init, Installation, Learned, Output, Plan, Query, QueueError,

@@ -4,7 +4,8 @@ use std::future::poll_fn;
 use std::pin::pin;
 
 use futures_core::Stream;
-use pgmq_core::driver::tokio_postgres::{Attempt, Bound, Tls, TlsConnector, TokioRow};
+use pgmq_core::driver::Attempt;
+use pgmq_core::driver::tokio_postgres::{Bound, Tls, TlsConnector, TokioRow, attempt_of};
 use pgmq_core::{Form, Output, Query};
 use tokio_postgres::{Client, RowStream, Transaction};
 
@@ -28,7 +29,7 @@ impl Target<'_> {
     /// prepared on the server, which a pooler between us would give to others.
     pub(crate) async fn run<O: Output>(self, query: &Query<'_, O>, form: Form<'_>) -> Result<O, RunError> {
         let failed = |error: tokio_postgres::Error, is_complete: bool| RunError {
-            attempt: Attempt::new(&error, is_complete),
+            attempt: attempt_of(&error, is_complete),
             error: Error::during(query.context())(error),
         };
         let mut stream = pin!(self.start(query, form).await.map_err(|error| failed(error, false))?);

@@ -1,5 +1,18 @@
-//! What several back ends share of a driver. For back ends; each module is behind a feature of its own.
+//! What several back ends share of a driver. For back ends; each driver's module is behind a feature of its own.
 
+mod attempt;
+mod timestamptz;
+
+#[cfg(feature = "diesel")]
+#[cfg_attr(docsrs, doc(cfg(feature = "diesel")))]
+pub mod diesel;
 #[cfg(feature = "tokio-postgres")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tokio-postgres")))]
 pub mod tokio_postgres;
+
+pub use attempt::Attempt;
+pub use timestamptz::timestamptz;
+
+/// Commits, in one flight, and fails where the transaction has failed: on `COMMIT` alone the server would roll back and say
+/// that all is well. For a simple query.
+pub const COMMIT: &str = "SELECT; COMMIT";

@@ -1,9 +1,9 @@
 //! What the driver's errors say.
 
 use tokio_postgres::Error;
-use tokio_postgres::error::SqlState;
 
 use crate::ErrorKind;
+use crate::driver::Attempt;
 
 /// What kind of thing went wrong.
 pub fn kind_of(error: &Error) -> ErrorKind {
@@ -50,35 +50,11 @@ fn is_cut(error: &Error) -> bool {
     false
 }
 
-/// Whether a query that failed may have had an effect.
-///
-/// The server works message by message: parse, bind, describe, execute, sync. It says that the command is complete when it
-/// has executed it, and commits at *sync*, after that. So where the server's own report of its end (a FATAL error) comes
-/// without "complete" before it, nothing was committed: that is proof, where a connection that just breaks leaves a doubt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attempt {
-    /// The server has no such function: an older form of the call may do.
-    UnknownFunction,
-    /// The server ended the session and committed nothing: another connection may do.
-    NotCommitted,
-    /// The query may have been committed, or would fail again.
-    Failed,
-}
-
-impl Attempt {
-    /// What this error says of a query outside of a transaction; `is_complete` is whether the server had said that the
-    /// command is complete.
-    pub fn new(error: &Error, is_complete: bool) -> Self {
-        match error.as_db_error() {
-            Some(report) if !is_complete => match report.code() {
-                // A function that a trigger misses is none of PGMQ's.
-                &SqlState::UNDEFINED_FUNCTION if report.message().contains("pgmq.") => Self::UnknownFunction,
-                &SqlState::ADMIN_SHUTDOWN | &SqlState::CRASH_SHUTDOWN | &SqlState::IDLE_SESSION_TIMEOUT => {
-                    Self::NotCommitted
-                }
-                _ => Self::Failed,
-            },
-            _ => Self::Failed,
-        }
+/// What an error says of a query outside of a transaction; `is_complete` is whether the server had said that the command is
+/// complete.
+pub fn attempt_of(error: &Error, is_complete: bool) -> Attempt {
+    match error.as_db_error() {
+        Some(report) => Attempt::of_report(report.code().code(), report.message(), is_complete),
+        None => Attempt::Failed,
     }
 }

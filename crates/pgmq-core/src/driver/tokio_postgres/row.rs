@@ -5,6 +5,7 @@ use postgres_protocol::types::timestamp_from_sql;
 use postgres_types::{FromSql, Type};
 use tokio_postgres::Row as DriverRow;
 
+use crate::driver::timestamptz;
 use crate::{CellError, Row};
 
 /// The driver's row.
@@ -46,18 +47,12 @@ impl Row for TokioRow {
     }
 }
 
-/// A `timestamptz`, of which the server's go further than those of `chrono`: to infinity, among others. What is out of reach
-/// becomes the last that is not, since a message with such a time has to be readable all the same.
+/// A `timestamptz`, whatever it is.
 struct Timestamptz(DateTime<Utc>);
 
 impl<'r> FromSql<'r> for Timestamptz {
     fn from_sql(_: &Type, raw: &'r [u8]) -> Result<Self, CellError> {
-        // Microseconds since the beginning of 2000.
-        const BEGINNING: i64 = 946_684_800_000_000;
-        let micros = timestamp_from_sql(raw)?;
-        let at = micros.checked_add(BEGINNING).and_then(DateTime::from_timestamp_micros);
-        let last = if micros < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
-        Ok(Self(at.unwrap_or(last)))
+        Ok(Self(timestamptz(timestamp_from_sql(raw)?)))
     }
 
     fn accepts(ty: &Type) -> bool {

@@ -1,0 +1,227 @@
+//! What Diesel's errors say.
+//!
+//! Diesel hands on the server's message, and its SQLSTATE only for a few kinds of errors. So it is found again here: from
+//! those kinds, from the names of PGMQ's objects, and from the server's wording, where that stands for one SQLSTATE only.
+//! A server that speaks another language than English is understood less well: what is not found is of kind `Database`.
+
+use diesel::ConnectionError;
+use diesel::result::{DatabaseErrorKind, Error};
+
+use crate::ErrorKind;
+use crate::driver::Attempt;
+
+/// What kind of thing went wrong.
+pub fn kind_of(error: &Error) -> ErrorKind {
+    match error {
+        Error::DatabaseError(kind, report) => match (sqlstate_of(error), kind) {
+            (Some(sqlstate), _) => ErrorKind::of_report(sqlstate, report.message()),
+            (None, DatabaseErrorKind::ClosedConnection) => ErrorKind::Connection,
+            (None, DatabaseErrorKind::UnableToSendCommand) => unsent(report.message()),
+            _ => ErrorKind::Database,
+        },
+        Error::RollbackErrorOnCommit { commit_error, .. } => kind_of(commit_error),
+        Error::InvalidCString(_) => ErrorKind::InvalidArgument,
+        Error::SerializationError(_) | Error::QueryBuilderError(_) => ErrorKind::Encode,
+        Error::DeserializationError(_) => ErrorKind::Decode,
+        // Diesel no longer knows what state the connection is in, and neither does anyone else.
+        Error::BrokenTransactionManager => ErrorKind::Connection,
+        _ => ErrorKind::Database,
+    }
+}
+
+/// What kind of thing it is that kept a connection from being made.
+pub fn connecting_kind_of(error: &ConnectionError) -> ErrorKind {
+    match error {
+        ConnectionError::BadConnection(text) => match sqlstate_by_wording(text) {
+            Some(sqlstate) => ErrorKind::of_report(sqlstate, text),
+            None if is_unusable(text) => ErrorKind::InvalidArgument,
+            None => ErrorKind::Connection,
+        },
+        ConnectionError::InvalidCString(_) | ConnectionError::InvalidConnectionUrl(_) => {
+            ErrorKind::InvalidArgument
+        }
+        ConnectionError::CouldntSetupConfiguration(error) => kind_of(error),
+        _ => ErrorKind::Connection,
+    }
+}
+
+/// The SQLSTATE of an error, where Diesel hands it on, or the message stands for one SQLSTATE only.
+pub fn sqlstate_of(error: &Error) -> Option<&'static str> {
+    let Error::DatabaseError(kind, report) = error else { return None };
+    match kind {
+        DatabaseErrorKind::UniqueViolation => Some("23505"),
+        DatabaseErrorKind::ForeignKeyViolation => Some("23503"),
+        DatabaseErrorKind::NotNullViolation => Some("23502"),
+        DatabaseErrorKind::CheckViolation => Some("23514"),
+        DatabaseErrorKind::RestrictViolation => Some("23001"),
+        DatabaseErrorKind::ExclusionViolation => Some("23P01"),
+        DatabaseErrorKind::SerializationFailure => Some("40001"),
+        DatabaseErrorKind::ReadOnlyTransaction => Some("25006"),
+        _ => sqlstate_by_wording(report.message()),
+    }
+}
+
+/// What an error says of a query outside of a transaction; `is_complete` is whether the server may have said before that the
+/// command is complete.
+pub fn attempt_of(error: &Error, is_complete: bool) -> Attempt {
+    match (error, sqlstate_of(error)) {
+        (Error::DatabaseError(_, report), Some(sqlstate)) => {
+            Attempt::of_report(sqlstate, report.message(), is_complete)
+        }
+        _ => Attempt::Failed,
+    }
+}
+
+/// The messages that stand for one SQLSTATE, by words of them.
+const WORDINGS: &[(&str, &str)] = &[
+    ("current transaction is aborted", "25P02"),
+    ("terminating connection due to administrator command", "57P01"),
+    ("terminating connection because of crash", "57P02"),
+    ("terminating connection due to idle-session timeout", "57P05"),
+    ("terminating connection due to idle-in-transaction timeout", "25P03"),
+    ("the database system is", "57P03"),
+    ("is not currently accepting connections", "55000"),
+    ("too many clients already", "53300"),
+    ("remaining connection slots are reserved", "53300"),
+    ("too many connections for", "53300"),
+    ("deadlock detected", "40P01"),
+    ("could not serialize access", "40001"),
+    ("canceling statement due to lock timeout", "55P03"),
+    ("could not obtain lock on", "55P03"),
+    ("canceling statement due to", "57014"),
+    ("password authentication failed", "28P01"),
+    ("no pg_hba.conf entry", "28000"),
+    ("is not permitted to log in", "28000"),
+    ("permission denied", "42501"),
+    ("must be owner of", "42501"),
+    ("invalid input syntax for type", "22P02"),
+    ("unsupported Unicode escape sequence", "22P05"),
+    ("out of range for type", "22003"),
+    ("integer out of range", "22003"),
+    ("bigint out of range", "22003"),
+    ("timestamp out of range", "22008"),
+    ("invalid byte sequence for encoding", "22021"),
+    ("null values cannot be formatted as an SQL identifier", "22004"),
+];
+
+fn sqlstate_by_wording(message: &str) -> Option<&'static str> {
+    let words = WORDINGS.iter().find(|(words, _)| message.contains(words));
+    words.map(|&(_, sqlstate)| sqlstate).or_else(|| {
+        // A function is named with the types of its arguments in every language.
+        if names_a_function(message) {
+            return Some("42883");
+        }
+        let is_missing = message.contains("does not exist");
+        match () {
+            () if is_missing && message.contains("relation \"pgmq.") => Some("42P01"),
+            () if is_missing && message.contains("schema \"pgmq\"") => Some("3F000"),
+            () if is_missing && message.contains("column \"") => Some("42703"),
+            () if is_missing && message.contains("FATAL:  role \"") => Some("28000"),
+            () if is_missing && message.contains("database \"") => Some("3D000"),
+            // PGMQ's own exceptions.
+            () if ErrorKind::of_report("P0001", message) != ErrorKind::Database => Some("P0001"),
+            () => None,
+        }
+    })
+}
+
+/// Whether a message has `pgmq.`, a name, and a parenthesis in it.
+fn names_a_function(message: &str) -> bool {
+    message.split("pgmq.").skip(1).any(|rest| {
+        let end = rest.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+        end.is_some_and(|end| end > 0 && rest.get(end..).is_some_and(|rest| rest.starts_with('(')))
+    })
+}
+
+/// What the driver says of a command that it could not send, or of which it got no answer.
+fn unsent(text: &str) -> ErrorKind {
+    let is = |begins: &[&str]| begins.iter().any(|begin| text.starts_with(begin));
+    if is(&["error serializing", "error encoding"]) {
+        ErrorKind::Encode
+    } else if is(&["error deserializing", "error parsing"]) {
+        ErrorKind::Decode
+    } else {
+        ErrorKind::Connection
+    }
+}
+
+/// Whether libpq says that it cannot use the connection string.
+fn is_unusable(text: &str) -> bool {
+    let words = [
+        "invalid connection option",
+        "missing \"=\"",
+        "unterminated quoted string",
+        "invalid URI",
+        "invalid port number",
+        "invalid integer value",
+        "invalid percent-encoded token",
+        "forbidden value",
+        "extra key/value separator",
+        "missing key/value separator",
+        "invalid URI query parameter",
+        "end of string reached",
+        "unexpected character",
+        "could not match",
+        "is not compiled in",
+        "not compiled in",
+    ];
+    let is_bad_value = text.starts_with("invalid ") && text.contains(" value: ");
+    is_bad_value || words.iter().any(|words| text.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reported(message: &str) -> Error {
+        Error::DatabaseError(DatabaseErrorKind::Unknown, Box::new(message.to_owned()))
+    }
+
+    #[test]
+    fn what_diesel_does_not_hand_on_is_found_in_the_message() {
+        for (message, kind) in [
+            ("relation \"pgmq.q_missing\" does not exist", ErrorKind::QueueNotFound),
+            ("relation \"orders\" does not exist", ErrorKind::Database),
+            ("schema \"pgmq\" does not exist", ErrorKind::NotInstalled),
+            ("relation \"pgmq.meta\" does not exist", ErrorKind::NotInstalled),
+            ("function pgmq.pop(queue_name => text, qty => integer) does not exist", ErrorKind::Unsupported),
+            ("Funktion pgmq.pop(queue_name => text, qty => integer) existiert nicht", ErrorKind::Unsupported),
+            ("function users_own() does not exist", ErrorKind::Database),
+            ("permission denied for schema pgmq", ErrorKind::PermissionDenied),
+            ("deadlock detected", ErrorKind::Conflict),
+            ("could not serialize access due to concurrent update", ErrorKind::Conflict),
+            ("canceling statement due to statement timeout", ErrorKind::Timeout),
+            ("canceling statement due to lock timeout", ErrorKind::Timeout),
+            ("terminating connection due to administrator command", ErrorKind::Connection),
+            ("the user's own exception", ErrorKind::Database),
+        ] {
+            assert_eq!(kind_of(&reported(message)), kind, "{message}");
+        }
+    }
+
+    #[test]
+    fn sqlstates_come_from_kinds_and_from_wording() {
+        let unique = Error::DatabaseError(DatabaseErrorKind::UniqueViolation, Box::new(String::new()));
+        assert_eq!(sqlstate_of(&unique), Some("23505"));
+        assert_eq!(sqlstate_of(&reported("deadlock detected")), Some("40P01"));
+        assert_eq!(sqlstate_of(&reported("something else")), None);
+        assert_eq!(sqlstate_of(&Error::NotFound), None);
+    }
+
+    #[test]
+    fn what_libpq_says_of_connecting_is_told_apart() {
+        for (text, kind) in [
+            ("connection to server at \"h\", port 1 failed: Connection refused", ErrorKind::Connection),
+            (
+                "connection to server failed: FATAL:  password authentication failed for user \"u\"",
+                ErrorKind::PermissionDenied,
+            ),
+            ("connection to server failed: FATAL:  role \"u\" does not exist", ErrorKind::PermissionDenied),
+            ("connection to server failed: FATAL:  database \"d\" does not exist", ErrorKind::Connection),
+            ("invalid connection option \"hots\"\n", ErrorKind::InvalidArgument),
+            ("invalid sslmode value: \"maybe\"\n", ErrorKind::InvalidArgument),
+        ] {
+            assert_eq!(connecting_kind_of(&ConnectionError::BadConnection(text.to_owned())), kind, "{text}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! JSON in queries that are composed in Diesel.
+
+use std::fmt::Debug;
+
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::expression::AsExpression;
+use diesel::pg::{Pg, PgValue};
+use diesel::serialize::{self, IsNull, Output, ToSql};
+use diesel::sql_types::Jsonb;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::param::write_jsonb;
+use super::row::jsonb_text;
+use crate::JsonText;
+
+/// A value as `jsonb`, in a query that is composed in Diesel: whatever serde can write or read.
+///
+/// It is written as the message of a `send` is: once, to bytes, with every digit, and refused if `jsonb` cannot hold it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Jsonb)]
+pub struct Json<T>(pub T);
+
+impl<T: Serialize + Debug> ToSql<Jsonb, Pg> for Json<T> {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        write_jsonb(JsonText::new(&self.0)?.as_bytes(), out)?;
+        Ok(IsNull::No)
+    }
+}
+
+impl<T: DeserializeOwned> FromSql<Jsonb, Pg> for Json<T> {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        Ok(Self(serde_json::from_slice(jsonb_text(value.as_bytes())?)?))
+    }
+}
