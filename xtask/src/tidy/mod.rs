@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: what has to hold before a change goes in, but for the tests.
 
 mod api;
+mod dependencies;
 mod features;
 mod rules;
 mod sources;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tests_common::conformance;
 
-use super::{api, features, sources};
+use super::{api, dependencies, features, sources};
 use crate::terminal::say;
 use crate::workspace::{BACKENDS, OTHER_CRATES, Package, packages, root};
 
@@ -20,7 +20,7 @@ pub(super) struct Repository {
 /// A rule returns what is against it: each a line that says where, what, and what to do.
 type Rule = fn(&Repository) -> Result<Vec<String>>;
 
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 12] = [
     operations_have_cases,
     crates_are_known,
     backends_have_the_same_files,
@@ -32,6 +32,7 @@ const RULES: [Rule; 11] = [
     own_crates_are_pinned,
     changelog_is_kept,
     features::dependencies_are_built_once,
+    dependencies::backends_pull_in_their_driver_only,
 ];
 
 /// Checks all rules, and prints what is against them.

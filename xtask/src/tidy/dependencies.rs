@@ -1,0 +1,88 @@
+//! The rule about what a back end pulls in.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, bail};
+
+use super::rules::Repository;
+use crate::cargo;
+use crate::workspace::BACKENDS;
+
+/// What belongs to some drivers only, and the back ends that may have it below them.
+const DRIVERS: [(&str, &[&str]); 11] = [
+    ("bb8", &["tokio", "diesel-async"]),
+    ("diesel", &["diesel", "diesel-async"]),
+    ("diesel-async", &["diesel-async"]),
+    ("postgres", &["postgres"]),
+    ("pq-sys", &["diesel"]),
+    ("r2d2", &["postgres", "diesel"]),
+    ("sqlx", &["sqlx"]),
+    ("sqlx-core", &["sqlx"]),
+    // `postgres` is built on it.
+    ("tokio", &["postgres", "tokio", "diesel-async"]),
+    ("tokio-postgres", &["postgres", "tokio", "diesel-async"]),
+    // The official client, whose installer the tests use.
+    ("pgmq", &[]),
+];
+
+/// Whoever uses a back end compiles its driver, and no other.
+pub(super) fn backends_pull_in_their_driver_only(_: &Repository) -> Result<Vec<String>> {
+    let mut findings = Vec::new();
+    for backend in BACKENDS {
+        findings.extend(against(backend, &below(backend)?));
+    }
+    Ok(findings)
+}
+
+fn against(backend: &str, crates: &BTreeSet<String>) -> Vec<String> {
+    let package = format!("pgmq-{backend}");
+    let is_foreign = |name: &&String| match DRIVERS.iter().find(|(driver, _)| driver == name) {
+        Some((_, backends)) => !backends.contains(&backend),
+        None => {
+            let is_ours = name.starts_with("pgmq-") || *name == "tests-common";
+            is_ours && *name != "pgmq-core" && **name != package
+        }
+    };
+    let foreign = crates.iter().filter(is_foreign);
+    foreign
+        .map(|name| {
+            format!("{package}: pulls in {name}, which its users do not need; cargo tree -i {name} says why")
+        })
+        .collect()
+}
+
+/// The crates that the users of a back end compile, whatever features they switch on.
+fn below(backend: &str) -> Result<BTreeSet<String>> {
+    let package = format!("pgmq-{backend}");
+    let tree = ["tree", "--edges=normal", "--all-features", "--prefix=none", "--format={p}", "--color=never"];
+    let output = cargo::command(tree).args(["--package", &package]).output().context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("cargo tree failed:\n{}", String::from_utf8_lossy(&output.stderr).trim_end());
+    }
+    let lines = String::from_utf8_lossy(&output.stdout);
+    Ok(lines.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_back_end_pulls_in_its_driver_and_no_other() {
+        for backend in BACKENDS {
+            let crates = below(backend).unwrap();
+            assert!(crates.contains("pgmq-core"), "{crates:?}");
+            assert_eq!(against(backend, &crates), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_another_is_found() {
+        let crates =
+            ["pgmq-core", "pgmq-tokio", "pgmq-postgres", "tokio", "sqlx", "pgmq"].map(str::to_owned).into();
+        let findings = against("tokio", &crates);
+        let named = ["pgmq", "pgmq-postgres", "sqlx"];
+        assert_eq!(findings.len(), named.len(), "{findings:?}");
+        assert!(named.iter().zip(&findings).all(|(name, text)| text.contains(&format!("pulls in {name},"))));
+    }
+}
