@@ -61,6 +61,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Those of a URL or libpq connection string, and the defaults for the rest.
+    pub fn from_url(url: impl Into<String>) -> Self {
+        Self { url: Some(url.into()), ..Self::default() }
+    }
+
     /// Reads `DATABASE_URL`, or else `PG_HOST`, `PG_PORT`, `PG_DATABASE`, `PG_USERNAME` and `PG_PASSWORD`, which default to
     /// `localhost`, 5432, and `postgres` for the others; and `PG_INIT_EXTENSION`.
     ///

@@ -8,7 +8,7 @@ use pgmq_core::{ErrorKind, Learned, Output, Plan, Queue, Statement};
 use postgres::{Client, Transaction};
 
 use crate::run::{Target, run};
-use crate::{Error, Session, TlsConnector};
+use crate::{Error, ManageClients, Session};
 
 /// The queue on a connection or in a transaction of your own: what it does commits and rolls back with the rest.
 ///
@@ -63,7 +63,7 @@ impl<C: sealed::Bind> Connection for C {}
 
 #[expect(private_interfaces, reason = "the trait cannot be named outside of this crate")]
 pub(crate) mod sealed {
-    use super::{Client, Session, Target, TlsConnector, Transaction};
+    use super::{Client, ManageClients, Session, Target, Transaction};
 
     pub trait Bind {
         fn target<'c>(&'c mut self) -> &'c mut (dyn Target + Send + 'c);
@@ -81,7 +81,7 @@ pub(crate) mod sealed {
         }
     }
 
-    impl<S: TlsConnector> Bind for Session<S> {
+    impl<M: ManageClients> Bind for Session<M> {
         fn target<'c>(&'c mut self) -> &'c mut (dyn Target + Send + 'c) {
             &mut **self
         }

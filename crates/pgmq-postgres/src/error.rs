@@ -1,6 +1,7 @@
 //! What can go wrong.
 
 use std::fmt;
+use std::time::Duration;
 
 use pgmq_core::driver::tokio_postgres::kind_of;
 use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
@@ -27,6 +28,14 @@ impl Error {
         match self {
             Self::Client(error) => error.into_undecoded(),
             Self::Driver(_) | Self::Pool(_) => Vec::new(),
+        }
+    }
+
+    /// Says how long a connection was waited for.
+    pub(crate) fn after(self, waited: Duration) -> Self {
+        match self {
+            Self::Driver(failure) => Self::Driver(failure.after(waited)),
+            other => other,
         }
     }
 

@@ -5,6 +5,7 @@ mod bound;
 mod config;
 mod error;
 mod listen;
+mod manager;
 mod queue;
 mod run;
 
@@ -12,7 +13,7 @@ pub use bound::{BoundQueue, Connection};
 pub use config::Builder;
 pub use error::Error;
 pub use listen::Listener;
-pub use pgmq_core::driver::tokio_postgres::{Tls, TlsConnector};
+pub use manager::{ManageClients, Manager};
 pub use pgmq_core::{self, chrono, serde_json};
 pub use pgmq_core::{
     ArchivePartitionOptions, ArchivedMessage, Delay, ErrorKind, Failure, Installation, InstallationSource,
@@ -21,4 +22,4 @@ pub use pgmq_core::{
     SendBatchOptions, SendOptions, TopicBinding, TopicMessage, Version, VisibilityTimeout,
 };
 pub use queue::{PGMQueue, Pool, Session};
-pub use {postgres, r2d2, r2d2_postgres};
+pub use {postgres, r2d2};

@@ -10,7 +10,7 @@ use pgmq_core::{Backoff, Channels, Notification, QueueError};
 use postgres::{Client, Config};
 
 use crate::Error;
-use crate::config::Connecting;
+use crate::manager::Connecting;
 
 /// Notifications of messages sent to queues: an iterator that blocks and never ends, or
 /// [`next_timeout`](Self::next_timeout) for a wait of limited length.

@@ -5,35 +5,35 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use pgmq_core::driver::tokio_postgres::{Refusals, Tls, TlsConnector, connect_limit, listen_config};
-use pgmq_core::driver::{Attempt, COMMIT};
+use pgmq_core::driver::tokio_postgres::{connect_limit, listen_config};
+use pgmq_core::driver::{Attempt, COMMIT, Refusals};
 use pgmq_core::prelude::*;
 use pgmq_core::{
     Channels, ErrorKind, Failure, Init, Installation, Learned, Output, Plan, Query, Queue, QueueError,
     Settings, Statement, not_creatable, statement,
 };
 use postgres::Transaction;
-use r2d2_postgres::PostgresConnectionManager;
 
 use crate::bound::Connection;
+use crate::manager::give_up;
 use crate::run::{RunError, run};
-use crate::{BoundQueue, Builder, Error, Listener};
+use crate::{BoundQueue, Builder, Error, Listener, ManageClients, Manager};
 
 /// A pool of connections of this driver.
-pub type Pool<S = Tls> = r2d2::Pool<PostgresConnectionManager<S>>;
+pub type Pool<M = Manager> = r2d2::Pool<M>;
 
 /// A connection out of the pool, which it goes back to when it is dropped.
-pub type Session<S = Tls> = r2d2::PooledConnection<PostgresConnectionManager<S>>;
+pub type Session<M = Manager> = r2d2::PooledConnection<M>;
 
 /// PGMQ over a pool of connections.
 ///
 /// Every operation takes a connection from the pool, makes one round trip, and gives the connection back. Clones share the
 /// pool.
 ///
-/// `S` is how connections are encrypted, and need not be named: it is only other than the default for a pool of your own
-/// that was made with another connector.
-pub struct PGMQueue<S: TlsConnector = Tls> {
-    pool: Pool<S>,
+/// `M` makes the pool's connections, and need not be named: it is only other than the default for a pool of your own whose
+/// connections are made by something else.
+pub struct PGMQueue<M: ManageClients = Manager> {
+    pool: Pool<M>,
     shared: Arc<Shared>,
 }
 
@@ -42,7 +42,7 @@ pub struct PGMQueue<S: TlsConnector = Tls> {
 struct Shared {
     learned: Arc<Learned>,
     settings: Settings,
-    refusals: Refusals,
+    refusals: Refusals<Error>,
     /// How many connections were found to be lost.
     losses: AtomicU64,
 }
@@ -77,12 +77,12 @@ impl PGMQueue {
         Builder::new(settings).connect()
     }
 
-    pub(crate) fn own(pool: Pool, settings: Settings, refusals: Refusals) -> Self {
+    pub(crate) fn own(pool: Pool, settings: Settings, refusals: Refusals<Error>) -> Self {
         Self { pool, shared: Arc::new(Shared { settings, refusals, ..Shared::default() }) }
     }
 }
 
-impl<S: TlsConnector> PGMQueue<S> {
+impl<M: ManageClients> PGMQueue<M> {
     /// Makes sure that PGMQ is there: creates the extension, where it is not and the server offers it.
     ///
     /// # Errors
@@ -122,7 +122,7 @@ impl<S: TlsConnector> PGMQueue<S> {
     }
 
     /// The pool.
-    pub fn pool(&self) -> &Pool<S> {
+    pub fn pool(&self) -> &Pool<M> {
         &self.pool
     }
 
@@ -131,20 +131,21 @@ impl<S: TlsConnector> PGMQueue<S> {
     /// # Errors
     ///
     /// [`ErrorKind::Timeout`], when none becomes free in time; [`ErrorKind::Connection`], when none can be made.
-    pub fn session(&self) -> Result<Session<S>, Error> {
+    pub fn session(&self) -> Result<Session<M>, Error> {
         loop {
             let started = Instant::now();
             let mut session = self.pool.get().map_err(|error| self.not_acquired(error, started))?;
             if self.is_good(&mut session) {
                 return Ok(session);
             }
-            // The pool takes it back, sees that it is closed, and drops it: each turn leaves one fewer.
+            // The pool drops it: each turn leaves one fewer.
+            give_up(session);
         }
     }
 
     /// Whether a connection can be used. Nobody watches a connection of this driver while it is idle, so after one was lost
     /// those that are older are asked once, and only then.
-    fn is_good(&self, session: &mut Session<S>) -> bool {
+    fn is_good(&self, session: &mut Session<M>) -> bool {
         let losses = self.shared.losses.load(Ordering::Relaxed);
         let good_at =
             r2d2::PooledConnection::extensions(session).get::<GoodAt>().map_or(0, |good_at| good_at.0);
@@ -252,7 +253,7 @@ impl<S: TlsConnector> PGMQueue<S> {
     fn not_acquired(&self, error: r2d2::Error, started: Instant) -> Error {
         let waited = self.pool.connection_timeout();
         match (Error::from(error), self.shared.refusals.since(started)) {
-            (_, Some((kind, Some(refusal)))) => Error::Driver(Failure::new(kind, refusal).after(waited)),
+            (_, Some((_, Some(refusal)))) => refusal.after(waited),
             (Error::Pool(failure), refused) => {
                 let kind = refused.map_or(failure.kind(), |(kind, _)| kind);
                 Error::Pool(Failure::new(kind, failure.into_cause()).after(waited))
@@ -298,11 +299,11 @@ impl<S: TlsConnector> PGMQueue<S> {
     }
 }
 
-impl<S: TlsConnector> PGMQueue<S> {
+impl<M: ManageClients> PGMQueue<M> {
     pgmq_core::operations!(pgmq_core::inherent_methods);
 }
 
-impl<S: TlsConnector> Queue for PGMQueue<S> {
+impl<M: ManageClients> Queue for PGMQueue<M> {
     type Error = Error;
 
     fn run<O: Output>(&self, statement: Statement<'_, O>) -> Result<O, Error> {
@@ -313,20 +314,20 @@ impl<S: TlsConnector> Queue for PGMQueue<S> {
     }
 }
 
-impl<S: TlsConnector> From<Pool<S>> for PGMQueue<S> {
+impl<M: ManageClients> From<Pool<M>> for PGMQueue<M> {
     /// Uses a pool of your own as it is.
-    fn from(pool: Pool<S>) -> Self {
+    fn from(pool: Pool<M>) -> Self {
         Self { pool, shared: Arc::default() }
     }
 }
 
-impl<S: TlsConnector> Clone for PGMQueue<S> {
+impl<M: ManageClients> Clone for PGMQueue<M> {
     fn clone(&self) -> Self {
         Self { pool: self.pool.clone(), shared: Arc::clone(&self.shared) }
     }
 }
 
-impl<S: TlsConnector> fmt::Debug for PGMQueue<S> {
+impl<M: ManageClients> fmt::Debug for PGMQueue<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PGMQueue").field("settings", &self.shared.settings).finish_non_exhaustive()
     }

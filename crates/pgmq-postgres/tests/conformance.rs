@@ -3,9 +3,7 @@
 use std::{process::ExitCode, time::Duration};
 
 use pgmq_core::{AsyncQueue, Installation, Notification, Output, Statement, prelude::*};
-use pgmq_postgres::{
-    BoundQueue, Error, PGMQueue, Queue as _, Session, Tls, r2d2, r2d2_postgres::PostgresConnectionManager,
-};
+use pgmq_postgres::{BoundQueue, Error, Manager, PGMQueue, Queue as _, Session, r2d2};
 use tests_common::conformance::{
     self, Backend, Failure, Outcome, QueueCase, Step, Subject, UserError, World,
 };
@@ -157,8 +155,7 @@ impl Backend for Postgres {
     }
 
     async fn driver_pool(url: &str, size: u32) -> Result<Self::Pool, Failure> {
-        let manager = PostgresConnectionManager::new(url.parse()?, Tls::disabled());
-        Ok(r2d2::Pool::builder().max_size(size).build(manager)?)
+        Ok(r2d2::Pool::builder().max_size(size).build(Manager::new(url)?)?)
     }
 
     fn connections(pool: &Self::Pool) -> u32 {

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use bb8_postgres::PostgresConnectionManager;
 use pgmq_core::prelude::*;
 use pgmq_core::{AsyncQueue, Learned, Output, Plan, Statement};
 use tokio_postgres::{Client, Transaction};
 
 use crate::run::Target;
-use crate::{Error, TlsConnector};
+use crate::{Error, ManageClients};
 
 /// The queue on a connection or in a transaction of your own: what it does commits and rolls back with the rest.
 ///
@@ -59,7 +58,7 @@ impl<C: sealed::Bind> Connection for C {}
 
 #[expect(private_interfaces, reason = "the trait cannot be named outside of this crate")]
 pub(crate) mod sealed {
-    use super::{Client, PostgresConnectionManager, Target, TlsConnector, Transaction};
+    use super::{Client, ManageClients, Target, Transaction};
 
     pub trait Bind {
         fn target(&self) -> Target<'_>;
@@ -77,7 +76,7 @@ pub(crate) mod sealed {
         }
     }
 
-    impl<S: TlsConnector> Bind for bb8::PooledConnection<'_, PostgresConnectionManager<S>> {
+    impl<M: ManageClients> Bind for bb8::PooledConnection<'_, M> {
         fn target(&self) -> Target<'_> {
             Target::Client(self)
         }

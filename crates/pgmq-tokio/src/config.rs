@@ -1,12 +1,9 @@
 //! Connecting.
 
-use std::time::Duration;
+use pgmq_core::driver::Refusals;
+use pgmq_core::{QueueError, Settings};
 
-use bb8_postgres::PostgresConnectionManager;
-use pgmq_core::Settings;
-use pgmq_core::driver::tokio_postgres::{Refusals, Tls, config, connect_limit};
-
-use crate::{Error, PGMQueue, Pool};
+use crate::{Error, Manager, PGMQueue, Pool};
 
 /// Sets up a queue with a pool of its own. Made by [`PGMQueue::builder`].
 #[derive(Debug, Clone, Default)]
@@ -29,14 +26,12 @@ impl Builder {
     /// At once when the server refuses, with the server's reason, and within the time-outs when it does not answer.
     pub async fn connect(self) -> Result<PGMQueue, Error> {
         let settings = self.settings;
-        let (config, tls) = config(&settings)?;
-        let limit = connect_limit(&config);
-        let manager = PostgresConnectionManager::new(config, tls.clone());
+        let manager = Manager::of(&settings)?;
+        let tls = manager.tls().clone();
         let refusals = Refusals::default();
         let pool = pool_of(&settings, manager.clone(), refusals.clone());
         // The pool would try again and again, and then not say why; so the first connection is made here.
-        let connect = bb8::ManageConnection::connect(&manager);
-        let client = within(limit, connect).await??;
+        let client = bb8::ManageConnection::connect(&manager).await?;
         // A pool that was just made has room.
         let _ = pool.add(client);
         let init = settings.init;
@@ -48,7 +43,7 @@ impl Builder {
     }
 }
 
-fn pool_of(settings: &Settings, manager: PostgresConnectionManager<Tls>, refusals: Refusals) -> Pool {
+fn pool_of(settings: &Settings, manager: Manager, refusals: Refusals<Error>) -> Pool {
     bb8::Pool::builder()
         .max_size(settings.pool_size)
         .connection_timeout(settings.acquire_timeout)
@@ -61,22 +56,14 @@ fn pool_of(settings: &Settings, manager: PostgresConnectionManager<Tls>, refusal
 
 /// Keeps what the pool would only log.
 #[derive(Debug)]
-struct Sink(Refusals);
+struct Sink(Refusals<Error>);
 
-impl bb8::ErrorSink<tokio_postgres::Error> for Sink {
-    fn sink(&self, error: tokio_postgres::Error) {
-        self.0.note(error);
+impl bb8::ErrorSink<Error> for Sink {
+    fn sink(&self, error: Error) {
+        self.0.note(error.kind(), error);
     }
 
-    fn boxed_clone(&self) -> Box<dyn bb8::ErrorSink<tokio_postgres::Error>> {
+    fn boxed_clone(&self) -> Box<dyn bb8::ErrorSink<Error>> {
         Box::new(Self(self.0.clone()))
     }
-}
-
-/// The time-outs of the driver end with the TCP connection; a server may take that and then say nothing.
-pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, Error> {
-    tokio::time::timeout(limit, work).await.map_err(|_| {
-        let text = format!("the server did not complete the connection within {limit:?}");
-        Error::Client(pgmq_core::Error::new(pgmq_core::ErrorKind::Connection, text))
-    })
 }

@@ -1,6 +1,7 @@
 //! What can go wrong.
 
 use std::fmt;
+use std::time::Duration;
 
 use pgmq_core::driver::tokio_postgres::kind_of;
 use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
@@ -32,6 +33,14 @@ impl Error {
 
     pub(crate) fn during(context: Context) -> impl FnOnce(tokio_postgres::Error) -> Self {
         |error| Self::Driver(Failure::new(kind_of(&error), error).during(context))
+    }
+
+    /// Says how long a connection was waited for.
+    pub(crate) fn after(self, waited: Duration) -> Self {
+        match self {
+            Self::Driver(failure) => Self::Driver(failure.after(waited)),
+            other => other,
+        }
     }
 
     fn driver(&self) -> Option<&tokio_postgres::Error> {

@@ -4,9 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bb8_postgres::PostgresConnectionManager;
-use pgmq_core::driver::tokio_postgres::{Refusals, Tls, TlsConnector, listen_config};
-use pgmq_core::driver::{Attempt, COMMIT};
+use pgmq_core::driver::tokio_postgres::{Tls, listen_config};
+use pgmq_core::driver::{Attempt, COMMIT, Refusals};
 use pgmq_core::prelude::*;
 use pgmq_core::{
     AsyncQueue, Channels, ErrorKind, Failure, Init, Installation, Learned, Output, Plan, Query, QueueError,
@@ -15,28 +14,28 @@ use pgmq_core::{
 use tokio_postgres::Transaction;
 
 use crate::bound::Connection;
-use crate::config::within;
+use crate::manager::within;
 use crate::run::{Busy, RunError, Target};
-use crate::{BoundQueue, Builder, Error, Listener};
+use crate::{BoundQueue, Builder, Error, Listener, ManageClients, Manager};
 
 /// A pool of connections of this driver.
-pub type Pool<S = Tls> = bb8::Pool<PostgresConnectionManager<S>>;
+pub type Pool<M = Manager> = bb8::Pool<M>;
 
 /// A connection out of the pool, which it goes back to when it is dropped.
-pub type Session<S = Tls> = bb8::PooledConnection<'static, PostgresConnectionManager<S>>;
+pub type Session<M = Manager> = bb8::PooledConnection<'static, M>;
 
 /// PGMQ over a pool of connections.
 ///
 /// Every operation takes a connection from the pool, makes one round trip, and gives the connection back. Clones share the
 /// pool.
 ///
-/// `S` is how connections are encrypted, and need not be named: it is only other than the default for a pool of your own
-/// that was made with another connector.
-pub struct PGMQueue<S: TlsConnector = Tls> {
-    pool: Pool<S>,
+/// `M` makes the pool's connections, and need not be named: it is only other than the default for a pool of your own whose
+/// connections are made by something else.
+pub struct PGMQueue<M: ManageClients = Manager> {
+    pool: Pool<M>,
     learned: Arc<Learned>,
     settings: Arc<Settings>,
-    refusals: Refusals,
+    refusals: Refusals<Error>,
     /// How to reach the server beside the pool. A pool of the user's own does not say; then it is tried in the clear.
     tls: Tls,
 }
@@ -68,12 +67,12 @@ impl PGMQueue {
         Builder::new(settings).connect().await
     }
 
-    pub(crate) fn own(pool: Pool, settings: Settings, refusals: Refusals, tls: Tls) -> Self {
+    pub(crate) fn own(pool: Pool, settings: Settings, refusals: Refusals<Error>, tls: Tls) -> Self {
         Self { pool, learned: Arc::default(), settings: Arc::new(settings), refusals, tls }
     }
 }
 
-impl<S: TlsConnector> PGMQueue<S> {
+impl<M: ManageClients> PGMQueue<M> {
     /// Makes sure that PGMQ is there: creates the extension, where it is not and the server offers it.
     ///
     /// # Errors
@@ -113,7 +112,7 @@ impl<S: TlsConnector> PGMQueue<S> {
     }
 
     /// The pool.
-    pub fn pool(&self) -> &Pool<S> {
+    pub fn pool(&self) -> &Pool<M> {
         &self.pool
     }
 
@@ -122,7 +121,7 @@ impl<S: TlsConnector> PGMQueue<S> {
     /// # Errors
     ///
     /// [`ErrorKind::Timeout`], when none becomes free in time; [`ErrorKind::Connection`], when none can be made.
-    pub async fn session(&self) -> Result<Session<S>, Error> {
+    pub async fn session(&self) -> Result<Session<M>, Error> {
         loop {
             let started = Instant::now();
             let session = self.pool.get_owned().await.map_err(|error| self.not_acquired(error, started))?;
@@ -226,14 +225,14 @@ impl<S: TlsConnector> PGMQueue<S> {
         tokio::task::yield_now().await;
     }
 
-    fn not_acquired(&self, error: bb8::RunError<tokio_postgres::Error>, started: Instant) -> Error {
+    fn not_acquired(&self, error: bb8::RunError<M::Error>, started: Instant) -> Error {
         let waited = self.pool.config().connection_timeout;
         match (error, self.refusals.since(started)) {
             (bb8::RunError::User(error), _) => error.into(),
-            (_, Some((kind, Some(refusal)))) => Error::Driver(Failure::new(kind, refusal).after(waited)),
-            (error, refused) => {
+            (bb8::RunError::TimedOut, Some((_, Some(refusal)))) => refusal.after(waited),
+            (bb8::RunError::TimedOut, refused) => {
                 let kind = refused.map_or(ErrorKind::Timeout, |(kind, _)| kind);
-                Error::Pool(Failure::new(kind, error).after(waited))
+                Error::Pool(Failure::new(kind, bb8::RunError::TimedOut).after(waited))
             }
         }
     }
@@ -273,11 +272,11 @@ impl<S: TlsConnector> PGMQueue<S> {
     }
 }
 
-impl<S: TlsConnector> PGMQueue<S> {
+impl<M: ManageClients> PGMQueue<M> {
     pgmq_core::operations!(pgmq_core::inherent_async_methods);
 }
 
-impl<S: TlsConnector> AsyncQueue for PGMQueue<S> {
+impl<M: ManageClients> AsyncQueue for PGMQueue<M> {
     type Error = Error;
 
     async fn run<O: Output>(&self, statement: Statement<'_, O>) -> Result<O, Error> {
@@ -288,9 +287,9 @@ impl<S: TlsConnector> AsyncQueue for PGMQueue<S> {
     }
 }
 
-impl<S: TlsConnector> From<Pool<S>> for PGMQueue<S> {
+impl<M: ManageClients> From<Pool<M>> for PGMQueue<M> {
     /// Uses a pool of your own as it is.
-    fn from(pool: Pool<S>) -> Self {
+    fn from(pool: Pool<M>) -> Self {
         Self {
             pool,
             learned: Arc::default(),
@@ -301,7 +300,7 @@ impl<S: TlsConnector> From<Pool<S>> for PGMQueue<S> {
     }
 }
 
-impl<S: TlsConnector> Clone for PGMQueue<S> {
+impl<M: ManageClients> Clone for PGMQueue<M> {
     fn clone(&self) -> Self {
         Self {
             pool: self.pool.clone(),
@@ -313,7 +312,7 @@ impl<S: TlsConnector> Clone for PGMQueue<S> {
     }
 }
 
-impl<S: TlsConnector> fmt::Debug for PGMQueue<S> {
+impl<M: ManageClients> fmt::Debug for PGMQueue<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PGMQueue").field("settings", &self.settings).finish_non_exhaustive()
     }

@@ -5,11 +5,11 @@ use std::pin::pin;
 
 use futures_core::Stream;
 use pgmq_core::driver::Attempt;
-use pgmq_core::driver::tokio_postgres::{Bound, Tls, TlsConnector, TokioRow, attempt_of};
+use pgmq_core::driver::tokio_postgres::{Bound, Tls, TokioRow, attempt_of};
 use pgmq_core::{Form, Output, Query};
 use tokio_postgres::{Client, RowStream, Transaction};
 
-use crate::{Error, Session};
+use crate::{Error, ManageClients, Session};
 
 /// What statements can run on.
 #[derive(Clone, Copy)]
@@ -60,15 +60,15 @@ impl Target<'_> {
 
 /// A session that runs a statement. If the future that waits for a poll is dropped, the server is told to stop: else it would
 /// go on waiting on this connection, and hide messages that nobody gets. Until it has stopped, the session is not given back.
-pub(crate) struct Busy<'q, S: TlsConnector> {
+pub(crate) struct Busy<'q, M: ManageClients> {
     /// There until it is released.
-    session: Option<Session<S>>,
+    session: Option<Session<M>>,
     is_poll: bool,
     tls: &'q Tls,
 }
 
-impl<'q, S: TlsConnector> Busy<'q, S> {
-    pub(crate) fn new(session: Session<S>, is_poll: bool, tls: &'q Tls) -> Self {
+impl<'q, M: ManageClients> Busy<'q, M> {
+    pub(crate) fn new(session: Session<M>, is_poll: bool, tls: &'q Tls) -> Self {
         Self { session: Some(session), is_poll, tls }
     }
 
@@ -78,13 +78,13 @@ impl<'q, S: TlsConnector> Busy<'q, S> {
     }
 
     /// The statement has ended.
-    pub(crate) fn release(mut self) -> Session<S> {
+    pub(crate) fn release(mut self) -> Session<M> {
         #[expect(clippy::expect_used, reason = "it is taken only here and by `drop`, which end this")]
         self.session.take().expect("the session is there until it is released")
     }
 }
 
-impl<S: TlsConnector> Drop for Busy<'_, S> {
+impl<M: ManageClients> Drop for Busy<'_, M> {
     fn drop(&mut self) {
         let Some(session) = self.session.take().filter(|_| self.is_poll) else { return };
         let (token, tls) = (session.cancel_token(), self.tls.clone());

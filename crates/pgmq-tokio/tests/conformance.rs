@@ -6,7 +6,7 @@ use std::{pin::Pin, process::ExitCode, time::Duration};
 
 use futures_core::Stream;
 use pgmq_core::{AsyncQueue, Installation, Notification, Output, Statement, prelude::*};
-use pgmq_tokio::{BoundQueue, Error, PGMQueue, Session, Tls, bb8, bb8_postgres::PostgresConnectionManager};
+use pgmq_tokio::{BoundQueue, Error, Manager, PGMQueue, Session, bb8};
 use tests_common::conformance::{
     self, Backend, Failure, Outcome, QueueCase, Step, Subject, UserError, World,
 };
@@ -163,8 +163,7 @@ impl Backend for Tokio {
     }
 
     async fn driver_pool(url: &str, size: u32) -> Result<Self::Pool, Failure> {
-        let manager = PostgresConnectionManager::new(url.parse()?, Tls::disabled());
-        Ok(bb8::Pool::builder().max_size(size).build(manager).await?)
+        Ok(bb8::Pool::builder().max_size(size).build(Manager::new(url)?).await?)
     }
 
     fn connections(pool: &Self::Pool) -> u32 {

@@ -3,13 +3,11 @@
 mod config;
 mod error;
 mod param;
-mod refusals;
 mod row;
 mod tls;
 
 pub use config::{config, connect_limit, listen_config};
 pub use error::{attempt_of, kind_of};
 pub use param::Bound;
-pub use refusals::Refusals;
 pub use row::TokioRow;
-pub use tls::{Tls, TlsConnector, TlsStream};
+pub use tls::{Tls, TlsStream};

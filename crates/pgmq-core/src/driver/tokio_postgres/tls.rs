@@ -13,25 +13,6 @@ use crate::Error;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// Anything that the driver can encrypt with, in a form that a pool can hold: a name for one set of bounds.
-pub trait TlsConnector:
-    MakeTlsConnect<Socket, Stream: Send + Sync, TlsConnect: Send + TlsConnect<Socket, Future: Send>>
-    + Clone
-    + Send
-    + Sync
-    + 'static
-{
-}
-
-impl<T> TlsConnector for T where
-    T: MakeTlsConnect<Socket, Stream: Send + Sync, TlsConnect: Send + TlsConnect<Socket, Future: Send>>
-        + Clone
-        + Send
-        + Sync
-        + 'static
-{
-}
-
 /// How the connections that a queue makes by itself are encrypted: by the library that is compiled in, or not at all.
 #[derive(Clone)]
 pub struct Tls(Library);

@@ -1,0 +1,158 @@
+//! Making connections for a pool.
+
+use std::cell::Cell;
+use std::fmt;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pgmq_core::driver::tokio_postgres::{Tls, config, connect_limit};
+use pgmq_core::{ErrorKind, Settings};
+use postgres::{Client, Config};
+
+use crate::{Error, Session};
+
+/// What a pool has to be able to do so that a queue can use it: whatever makes clients of this driver.
+///
+/// [`Manager`] does, and so does the one of the crate `r2d2_postgres`.
+pub trait ManageClients: r2d2::ManageConnection<Connection = Client, Error: Into<Error>> {}
+
+impl<M: r2d2::ManageConnection<Connection = Client, Error: Into<Error>>> ManageClients for M {}
+
+/// Makes connections for a pool of this crate's own, or for one of yours.
+///
+/// It encrypts by the TLS feature that is compiled in, as `sslmode` says, and gives up when the server does not complete a
+/// connection within the time-out for connecting.
+///
+/// ```no_run
+/// use pgmq_postgres::{Error, Manager, PGMQueue, r2d2::Pool};
+///
+/// # fn example() -> Result<(), Error> {
+/// let manager = Manager::new("postgres://app@localhost/shop?connect_timeout=3")?;
+/// let pool = Pool::builder().max_size(4).test_on_check_out(false).build(manager)?;
+/// let queue = PGMQueue::from(pool);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Manager {
+    config: Config,
+    tls: Tls,
+    limit: Duration,
+}
+
+impl Manager {
+    /// Connects by a URL or libpq connection string, which goes to the driver's own parser as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`], when the driver does not take the URL, or TLS is required and not compiled in.
+    pub fn new(url: impl Into<String>) -> Result<Self, Error> {
+        Self::of(&Settings::from_url(url))
+    }
+
+    pub(crate) fn of(settings: &Settings) -> Result<Self, Error> {
+        let (config, tls) = config(settings)?;
+        let limit = connect_limit(&config);
+        Ok(Self { config: config.into(), tls, limit })
+    }
+}
+
+impl r2d2::ManageConnection for Manager {
+    type Connection = Client;
+    type Error = Error;
+
+    fn connect(&self) -> Result<Client, Error> {
+        Connecting::begin(self.limit, &self.config, &self.tls, String::new())?.finish()
+    }
+
+    fn is_valid(&self, client: &mut Client) -> Result<(), Error> {
+        Ok(client.is_valid(self.limit)?)
+    }
+
+    fn has_broken(&self, client: &mut Client) -> bool {
+        client.is_closed() || GIVEN_UP.get()
+    }
+}
+
+impl fmt::Debug for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The driver shows no password.
+        f.debug_struct("Manager").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    /// Whether the connection that this thread is giving back is not to be used again.
+    static GIVEN_UP: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Gives back a connection that does not answer. It may look as if it were open, so the pool is told; a pool of other
+/// connections than a [`Manager`]'s finds that out by itself, or does not.
+pub(crate) fn give_up<M: ManageClients>(session: Session<M>) {
+    GIVEN_UP.set(true);
+    // The pool asks at once, on this thread.
+    drop(session);
+    GIVEN_UP.set(false);
+}
+
+/// A connection in the making, by a thread of its own. The time-outs of the driver end with the TCP connection; a server may
+/// take that and then say nothing, so the wait is for a thread that waits for it.
+pub(crate) struct Connecting {
+    client: Receiver<Result<Client, Error>>,
+    started: Instant,
+    limit: Duration,
+}
+
+impl Connecting {
+    /// Begins to connect, and to run `greeting` on the connection if it is not empty.
+    pub(crate) fn begin(
+        limit: Duration,
+        config: &Config,
+        tls: &Tls,
+        greeting: String,
+    ) -> Result<Self, Error> {
+        let (sender, client) = sync_channel(1);
+        let (config, tls) = (config.clone(), tls.clone());
+        let connect = move || {
+            let mut client = config.connect(tls)?;
+            if !greeting.is_empty() {
+                client.batch_execute(&greeting)?;
+            }
+            Ok(client)
+        };
+        // Nobody takes it any more when the limit is over.
+        let run = move || drop(sender.send(connect()));
+        thread::Builder::new()
+            .name("pgmq-connect".to_owned())
+            .spawn(run)
+            .map_err(|error| failed("no thread could be started to connect").because(error))?;
+        Ok(Self { client, started: Instant::now(), limit })
+    }
+
+    /// Waits this long, or up to the limit; `None` if it needs longer and has time left.
+    pub(crate) fn wait(&self, wait: Duration) -> Option<Result<Client, Error>> {
+        let left = self.limit.saturating_sub(self.started.elapsed());
+        match self.client.recv_timeout(wait.min(left)) {
+            Ok(connected) => Some(connected),
+            Err(RecvTimeoutError::Timeout) if left > wait => None,
+            Err(RecvTimeoutError::Timeout) => {
+                let text = format!("the server did not complete the connection within {:?}", self.limit);
+                Some(Err(failed(text).into()))
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                Some(Err(failed("the thread that connected has panicked").into()))
+            }
+        }
+    }
+
+    /// Waits up to the limit.
+    pub(crate) fn finish(self) -> Result<Client, Error> {
+        self.wait(self.limit)
+            .unwrap_or_else(|| Err(failed("the server did not complete the connection in time").into()))
+    }
+}
+
+fn failed(text: impl Into<String>) -> pgmq_core::Error {
+    pgmq_core::Error::new(ErrorKind::Connection, text)
+}

@@ -1,0 +1,27 @@
+//! A pool whose connections are made by something else than this crate's manager.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use pgmq_postgres::PGMQueue;
+use pgmq_postgres::postgres::NoTls;
+use pgmq_postgres::r2d2::Pool;
+use r2d2_postgres::PostgresConnectionManager;
+use tests_common::server::Server;
+
+#[test]
+fn a_pool_of_another_manager_is_as_good() {
+    let server = Server::obtain().unwrap_or_else(|error| panic!("{error:?}"));
+    let database = server.create_database().unwrap();
+    let manager = PostgresConnectionManager::new(database.url().parse().unwrap(), NoTls);
+    let pool = Pool::builder().max_size(2).test_on_check_out(false).build(manager).unwrap();
+    let queue = PGMQueue::from(pool.clone());
+    queue.init().unwrap();
+    queue.create_queue("q").unwrap();
+    let id = queue.transaction(|transaction| queue.with(transaction).send("q", &1)).unwrap();
+    let mut session = queue.session().unwrap();
+    let message = queue.with(&mut session).read::<i32>("q", 30).unwrap().unwrap();
+    assert_eq!((message.msg_id, message.message), (id, 1));
+    drop(session);
+    queue.close();
+    assert!(pool.get().is_ok(), "the pool is the user's");
+}

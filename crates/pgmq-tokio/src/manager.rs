@@ -1,0 +1,95 @@
+//! Making connections for a pool.
+
+use std::fmt;
+use std::time::Duration;
+
+use pgmq_core::Settings;
+use pgmq_core::driver::tokio_postgres::{Tls, config, connect_limit};
+use tokio_postgres::{Client, Config};
+
+use crate::Error;
+
+/// What a pool has to be able to do so that a queue can use it: whatever makes clients of this driver.
+///
+/// [`Manager`] does, and so does the one of the crate `bb8-postgres`.
+pub trait ManageClients: bb8::ManageConnection<Connection = Client, Error: Into<Error>> {}
+
+impl<M: bb8::ManageConnection<Connection = Client, Error: Into<Error>>> ManageClients for M {}
+
+/// Makes connections for a pool of this crate's own, or for one of yours.
+///
+/// It encrypts by the TLS feature that is compiled in, as `sslmode` says, and gives up when the server does not complete a
+/// connection within the time-out for connecting.
+///
+/// ```no_run
+/// use pgmq_tokio::{Error, Manager, PGMQueue, bb8::Pool};
+///
+/// # async fn example() -> Result<(), Error> {
+/// let manager = Manager::new("postgres://app@localhost/shop?connect_timeout=3")?;
+/// let pool = Pool::builder().max_size(4).test_on_check_out(false).build(manager).await?;
+/// let queue = PGMQueue::from(pool);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Manager {
+    config: Config,
+    tls: Tls,
+}
+
+impl Manager {
+    /// Connects by a URL or libpq connection string, which goes to the driver's own parser as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument), when the driver does not take the URL, or TLS is
+    /// required and not compiled in.
+    pub fn new(url: impl Into<String>) -> Result<Self, Error> {
+        Self::of(&Settings::from_url(url))
+    }
+
+    pub(crate) fn of(settings: &Settings) -> Result<Self, Error> {
+        let (config, tls) = config(settings)?;
+        Ok(Self { config, tls })
+    }
+
+    pub(crate) fn tls(&self) -> &Tls {
+        &self.tls
+    }
+}
+
+impl bb8::ManageConnection for Manager {
+    type Connection = Client;
+    type Error = Error;
+
+    async fn connect(&self) -> Result<Client, Error> {
+        let connect = self.config.connect(self.tls.clone());
+        let (client, connection) = within(connect_limit(&self.config), connect).await??;
+        // It reports its end to the client as well.
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
+    async fn is_valid(&self, client: &mut Client) -> Result<(), Error> {
+        Ok(client.check_connection().await?)
+    }
+
+    fn has_broken(&self, client: &mut Client) -> bool {
+        client.is_closed()
+    }
+}
+
+impl fmt::Debug for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The driver shows no password.
+        f.debug_struct("Manager").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// The time-outs of the driver end with the TCP connection; a server may take that and then say nothing.
+pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, Error> {
+    tokio::time::timeout(limit, work).await.map_err(|_| {
+        let text = format!("the server did not complete the connection within {limit:?}");
+        Error::Client(pgmq_core::Error::new(pgmq_core::ErrorKind::Connection, text))
+    })
+}
