@@ -9,6 +9,18 @@ pub(crate) fn drop_one(admin: &Admin, name: &str) -> Result<(), Error> {
     admin.execute(&format!(r#"DROP DATABASE IF EXISTS "{name}" WITH (FORCE)"#))
 }
 
+/// Drops all databases of a run that ends, and what it is creating at this moment.
+pub(crate) fn drop_of_run(admin: &Admin, run: &str) -> Result<(), ServerError> {
+    let ended = admin.run(|client| {
+        // A database that is being created cannot be seen yet, and would be there a moment after the others are dropped.
+        let sql = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
+                   WHERE application_name = $1 AND pid <> pg_backend_pid()";
+        client.execute(sql, &[&run])
+    });
+    ended.map_err(|error| ServerError::because("cannot end the sessions of this run", error))?;
+    drop_all(admin, &format!("{run}_"))
+}
+
 /// Drops all databases whose names begin as given.
 pub(crate) fn drop_all(admin: &Admin, prefix: &str) -> Result<(), ServerError> {
     let names = admin.run(|client| {

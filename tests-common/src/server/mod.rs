@@ -179,7 +179,7 @@ impl Server {
     ///
     /// When a database cannot be dropped.
     pub fn drop_leftovers(&self) -> Result<(), ServerError> {
-        leftovers::drop_all(&self.shared.admin, &format!("{}_", self.shared.run))
+        leftovers::drop_of_run(&self.shared.admin, &self.shared.run)
     }
 
     /// Tells whether this server can be stopped and started: whether it is one of our own on this machine.
