@@ -73,7 +73,7 @@ pub(crate) fn execute_once(config: &Config, sql: &str) -> Result<(), ServerError
 /// Does something on a thread of its own and waits for it.
 ///
 /// The blocking client panics inside an async runtime, and a test may well drop its database there.
-fn outside_of_runtimes<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn outside_of_runtimes<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| match scope.spawn(work).join() {
         Ok(result) => result,
         Err(panic) => std::panic::resume_unwind(panic),

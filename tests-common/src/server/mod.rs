@@ -8,6 +8,9 @@
 //!    free port of 127.0.0.1.
 //! 3. Docker, with the image `PGMQ_TEST_POSTGRES_IMAGE` (feature `docker`).
 //!
+//! PGMQ in its newest version comes from its official crate; `PGMQ_TEST_PGMQ_VERSION` asks for an older one, `1.5.1` as an
+//! extension or `1.5.1-sql` as plain SQL, which takes a superuser.
+//!
 //! Nothing stays behind, whatever becomes of the test process; see `Guardian` for how.
 //!
 //! Several processes share one server and one template when their parent sets `PGMQ_TEST_DATABASE_URL`,
@@ -28,6 +31,7 @@ mod error;
 mod folder;
 mod guardian;
 mod leftovers;
+mod old_pgmq;
 mod run;
 mod secret;
 mod shared;

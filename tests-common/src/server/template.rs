@@ -1,12 +1,15 @@
 //! The database with PGMQ in it that all others are cloned from.
 
-use std::thread;
+use std::{env, thread};
 
 use pgmq::install::install_sql_from_embedded;
 use postgres::config::Host;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 
-use super::{Address, Admin, ServerError, admin};
+use super::{Address, Admin, ServerError, admin, old_pgmq::OldPgmq};
+
+/// An older version of PGMQ to install.
+const VERSION: &str = "PGMQ_TEST_PGMQ_VERSION";
 
 /// Creates the template: an empty database, pg_partman where the server has it, PGMQ, and nobody connected.
 pub(crate) fn create(
@@ -22,7 +25,10 @@ pub(crate) fn create(
     if with_partman {
         admin::execute_once(&config, "CREATE SCHEMA partman; CREATE EXTENSION pg_partman SCHEMA partman")?;
     }
-    install_pgmq(&config)?;
+    match env::var(VERSION) {
+        Ok(version) => OldPgmq::parse(&version).install(&config)?,
+        Err(_) => install_pgmq(&config)?,
+    }
     // Clones begin vacuumed, so that autovacuum leaves them alone.
     admin::execute_once(&config, "VACUUM (FREEZE, ANALYZE)")?;
     // The first session after that writes a cache of the catalogs, which clones get as well.
