@@ -43,6 +43,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use pgmq_core::Version;
+
 #[cfg(feature = "docker")]
 use self::docker::Docker;
 use self::{
@@ -51,9 +53,13 @@ use self::{
     admin::Admin,
     cluster::Cluster,
     guardian::Guardian,
+    old_pgmq::OldPgmq,
     shared::{Keeper, Shared, lock},
 };
 pub use self::{database::Database, error::ServerError};
+
+/// The version of PGMQ that its official crate installs.
+const NEWEST: Version = Version::new(1, 13, 0);
 
 const URL: &str = "PGMQ_TEST_DATABASE_URL";
 
@@ -147,6 +153,25 @@ impl Server {
     /// When the database cannot be created or PGMQ cannot be installed.
     pub fn template(&self) -> Result<&str, ServerError> {
         self.shared.template()
+    }
+
+    /// Tells which version of PGMQ the databases have.
+    ///
+    /// # Panics
+    ///
+    /// When `PGMQ_TEST_PGMQ_VERSION` is none.
+    #[must_use]
+    pub fn pgmq_version(&self) -> Version {
+        old_pgmq::asked_for().map_or(NEWEST, |text| {
+            let version = OldPgmq::parse(&text).version().parse();
+            version.unwrap_or_else(|error| panic!("PGMQ_TEST_PGMQ_VERSION is {text:?}: {error}"))
+        })
+    }
+
+    /// Tells whether PGMQ is an extension in the databases, and not plain SQL.
+    #[must_use]
+    pub fn is_extension(&self) -> bool {
+        old_pgmq::asked_for().is_some_and(|text| OldPgmq::parse(&text).is_extension())
     }
 
     /// Tells whether databases with PGMQ have pg_partman as well, in the schema `partman`.

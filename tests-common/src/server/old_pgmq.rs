@@ -50,6 +50,14 @@ SET allow_system_table_mods = on;
 DELETE FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND refobjid = 4000000000;
 DELETE FROM pg_extension WHERE extname = 'pgmq'";
 
+/// Asks for an older version.
+const VERSION: &str = "PGMQ_TEST_PGMQ_VERSION";
+
+/// The version that was asked for, if not the newest.
+pub(crate) fn asked_for() -> Option<String> {
+    env::var(VERSION).ok().filter(|version| !version.is_empty())
+}
+
 /// An older version of PGMQ, and how it is to be installed: `1.5.1` as an extension, `1.5.1-sql` as plain SQL.
 pub(crate) struct OldPgmq<'t> {
     version: &'t str,
@@ -62,6 +70,14 @@ impl<'t> OldPgmq<'t> {
             Some(version) => Self { version, is_extension: false },
             None => Self { version: text, is_extension: true },
         }
+    }
+
+    pub(crate) fn version(&self) -> &'t str {
+        self.version
+    }
+
+    pub(crate) fn is_extension(&self) -> bool {
+        self.is_extension
     }
 
     /// Installs it, as a superuser.

@@ -1,15 +1,12 @@
 //! The database with PGMQ in it that all others are cloned from.
 
-use std::{env, thread};
+use std::thread;
 
 use pgmq::install::install_sql_from_embedded;
 use postgres::config::Host;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 
-use super::{Address, Admin, ServerError, admin, old_pgmq::OldPgmq};
-
-/// An older version of PGMQ to install.
-const VERSION: &str = "PGMQ_TEST_PGMQ_VERSION";
+use super::{Address, Admin, ServerError, admin, old_pgmq, old_pgmq::OldPgmq};
 
 /// Creates the template: an empty database, pg_partman where the server has it, PGMQ, and nobody connected.
 pub(crate) fn create(
@@ -25,9 +22,9 @@ pub(crate) fn create(
     if with_partman {
         admin::execute_once(&config, "CREATE SCHEMA partman; CREATE EXTENSION pg_partman SCHEMA partman")?;
     }
-    match env::var(VERSION) {
-        Ok(version) => OldPgmq::parse(&version).install(&config)?,
-        Err(_) => install_pgmq(&config)?,
+    match old_pgmq::asked_for() {
+        Some(version) => OldPgmq::parse(&version).install(&config)?,
+        None => install_pgmq(&config)?,
     }
     // Clones begin vacuumed, so that autovacuum leaves them alone.
     admin::execute_once(&config, "VACUUM (FREEZE, ANALYZE)")?;
