@@ -23,9 +23,11 @@ The chores of this workspace.
 cargo xtask demo [BACKEND ...]
     Shows each back end at work: queues, messages, topics, notifications, transactions.
 
-cargo xtask test [PACKAGE ...] [-- FILTER]
+cargo xtask test [OPTION ...] [PACKAGE ...] [-- FILTER]
     Runs the tests: all of them, or those of some packages, or those whose names contain FILTER.
     What else stands after -- goes to the test programs, such as --exact or --test-threads=1.
+    --postgres-bin FOLDER   starts the server programs in this folder
+    --pgmq VERSION          installs an older PGMQ: 1.5.1 as an extension, 1.5.1-sql as plain SQL
 
 cargo xtask tidy [--fix]
     Checks the formatting, the lints, the docs and this repository's own rules; --fix repairs what can be repaired.

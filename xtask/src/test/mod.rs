@@ -9,8 +9,10 @@ mod outcome;
 mod progress;
 mod report;
 
+use std::env;
 use std::ffi::OsString;
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 
@@ -20,7 +22,10 @@ use crate::postgres::Postgres;
 use crate::workspace::{chosen, packages};
 
 pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
-    let Arguments { names, for_programs } = Arguments::parse(arguments)?;
+    let Arguments { names, for_programs, variables } = Arguments::parse(arguments.clone())?;
+    if variables.iter().any(|(name, value)| env::var_os(name).as_ref() != Some(value)) {
+        return begin_anew(arguments, variables);
+    }
     let packages = packages()?;
     let all: Vec<_> = packages.iter().map(|package| package.name.as_str()).collect();
     let chosen = chosen(&names, &all)?;
@@ -38,9 +43,18 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     Ok(report.conclude(&for_programs))
 }
 
+/// Runs this program with these variables, in place of itself: what the options say is said by variables to the tests.
+fn begin_anew(arguments: Vec<OsString>, variables: Vec<(&str, OsString)>) -> Result<ExitCode> {
+    let program = env::current_exe().context("cannot find this program")?;
+    let error = Command::new(program).arg("test").args(arguments).envs(variables).exec();
+    Err(error).context("cannot run this program again")
+}
+
 struct Arguments {
     /// The packages, as they were typed.
     names: Vec<String>,
+    /// The options, as the variables that say the same.
+    variables: Vec<(&'static str, OsString)>,
     /// What the test programs get: a filter, or options.
     for_programs: Vec<OsString>,
 }
@@ -50,17 +64,21 @@ impl Arguments {
         let separator = arguments.iter().position(|argument| argument == "--").unwrap_or(arguments.len());
         let for_programs = arguments.split_off(separator).into_iter().skip(1).collect();
         let mut parser = lexopt::Parser::from_args(arguments);
-        let mut names = Vec::new();
+        let (mut names, mut variables) = (Vec::new(), Vec::new());
         while let Some(argument) = parser.next()? {
             match argument {
+                lexopt::Arg::Long("postgres-bin") => {
+                    variables.push(("PGMQ_TEST_POSTGRES_BIN", parser.value()?))
+                }
+                lexopt::Arg::Long("pgmq") => variables.push(("PGMQ_TEST_PGMQ_VERSION", parser.value()?)),
                 lexopt::Arg::Value(name) => names.push(name.to_string_lossy().into_owned()),
                 other => {
                     return Err(other.unexpected())
-                        .context("usage: cargo xtask test [PACKAGE ...] [-- FILTER]");
+                        .context("usage: cargo xtask test [--postgres-bin FOLDER] [--pgmq VERSION] [PACKAGE ...] [-- FILTER]");
                 }
             }
         }
-        Ok(Self { names, for_programs })
+        Ok(Self { names, variables, for_programs })
     }
 }
 
@@ -75,5 +93,14 @@ mod tests {
         assert_eq!(arguments.names, ["tokio", "core"]);
         assert_eq!(arguments.for_programs, ["read_", "--exact"]);
         assert!(parse(&["--exact"]).is_err());
+    }
+
+    #[test]
+    fn options_become_variables() {
+        let words = ["--postgres-bin", "/pg/bin", "tokio", "--pgmq=1.5.1"];
+        let arguments = Arguments::parse(words.map(OsString::from).into()).unwrap();
+        assert_eq!(arguments.names, ["tokio"]);
+        let variables = [("PGMQ_TEST_POSTGRES_BIN", "/pg/bin"), ("PGMQ_TEST_PGMQ_VERSION", "1.5.1")];
+        assert_eq!(arguments.variables, variables.map(|(name, value)| (name, OsString::from(value))));
     }
 }
