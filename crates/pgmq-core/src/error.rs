@@ -296,12 +296,8 @@ impl<E> fmt::Display for Failure<E> {
         }
         match (*kind, context, *waited) {
             (ErrorKind::Unsupported, Some(Context { call, .. }), _) if call.needs_partman() => {
-                write!(
-                    f,
-                    "the server cannot partition queues; {} needs the extension pg_partman",
-                    call.function
-                )?;
-                call.since.map_or(Ok(()), |since| write!(f, ", and PGMQ {since} for what is asked"))
+                write!(f, "the server cannot do this; {} needs the extension pg_partman", call.function)?;
+                call.since.map_or(Ok(()), |since| write!(f, ", and it came with PGMQ {since}"))
             }
             (ErrorKind::Unsupported, Some(Context { call, .. }), _) => {
                 write!(f, "the server's PGMQ has no {} that can do this", call.function)?;

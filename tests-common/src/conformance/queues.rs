@@ -190,7 +190,7 @@ async fn a_queue_that_another_client_made_with_capitals_can_be_used_and_dropped(
 ) -> Outcome {
     queue.world.execute("SELECT pgmq.create('MyQ'); SELECT pgmq.send('MyQ', '1')")?;
     assert!(queue.queue_exists("myq").await? && queue.queue_exists("MyQ").await?);
-    assert_eq!(queue.pop::<i32>("MyQ").await?.unwrap().message, 1);
+    assert_eq!(queue.read::<i32>("MyQ", 0).await?.unwrap().message, 1);
     assert!(queue.drop_queue("MyQ").await?);
     assert!(!queue.queue_exists("MyQ").await?);
     assert_eq!(queue.list_queues().await?.len(), 1);
@@ -313,7 +313,7 @@ async fn a_partitioned_queue_works_like_another(queue: &Subject<'_, impl AsyncQu
     assert_eq!(queue.read_archive::<String>("parts", 0, 10).await?[0].message.message, "a");
     let metrics = queue.metrics("parts").await?;
     assert_eq!((metrics.queue_length, metrics.total_messages), (1, 3));
-    assert_eq!(metrics.default_partition_length, Some(0));
+    assert_eq!(metrics.default_partition_length, queue.world.has("1.13.0").then_some(0));
     assert_eq!(queue.purge("parts").await?, 1);
     assert!(queue.drop_queue("parts").await?);
     assert!(!queue.queue_exists("parts").await?);
@@ -396,7 +396,11 @@ async fn an_archive_is_partitioned_with_the_sizes_that_were_asked_for(
     let by_count = ArchivePartitionOptions::new().interval(20).retention(60).leading_partition(2);
     partitioned!(queue, queue.convert_archive_partitioned_with(Q, &by_count).await);
     let by_time = ArchivePartitionOptions::new().interval("1 day").retention("5 days");
-    queue.convert_archive_partitioned_with("by_time", &by_time).await?;
+    // Before PGMQ 1.8, archives are partitioned by id only.
+    let by_time_too = queue.world.has("1.8.0");
+    if by_time_too {
+        queue.convert_archive_partitioned_with("by_time", &by_time).await?;
+    }
     for name in [Q, "by_time"] {
         let id = queue.send(name, &1).await?;
         assert_eq!(queue.archive_batch(name, &[id]).await?, [id]);
@@ -406,7 +410,7 @@ async fn an_archive_is_partitioned_with_the_sizes_that_were_asked_for(
         let config =
             |table| format!("SELECT retention FROM partman.part_config WHERE parent_table = 'pgmq.{table}'");
         assert_eq!(queue.world.ask(&config("a_q"))?, "60");
-        assert_eq!(queue.world.ask(&config("a_by_time"))?, "5 days");
+        assert_eq!(queue.world.ask(&config("a_by_time"))?, if by_time_too { "5 days" } else { "" });
     }
     Ok(())
 }

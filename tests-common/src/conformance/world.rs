@@ -75,6 +75,11 @@ impl<'s> World<'s> {
         self.database.name()
     }
 
+    /// Whether its PGMQ is of this version, or newer.
+    pub fn has(&self, version: &str) -> bool {
+        self.server.pgmq_version() >= version.parse().expect("it is a version")
+    }
+
     /// Whether the database has pg_partman.
     pub fn has_partman(&self) -> bool {
         self.server.has_partman()
@@ -202,6 +207,11 @@ impl<'a, Q: AsyncQueue> Subject<'a, Q> {
     /// A queue on its pool, or on a connection outside of transactions.
     pub fn new(queue: &'a Q, world: &'a World<'a>) -> Self {
         Self { queue, world, in_transaction: false }
+    }
+
+    /// Whether `pop` and `set_vt` count from the time at which the transaction began, as they did before PGMQ 1.5.
+    pub fn counts_from_the_beginning(&self) -> bool {
+        self.in_transaction && !self.world.has("1.5.0")
     }
 
     /// A queue inside a transaction.
