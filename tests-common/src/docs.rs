@@ -18,10 +18,13 @@ macro_rules! pages {
 
 pages! {
     Readme = "README.md";
+    Choosing = "docs/choosing.md";
     Configuration = "docs/configuration.md";
     Design = "docs/design.md";
     Errors = "docs/errors.md";
     Finishing = "docs/finishing.md";
+    FromPgmqCrate = "docs/from-pgmq-crate.md";
+    FromPgmqPy = "docs/from-pgmq-py.md";
     GettingStarted = "docs/getting-started.md";
     Index = "docs/README.md";
     Metrics = "docs/metrics.md";
