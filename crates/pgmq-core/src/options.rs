@@ -268,7 +268,7 @@ impl ArchivePartitionOptions {
         Self::default()
     }
 
-    /// How wide a partition is.
+    /// How wide a partition is. Before PGMQ 1.8, archives are partitioned by id only.
     #[must_use]
     pub fn interval(mut self, interval: impl Into<PartitionInterval>) -> Self {
         self.interval = interval.into();

@@ -72,7 +72,7 @@ enum Body<'a, O> {
     Refused(Error),
 }
 
-/// The text of a statement, and that of a newer form which means the same and is faster.
+/// The text of a statement, and that of a newer form which means the same and is better: faster, or not ambiguous.
 struct Sql {
     text: Cow<'static, str>,
     newer: Option<(Version, &'static str)>,
@@ -259,7 +259,7 @@ impl<'a> Draft<'a> {
         self.build(Sql { text: text.into(), newer: None })
     }
 
-    /// A statement that has a faster form on servers of `since` and newer.
+    /// A statement that has a better form on servers of `since` and newer.
     fn sql_or<O: Output>(self, text: &'static str, since: Version, newer: &'static str) -> Statement<'a, O> {
         self.build(Sql { text: text.into(), newer: Some((since, newer)) })
     }

@@ -4,14 +4,22 @@ use std::time::Duration;
 
 use super::{Draft, Statement};
 use crate::time::milliseconds;
-use crate::{NotifyOptions, NotifyThrottle};
+use crate::{NotifyOptions, NotifyThrottle, Version};
 
 /// Builds `enable_notify`.
+///
+/// Where PGMQ was upgraded from 1.7, and is older than 1.11, the function of one argument stands beside the one with a throttle
+/// and its default, and a call with one argument could mean either. So the throttle is said where there is one.
 pub fn enable_notify(queue: &str) -> Statement<'_, ()> {
-    Draft::on(queue, "enable_notify", "pgmq.enable_notify_insert")
-        .since(1, 7, 0)
-        .sql("SELECT pgmq.enable_notify_insert(queue_name=>$1::text)")
+    Draft::on(queue, "enable_notify", "pgmq.enable_notify_insert").since(1, 7, 0).sql_or(
+        "SELECT pgmq.enable_notify_insert(queue_name=>$1::text)",
+        THROTTLED,
+        "SELECT pgmq.enable_notify_insert(queue_name=>$1::text, throttle_interval_ms=>250::integer)",
+    )
 }
+
+/// Throttles came with this version.
+const THROTTLED: Version = Version::new(1, 8, 0);
 
 /// Builds `enable_notify_with`.
 pub fn enable_notify_with<'a>(queue: &'a str, options: &NotifyOptions) -> Statement<'a, ()> {
