@@ -62,3 +62,12 @@ impl Record for RecordedVersion {
 pub fn create_extension() -> Statement<'static, ()> {
     Draft::new("init", "pgmq").sql("CREATE EXTENSION IF NOT EXISTS pgmq CASCADE")
 }
+
+/// Builds the wish that the server look now and then, while it works, whether the client is still there, unless it has been
+/// told to already. For drivers that cannot have a statement stopped.
+pub fn watch_client() -> Statement<'static, ()> {
+    Draft::new("connect", "pg_catalog.set_config").sql(
+        "SELECT pg_catalog.set_config('client_connection_check_interval', '250ms', false) \
+         WHERE pg_catalog.current_setting('client_connection_check_interval', true) = '0'",
+    )
+}

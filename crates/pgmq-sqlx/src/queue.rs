@@ -1,0 +1,299 @@
+//! The queue over a pool.
+
+use std::sync::Arc;
+
+use pgmq_core::prelude::*;
+use pgmq_core::{
+    AsyncQueue, Channels, ErrorKind, Failure, Init, Installation, Learned, Output, Plan, Query, QueueError,
+    Settings, Statement, not_creatable, statement,
+};
+
+use crate::bound::Connection;
+use crate::config::{Losses, Server};
+use crate::run::{Attempt, Busy, Prepared, RunError, run, run_whole};
+use crate::{BoundQueue, Builder, Error, Listener};
+
+/// A pool of connections of this driver.
+pub type Pool = sqlx::PgPool;
+
+/// A connection out of the pool, which it goes back to when it is dropped.
+pub type Session = sqlx::pool::PoolConnection<sqlx::Postgres>;
+
+/// A transaction of this driver.
+pub type Transaction<'c> = sqlx::Transaction<'c, sqlx::Postgres>;
+
+/// PGMQ over a pool of connections.
+///
+/// Every operation takes a connection from the pool, makes one round trip, and gives the connection back. Clones share the
+/// pool.
+#[derive(Debug, Clone)]
+pub struct PGMQueue {
+    pool: Pool,
+    learned: Arc<Learned>,
+    settings: Arc<Settings>,
+    losses: Losses,
+    prepared: Prepared,
+    /// There if the pool was made here: whoever has the last of these closes it.
+    own: Option<Arc<()>>,
+}
+
+impl PGMQueue {
+    /// Connects to a URL or libpq connection string, with a pool of 10 connections, and makes sure that PGMQ is there.
+    ///
+    /// # Errors
+    ///
+    /// When the server cannot be reached or refuses; [`ErrorKind::NotInstalled`], when PGMQ is neither there nor can be
+    /// created.
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        Self::builder().url(url).connect().await
+    }
+
+    /// Connects with settings of your own.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Connects by environment variables: `DATABASE_URL`, or else `PG_HOST`, `PG_PORT`, `PG_DATABASE`, `PG_USERNAME` and
+    /// `PG_PASSWORD`. `PG_INIT_EXTENSION=false` leaves out making sure that PGMQ is there.
+    ///
+    /// # Errors
+    ///
+    /// As for [`connect`](Self::connect), and when a variable cannot be read.
+    pub async fn from_env() -> Result<Self, Error> {
+        let settings = Settings::from_vars(|name| std::env::var(name))?;
+        Builder::new(settings).connect().await
+    }
+
+    pub(crate) fn own(pool: Pool, settings: Settings, losses: Losses, prepared: Prepared) -> Self {
+        let settings = Arc::new(settings);
+        Self { pool, learned: Arc::default(), settings, losses, prepared, own: Some(Arc::default()) }
+    }
+
+    /// Makes sure that PGMQ is there: creates the extension, where it is not and the server offers it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotInstalled`], when PGMQ is neither there nor can be created.
+    pub async fn init(&self) -> Result<(), Error> {
+        let Some(look) = self.run(statement::look()).await? else { return Ok(()) };
+        match look.init(&self.learned)? {
+            Init::Done => Ok(()),
+            Init::CreateExtension => match self.run(statement::create_extension()).await {
+                Ok(()) => Ok(()),
+                // Another client may have been faster.
+                Err(refusal) => match self.version().await {
+                    Err(error) if error.kind() == ErrorKind::NotInstalled => {
+                        Err(not_creatable(refusal).into())
+                    }
+                    looked => looked.map(drop),
+                },
+            },
+        }
+    }
+
+    /// Says how PGMQ is installed and which version it is, by a look into the catalogue: no DDL, no locks.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotInstalled`], when PGMQ is not there.
+    pub async fn version(&self) -> Result<Installation, Error> {
+        let look = self.run(statement::look()).await?;
+        let look =
+            look.ok_or_else(|| pgmq_core::Error::new(ErrorKind::Decode, "the server returned no row"))?;
+        let recorded = match look.is_recorded() {
+            true => self.run(statement::recorded_versions()).await?,
+            false => Vec::new(),
+        };
+        Ok(look.installation(&recorded)?)
+    }
+
+    /// The pool.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Takes a connection of the driver's own type out of the pool, for work beside the queue.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Timeout`], when none becomes free in time; [`ErrorKind::Connection`], when none can be made.
+    pub async fn session(&self) -> Result<Session, Error> {
+        self.pool.acquire().await.map_err(|error| self.not_acquired(error))
+    }
+
+    /// The queue on a connection or in a transaction of your own.
+    ///
+    /// ```no_run
+    /// # async fn example(queue: pgmq_sqlx::PGMQueue) -> Result<(), pgmq_sqlx::Error> {
+    /// let mut transaction = queue.pool().begin().await?;
+    /// sqlx::query("INSERT INTO orders DEFAULT VALUES").execute(&mut *transaction).await?;
+    /// queue.with(&mut transaction).send("orders", "created").await?;
+    /// transaction.commit().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with<'c, C: Connection>(&self, connection: &'c mut C) -> BoundQueue<'c> {
+        BoundQueue::new(connection.connection(), Arc::clone(&self.learned), self.prepared.clone())
+    }
+
+    /// Runs a closure in a transaction: commits when it returns `Ok`, and rolls back when it returns `Err` or is dropped.
+    ///
+    /// If the closure returns `Ok` although a statement in it failed, nothing can be committed any more, and that is an error.
+    /// To find out costs one round trip more than the driver's own `commit`.
+    ///
+    /// ```no_run
+    /// # async fn example(queue: pgmq_sqlx::PGMQueue) -> Result<(), pgmq_sqlx::Error> {
+    /// queue.transaction(async |transaction| {
+    ///     sqlx::query("INSERT INTO orders DEFAULT VALUES").execute(&mut **transaction).await?;
+    ///     queue.with(transaction).send("orders", "created").await
+    /// }).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The closure's, or those of taking a connection, beginning and committing.
+    pub async fn transaction<R, E: From<Error>>(
+        &self,
+        work: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let mut transaction = self.begin().await?;
+        let done = work(&mut transaction).await?;
+        // On `COMMIT` alone, the server would roll a failed transaction back and say that all is well.
+        sqlx::raw_sql("SELECT").execute(&mut *transaction).await.map_err(Error::from)?;
+        transaction.commit().await.map_err(Error::from)?;
+        Ok(done)
+    }
+
+    /// Begins a transaction on a pooled connection. Nothing has been begun where that fails, so it can be begun elsewhere.
+    async fn begin(&self) -> Result<Transaction<'static>, Error> {
+        let mut moves_left = self.moves();
+        loop {
+            let error = match self.pool.begin().await {
+                Ok(transaction) => return Ok(transaction),
+                Err(error) => self.not_acquired(error),
+            };
+            let timed_out = matches!(&error, Error::Driver(failure) if matches!(failure.cause(), sqlx::Error::PoolTimedOut));
+            if error.kind() != ErrorKind::Connection || timed_out || moves_left == 0 {
+                return Err(error);
+            }
+            self.losses.note();
+            moves_left -= 1;
+        }
+    }
+
+    /// Listens for messages sent to these queues, on a connection of its own that is made anew when it is lost.
+    ///
+    /// The queues have to notify: see [`enable_notify`](Self::enable_notify).
+    ///
+    /// # Errors
+    ///
+    /// When the connection cannot be made.
+    pub async fn listen(&self, queues: &[&str]) -> Result<Listener, Error> {
+        let channels = Channels::new(queues)?;
+        Listener::connect(Server::to_listen(&self.settings, &self.pool)?, channels).await
+    }
+
+    /// Has [`listen`](Self::listen) connect by this URL, instead of like the pool.
+    #[must_use]
+    pub fn listening_by(self, url: impl Into<String>) -> Self {
+        let mut settings = Settings::clone(&self.settings);
+        settings.listen_url = Some(url.into());
+        Self { settings: Arc::new(settings), ..self }
+    }
+
+    /// Gives up this handle. If it was the last, the pool is closed, and this returns when its connections are; a pool of
+    /// your own is left as it is.
+    pub async fn close(self) {
+        if self.own.and_then(Arc::into_inner).is_some() {
+            self.pool.close().await;
+        }
+    }
+
+    fn not_acquired(&self, error: sqlx::Error) -> Error {
+        if !matches!(error, sqlx::Error::PoolTimedOut) {
+            return error.into();
+        }
+        let options = self.pool.options();
+        // With room for more, it was not free ones that the pool waited for.
+        let has_room = self.pool.size() < options.get_max_connections();
+        let kind = if has_room { ErrorKind::Connection } else { ErrorKind::Timeout };
+        Error::Driver(Failure::new(kind, error).after(options.get_acquire_timeout()))
+    }
+
+    /// How often something may be tried on another connection. Once one was lost, a pool of our own looks at the others before
+    /// it hands them out; in another, all that there are may be lost.
+    fn moves(&self) -> u32 {
+        if self.own.is_some() { 1 } else { self.pool.size() + 1 }
+    }
+
+    /// Runs a query on a pooled connection; once more on another one, or in an older form, where it is sure that the server
+    /// committed nothing.
+    async fn run_pooled<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
+        let mut session = self.session().await?;
+        let mut moves_left = self.moves();
+        let mut may_repeat = true;
+        let mut lacks = None;
+        loop {
+            let form = if lacks.is_some() { query.oldest() } else { query.form(&self.learned, true) };
+            let mut busy = Busy::new(session, query.call().is_poll());
+            let ran = match self.prepared.is_off() {
+                false => run(busy.connection(), &self.prepared, &query, form).await,
+                true => run_whole(busy.connection(), &self.prepared, &query, form).await,
+            };
+            session = busy.release();
+            let RunError { attempt, error } = match ran {
+                Ok(output) => {
+                    form.since.inspect(|&version| self.learned.has(version));
+                    lacks.inspect(|&version| self.learned.lacks(version));
+                    return Ok(output);
+                }
+                Err(failed) => failed,
+            };
+            if error.kind() == ErrorKind::Connection {
+                self.losses.note();
+                session.close_on_drop();
+            }
+            match (attempt, form.since) {
+                (Attempt::UnknownFunction, Some(version)) => lacks = Some(version),
+                (Attempt::Outdated, _) if may_repeat => may_repeat = false,
+                (Attempt::NotCommitted, _) if moves_left > 0 => {
+                    moves_left -= 1;
+                    drop(session);
+                    session = self.session().await?;
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+}
+
+impl PGMQueue {
+    pgmq_core::operations!(pgmq_core::inherent_async_methods);
+}
+
+impl AsyncQueue for PGMQueue {
+    type Error = Error;
+
+    async fn run<O: Output>(&self, statement: Statement<'_, O>) -> Result<O, Error> {
+        match statement.plan() {
+            Plan::Settled(settled) => Ok(settled?),
+            Plan::Query(query) => self.run_pooled(query).await,
+        }
+    }
+}
+
+impl From<Pool> for PGMQueue {
+    /// Uses a pool of your own as it is.
+    fn from(pool: Pool) -> Self {
+        Self {
+            pool,
+            learned: Arc::default(),
+            settings: Arc::default(),
+            losses: Losses::default(),
+            prepared: Prepared::default(),
+            own: None,
+        }
+    }
+}

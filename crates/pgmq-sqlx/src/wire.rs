@@ -1,0 +1,140 @@
+//! Parameters and rows as the driver sends and receives them.
+
+use pgmq_core::{CellError, JsonArray, JsonText, Param, Row};
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{
+    PgArgumentBuffer, PgArguments, PgHasArrayType, PgRow, PgTypeInfo, PgValueRef, Postgres,
+};
+use sqlx::types::Json;
+use sqlx::types::chrono::{DateTime, Utc};
+use sqlx::{Arguments, Column, Decode, Encode, Row as _, Type, TypeInfo, ValueRef};
+
+/// The parameters of a query, in the driver's buffer.
+pub(crate) fn arguments(params: &[Param<'_>]) -> Result<PgArguments, BoxDynError> {
+    let mut arguments = PgArguments::default();
+    for param in params {
+        match param {
+            Param::Text(text) => arguments.add(text.as_ref())?,
+            Param::Int4(int) => arguments.add(int)?,
+            Param::Int8(int) => arguments.add(int)?,
+            Param::Int8Array(ints) => arguments.add(ints)?,
+            Param::Timestamptz(at) => arguments.add(at)?,
+            Param::Jsonb(json) => arguments.add(Jsonb::of(json))?,
+            Param::JsonbArray(values) => arguments.add(Jsonb::all_of(values))?,
+            other => {
+                return Err(
+                    format!("a parameter of a kind that this back end does not know: {other:?}").into()
+                );
+            }
+        }
+    }
+    Ok(arguments)
+}
+
+/// The text of a `jsonb`, sent as it is.
+struct Jsonb<'t>(&'t [u8]);
+
+impl<'t> Jsonb<'t> {
+    fn of(json: &'t JsonText) -> Self {
+        Self(json.as_bytes())
+    }
+
+    fn all_of(values: &'t JsonArray) -> Vec<Option<Self>> {
+        values.iter().map(|text| text.map(Self)).collect()
+    }
+}
+
+impl Type<Postgres> for Jsonb<'_> {
+    fn type_info() -> PgTypeInfo {
+        Json::<()>::type_info()
+    }
+}
+
+impl PgHasArrayType for Jsonb<'_> {
+    fn array_type_info() -> PgTypeInfo {
+        Json::<()>::array_type_info()
+    }
+}
+
+impl Encode<'_, Postgres> for Jsonb<'_> {
+    fn encode_by_ref(&self, buf: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        // A `jsonb` is its JSON text behind a version number, which is 1.
+        buf.push(1);
+        buf.extend_from_slice(self.0);
+        Ok(IsNull::No)
+    }
+}
+
+/// A `timestamptz`, of which the server's go further than those of `chrono`: to infinity, among others. What is out of reach
+/// becomes the last that is not, since a message with such a time has to be readable all the same.
+struct Timestamptz(DateTime<Utc>);
+
+impl Type<Postgres> for Timestamptz {
+    fn type_info() -> PgTypeInfo {
+        DateTime::<Utc>::type_info()
+    }
+}
+
+impl Decode<'_, Postgres> for Timestamptz {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        // Microseconds since the beginning of 2000.
+        const BEGINNING: i64 = 946_684_800_000_000;
+        let micros = i64::from_be_bytes(value.as_bytes()?.try_into()?);
+        let at = micros.checked_add(BEGINNING).and_then(DateTime::from_timestamp_micros);
+        let last = if micros < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
+        Ok(Self(at.unwrap_or(last)))
+    }
+}
+
+/// The driver's row, of which all values are in the binary format.
+pub(crate) struct SqlxRow(pub(crate) PgRow);
+
+impl SqlxRow {
+    fn cell<'r, T: Decode<'r, Postgres> + Type<Postgres>>(
+        &'r self,
+        column: usize,
+    ) -> Result<Option<T>, CellError> {
+        Ok(self.0.try_get(column)?)
+    }
+}
+
+impl Row for SqlxRow {
+    fn column(&self, name: &str) -> Option<usize> {
+        self.0.columns().iter().position(|column| column.name() == name)
+    }
+
+    fn bigint(&self, column: usize) -> Result<Option<i64>, CellError> {
+        self.cell(column)
+    }
+
+    fn int(&self, column: usize) -> Result<Option<i32>, CellError> {
+        self.cell(column)
+    }
+
+    fn boolean(&self, column: usize) -> Result<Option<bool>, CellError> {
+        self.cell(column)
+    }
+
+    fn text(&self, column: usize) -> Result<Option<String>, CellError> {
+        self.cell(column)
+    }
+
+    fn timestamptz(&self, column: usize) -> Result<Option<DateTime<Utc>>, CellError> {
+        Ok(self.cell::<Timestamptz>(column)?.map(|at| at.0))
+    }
+
+    fn json<V>(&self, column: usize, read: impl FnOnce(&[u8]) -> V) -> Result<Option<V>, CellError> {
+        let value = self.0.try_get_raw(column)?;
+        if value.is_null() {
+            return Ok(None);
+        }
+        let sql_type = value.type_info();
+        match (sql_type.name(), value.as_bytes()?) {
+            ("JSON", text) | ("JSONB", [1, text @ ..]) => Ok(Some(read(text))),
+            ("JSONB", [version, ..]) => Err(format!("jsonb of version {version} is not known").into()),
+            ("JSONB", []) => Err("jsonb without a version".into()),
+            (other, _) => Err(format!("the column is {other}, not JSONB").into()),
+        }
+    }
+}
