@@ -1,0 +1,65 @@
+//! What becomes of an operation whose future is dropped.
+
+use std::time::{Duration, Instant};
+
+use pgmq_sqlx::{PGMQueue, PollOptions, RawJson};
+
+use crate::support::{beside, on_a_database, wait_until, with};
+
+const FOREVER: Duration = Duration::from_secs(600);
+
+/// Polls on the only connection of a pool, and gives up.
+async fn give_up_a_poll(queue: &PGMQueue) {
+    let options = PollOptions::new().timeout(FOREVER).interval(FOREVER / 10);
+    let poll = queue.read_with_poll::<RawJson>("q", 30, 10, &options);
+    let given_up = tokio::time::timeout(Duration::from_millis(200), poll).await;
+    assert!(given_up.is_err(), "there was nothing to read");
+}
+
+const NOBODY_POLLS: &str = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity \
+     WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%read_with_poll%')";
+
+#[test]
+fn a_poll_that_is_given_up_stops_and_claims_nothing() {
+    on_a_database(async |database| {
+        let queue = PGMQueue::builder().url(database.url()).pool_size(1).connect().await.unwrap();
+        let started = Instant::now();
+        give_up_a_poll(&queue).await;
+        // The pool makes another connection long before the poll would have ended.
+        assert_eq!(queue.metrics("q").await.unwrap().queue_length, 0);
+        // The server notices that nobody waits.
+        wait_until(&beside(database).await, NOBODY_POLLS).await;
+        let id = queue.send("q", &1).await.unwrap();
+        let message = queue.read::<i32>("q", 30).await.unwrap().unwrap();
+        assert_eq!((message.msg_id, message.read_ct), (id, 1));
+        assert!(started.elapsed() < FOREVER / 20);
+    });
+}
+
+#[test]
+fn how_often_the_server_looks_for_its_client_can_be_told() {
+    on_a_database(async |database| {
+        for (url, expected) in [
+            (database.url().to_owned(), "250ms"),
+            (with(database, "options=-c%20client_connection_check_interval%3D7s"), "7s"),
+        ] {
+            let queue = PGMQueue::connect(&url).await.unwrap();
+            let shown = sqlx::query_scalar::<_, String>("SHOW client_connection_check_interval");
+            assert_eq!(shown.fetch_one(queue.pool()).await.unwrap(), expected);
+        }
+    });
+}
+
+#[test]
+fn an_operation_that_is_given_up_leaves_its_connection_in_order() {
+    on_a_database(async |database| {
+        let queue = PGMQueue::builder().url(database.url()).pool_size(1).connect().await.unwrap();
+        queue.send_batch("q", &vec!["x".repeat(10_000); 100]).await.unwrap();
+        for pause in 0..20 {
+            let peek = queue.peek::<RawJson>("q", 100);
+            // Given up before it is sent, while it waits, or amid the rows.
+            let _ = tokio::time::timeout(Duration::from_micros(pause * 200), peek).await;
+            assert_eq!(queue.peek::<String>("q", 1).await.unwrap().len(), 1);
+        }
+    });
+}
