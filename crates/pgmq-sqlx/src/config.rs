@@ -138,7 +138,7 @@ impl Server {
             }
         };
         within(self.limit, connecting).await?.map_err(|error| match error {
-            sqlx::Error::PoolTimedOut => unanswered(self.limit),
+            sqlx::Error::PoolTimedOut => unanswered(pool.options().get_acquire_timeout()),
             // The driver has no other word for an encryption that was asked for and not compiled in.
             sqlx::Error::Tls(cause) if self.asks_for_tls() && cause.to_string().contains("without TLS") => {
                 let text = "sslmode asks for an encrypted connection, and TLS is not compiled in; switch on one of the cargo \
@@ -174,6 +174,7 @@ fn unanswered(limit: Duration) -> Error {
 }
 
 fn pool_of(settings: &Settings, server: &Server, losses: Losses) -> Pool {
+    let limit = server.limit;
     PgPoolOptions::new()
         .max_connections(settings.pool_size)
         .acquire_timeout(settings.acquire_timeout)
@@ -184,10 +185,8 @@ fn pool_of(settings: &Settings, server: &Server, losses: Losses) -> Pool {
         .before_acquire(move |connection, idle| {
             let may_be_lost = losses.were_within(idle.idle_for);
             Box::pin(async move {
-                if may_be_lost {
-                    connection.ping().await?;
-                }
-                Ok(true)
+                // Where nobody answers, it is lost too.
+                Ok(!may_be_lost || within(limit, connection.ping()).await.is_ok_and(|pong| pong.is_ok()))
             })
         })
         .connect_lazy_with(server.options.clone())

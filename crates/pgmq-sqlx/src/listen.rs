@@ -166,3 +166,34 @@ async fn wait(waits: &mut Backoff) {
     // It has no end.
     Delay::new(waits.next().unwrap_or_default()).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use futures_util::stream::{iter, pending};
+
+    use super::*;
+
+    #[test]
+    fn what_waits_for_a_slow_consumer_is_one_event_of_each_sort() {
+        let inserted = |queue: &str| Ok(Notification::Inserted { queue: queue.to_owned() });
+        let refused = || Err(Error::from(sqlx::Error::PoolClosed));
+        let events = (0..10_000).map(move |n| match n % 3 {
+            0 => inserted("busy"),
+            1 => inserted(if n > 9_000 { "quiet" } else { "busy" }),
+            _ => refused(),
+        });
+        let pool = PgPoolOptions::new().idle_timeout(None).max_lifetime(None);
+        let pool = pool.connect_lazy("postgres://localhost").unwrap();
+        let mut listener =
+            Listener { source: iter(events).chain(pending()).boxed(), waiting: VecDeque::new(), pool };
+        let mut heard = Vec::new();
+        while let Some(event) = listener.next().now_or_never() {
+            assert!(listener.waiting.len() <= 3);
+            heard.push(event.unwrap().ok());
+        }
+        let sorts = [inserted("busy"), refused(), inserted("quiet")].map(Result::ok);
+        assert!(sorts.iter().all(|sort| heard.contains(sort)), "{heard:?}");
+        assert!(heard.len() < 20, "{} events were handed on", heard.len());
+    }
+}

@@ -32,7 +32,7 @@ pub struct PGMQueue {
     learned: Arc<Learned>,
     settings: Arc<Settings>,
     losses: Losses,
-    prepared: Prepared,
+    prepared: Arc<Prepared>,
     /// There if the pool was made here: whoever has the last of these closes it.
     own: Option<Arc<()>>,
 }
@@ -65,7 +65,7 @@ impl PGMQueue {
     }
 
     pub(crate) fn own(pool: Pool, settings: Settings, losses: Losses, prepared: Prepared) -> Self {
-        let settings = Arc::new(settings);
+        let (settings, prepared) = (Arc::new(settings), Arc::new(prepared));
         Self { pool, learned: Arc::default(), settings, losses, prepared, own: Some(Arc::default()) }
     }
 
@@ -133,7 +133,9 @@ impl PGMQueue {
     /// # }
     /// ```
     pub fn with<'c, C: Connection>(&self, connection: &'c mut C) -> BoundQueue<'c> {
-        BoundQueue::new(connection.connection(), Arc::clone(&self.learned), self.prepared.clone())
+        // The connection may be another than those of the pool, so what is learned from it counts for it alone.
+        let prepared = Prepared::off(self.prepared.is_off());
+        BoundQueue::new(connection.connection(), Arc::clone(&self.learned), prepared)
     }
 
     /// Runs a closure in a transaction: commits when it returns `Ok`, and rolls back when it returns `Err` or is dropped.
@@ -292,7 +294,7 @@ impl From<Pool> for PGMQueue {
             learned: Arc::default(),
             settings: Arc::default(),
             losses: Losses::default(),
-            prepared: Prepared::default(),
+            prepared: Arc::default(),
             own: None,
         }
     }

@@ -1,7 +1,6 @@
 //! Running a statement on a connection: bind, send, decode the rows as they arrive.
 
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pgmq_core::{Form, Output, Query};
@@ -27,7 +26,7 @@ pub(crate) enum Attempt {
     UnknownFunction,
     /// The server ended the session and committed nothing: another connection may do.
     NotCommitted,
-    /// The statement was prepared before PGMQ changed, and is forgotten now: the same call may do.
+    /// The statement is not on the server as it was prepared, and nothing was done: prepared anew, it may do.
     Outdated,
     /// The query may have been committed, or would fail again.
     Failed,
@@ -44,32 +43,39 @@ impl Attempt {
             // A function that a trigger misses is none of PGMQ's.
             "42883" if report.message().contains("pgmq.") => Self::UnknownFunction,
             "57P01" | "57P02" | "57P05" => Self::NotCommitted,
-            // "cached plan must not change result type", in whatever language.
-            "0A000" if report.routine() == Some("RevalidateCachedQuery") => Self::Outdated,
+            // PGMQ has changed since, so that the statement would return other columns; or it was deallocated; or a pooler
+            // has given us the connection of another.
+            "0A000" | "26000" | "42P05" if is_about_a_prepared_statement(report) => Self::Outdated,
             _ => Self::Failed,
         }
     }
+}
+
+/// Whether the server's own machinery has found fault with a prepared statement, rather than a function in it.
+fn is_about_a_prepared_statement(report: &PgDatabaseError) -> bool {
+    let routines = ["RevalidateCachedQuery", "FetchPreparedStatement", "StorePreparedStatement"];
+    report.routine().is_some_and(|routine| routines.contains(&routine))
 }
 
 /// Whether statements stay prepared on the connections, for the next time that they are run.
 ///
 /// The driver does so unless it is told to keep none, and then still gives them names, and never takes them back. So where it
 /// keeps none, statements go without names.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Prepared {
-    is_off: Arc<AtomicBool>,
+    is_off: AtomicBool,
 }
 
 impl Prepared {
     pub(crate) fn off(is_off: bool) -> Self {
-        Self { is_off: Arc::new(AtomicBool::new(is_off)) }
+        Self { is_off: AtomicBool::new(is_off) }
     }
 
     pub(crate) fn is_off(&self) -> bool {
         self.is_off.load(Ordering::Relaxed)
     }
 
-    /// Learns from a connection on which a statement was prepared that was to stay.
+    /// Learns from a connection on which a statement was prepared that was to stay there.
     fn learn(&self, connection: &PgConnection) {
         if connection.cached_statements_size() == 0 {
             self.is_off.store(true, Ordering::Relaxed);
@@ -107,7 +113,10 @@ pub(crate) async fn run<O: Output>(
     match ran {
         Ok(()) if stays => prepared.learn(connection),
         // Kept, it would fail each time. If the driver cannot forget it, the connection is not in order, and fails again.
-        Err(RunError { attempt: Attempt::Outdated, .. }) => drop(connection.clear_cached_statements().await),
+        Err(RunError { attempt: Attempt::Outdated, .. }) => {
+            prepared.learn(connection);
+            drop(connection.clear_cached_statements().await);
+        }
         _ => {}
     }
     ran?;
