@@ -6,6 +6,7 @@
 mod blocking;
 mod page;
 mod postgres;
+mod sqlx;
 mod story;
 mod tokio;
 
@@ -43,6 +44,7 @@ fn tell(backend: &str, url: &str, page: &mut Page) -> Result<()> {
     match backend {
         "postgres" => poll_once(story::tell::<Blocking<pgmq_postgres::PGMQueue>>(url, page)),
         "tokio" => tokio_runtime()?.block_on(story::tell::<pgmq_tokio::PGMQueue>(url, page)),
+        "sqlx" => tokio_runtime()?.block_on(story::tell::<pgmq_sqlx::PGMQueue>(url, page)),
         _ => bail!("nobody has written how this back end connects: add it to xtask/src/demo"),
     }
 }

@@ -1,6 +1,7 @@
 //! What the tests have in common.
 
 use std::net::ToSocketAddrs;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use pgmq_sqlx::{Builder, PGMQueue};
@@ -13,7 +14,10 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// Runs a test on a database with PGMQ and the queue `q` in it.
 pub(crate) fn on_a_database(test: impl AsyncFnOnce(&Database)) {
-    let server = Server::obtain().unwrap_or_else(|error| panic!("{error:?}"));
+    // One for all of them: it goes with the process.
+    static SERVER: LazyLock<Server> =
+        LazyLock::new(|| Server::obtain().unwrap_or_else(|error| panic!("{error:?}")));
+    let server = &*SERVER;
     let database = server.create_database().unwrap();
     database.execute("SELECT pgmq.create('q')").unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
