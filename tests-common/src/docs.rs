@@ -32,6 +32,7 @@ pages! {
     Queues = "docs/queues.md";
     Reading = "docs/reading.md";
     Sending = "docs/sending.md";
+    Sqlx = "docs/sqlx.md";
     Topics = "docs/topics.md";
     Transactions = "docs/transactions.md";
     Versions = "docs/versions.md";

@@ -36,8 +36,9 @@ impl Builder {
     ///
     /// At once when the server refuses, with the server's reason, and within the time-outs when it does not answer.
     pub async fn connect(self) -> Result<PGMQueue, Error> {
-        let settings = self.settings;
+        let mut settings = self.settings;
         let server = Server::of(&settings)?;
+        settings.connect_timeout = server.limit;
         let losses = Losses::default();
         let pool = pool_of(&settings, &server, losses.clone());
         server.reach(&pool).await?;
@@ -142,7 +143,7 @@ impl Server {
             // The driver has no other word for an encryption that was asked for and not compiled in.
             sqlx::Error::Tls(cause) if self.asks_for_tls() && cause.to_string().contains("without TLS") => {
                 let text = "sslmode asks for an encrypted connection, and TLS is not compiled in; switch on one of the cargo \
-                            features \"tls-rustls-ring\" and \"tls-native-tls\" of sqlx";
+                            features \"tls-rustls-ring-native-roots\" and \"tls-native-tls\" of sqlx";
                 invalid(text).because(sqlx::Error::Tls(cause)).into()
             }
             error => error.into(),

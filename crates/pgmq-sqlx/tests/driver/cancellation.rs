@@ -51,6 +51,27 @@ fn how_often_the_server_looks_for_its_client_can_be_told() {
 }
 
 #[test]
+fn everything_can_be_spawned() {
+    on_a_database(async |database| {
+        let queue = PGMQueue::connect(database.url()).await.unwrap();
+        queue.enable_notify("q").await.unwrap();
+        let mut listener = queue.listen(&["q"]).await.unwrap();
+        let heard = tokio::spawn(async move { listener.next_timeout(FOREVER).await });
+        let sent = tokio::spawn(async move {
+            let id = queue.transaction(async |transaction| {
+                sqlx::query("SELECT 1").execute(&mut **transaction).await?;
+                queue.with(transaction).send("q", &1).await
+            });
+            let id = id.await?;
+            let mut session = queue.session().await?;
+            queue.with(&mut session).delete("q", id).await
+        });
+        assert!(sent.await.unwrap().unwrap());
+        assert!(heard.await.unwrap().unwrap().is_some());
+    });
+}
+
+#[test]
 fn an_operation_that_is_given_up_leaves_its_connection_in_order() {
     on_a_database(async |database| {
         let queue = PGMQueue::builder().url(database.url()).pool_size(1).connect().await.unwrap();
