@@ -170,8 +170,10 @@ fn the_story_of_the_example_is_told_to_its_end() {
             "2 e-mails are to be sent",
             "the mail server is down: connection refused",
             "2 e-mails are to be sent still",
-            "order 1 is Confirmed, and ada@example.org knows",
-            "order 2 is Confirmed, and grace@example.org knows",
+            "it is up again: ada@example.org was told of order 1",
+            "it is up again: grace@example.org was told of order 2",
+            "order 1 is Confirmed",
+            "order 2 is Confirmed",
             "0 e-mails are to be sent",
         ];
         assert_eq!(told, expected);

@@ -26,7 +26,10 @@ pub(crate) async fn tell(url: &str, say: &mut (impl FnMut(String) + Send)) -> Re
     say(format!("{} e-mails are to be sent still", service.emails_to_send().await?));
 
     while let Some(order) = service.send_next_email(&MailServer { is_up: true }).await? {
-        say(format!("order {} is {:?}, and {} knows", order.id, order.state, order.customer));
+        say(format!("it is up again: {} was told of order {}", order.customer, order.id));
+    }
+    for order in service.orders().await? {
+        say(format!("order {} is {:?}", order.id, order.state));
     }
     say(format!("{} e-mails are to be sent", service.emails_to_send().await?));
     service.queue().clone().close().await;
