@@ -48,7 +48,7 @@ pub(crate) fn pairs(url: &str) -> impl Iterator<Item = (&str, &str)> {
 fn push_encoded(url: &mut String, text: &str) {
     for byte in text.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => url.push(byte.into()),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => url.push(byte.into()),
             // Writing to a string does not fail.
             _ => drop(write!(url, "%{byte:02X}")),
         }
@@ -109,6 +109,8 @@ mod tests {
         assert_eq!(url_of(text).unwrap(), url);
         let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
         assert_eq!((options.get_port(), options.get_username()), (5, "ä"));
+        let url = url_of("host=h statement-cache-capacity=0").unwrap();
+        assert!(pairs(&url).any(|pair| pair == ("statement-cache-capacity", "0")));
     }
 
     #[test]
