@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pgmq_core::driver::Attempt;
 use pgmq_core::prelude::*;
 use pgmq_core::{
     AsyncQueue, Channels, ErrorKind, Failure, Init, Installation, Learned, Output, Plan, Query, QueueError,
@@ -10,7 +11,7 @@ use pgmq_core::{
 
 use crate::bound::Connection;
 use crate::config::{Losses, Server};
-use crate::run::{Attempt, Busy, Prepared, RunError, run, run_whole};
+use crate::run::{Busy, Prepared, RunError, run, run_whole};
 use crate::{BoundQueue, Builder, Error, Listener};
 
 /// A pool of connections of this driver.
@@ -245,7 +246,7 @@ impl PGMQueue {
                 true => run_whole(busy.connection(), &self.prepared, &query, form).await,
             };
             session = busy.release();
-            let RunError { attempt, error } = match ran {
+            let RunError { attempt, is_outdated, error } = match ran {
                 Ok(output) => {
                     form.since.inspect(|&version| self.learned.has(version));
                     lacks.inspect(|&version| self.learned.lacks(version));
@@ -259,7 +260,7 @@ impl PGMQueue {
             }
             match (attempt, form.since) {
                 (Attempt::UnknownFunction, Some(version)) => lacks = Some(version),
-                (Attempt::Outdated, _) if may_repeat => may_repeat = false,
+                _ if is_outdated && may_repeat => may_repeat = false,
                 (Attempt::NotCommitted, _) if moves_left > 0 => {
                     moves_left -= 1;
                     drop(session);

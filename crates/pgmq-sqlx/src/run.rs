@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use pgmq_core::driver::Attempt;
 use pgmq_core::{Form, Output, Query};
 use sqlx::postgres::PgDatabaseError;
 use sqlx::{AssertSqlSafe, Connection, Either, Executor, PgConnection};
@@ -13,48 +14,31 @@ use crate::{Error, Session};
 /// Why a query failed, and whether it may have had an effect.
 pub(crate) struct RunError {
     pub(crate) attempt: Attempt,
+    /// Whether nothing was done because the statement is not on the server as it was prepared. PGMQ has changed since, so that
+    /// it would return other columns; or it was deallocated; or a pooler has given us the connection of another. Prepared anew,
+    /// it may do.
+    pub(crate) is_outdated: bool,
     pub(crate) error: Error,
 }
 
-/// Whether a query that failed outside of a transaction may have had an effect.
-///
-/// The server says that a command is complete before it commits. So where its own report of its end (a FATAL error) comes
-/// without "complete" before it, nothing was committed: that is proof, where a connection that just breaks leaves a doubt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Attempt {
-    /// The server has no such function: an older form of the call may do.
-    UnknownFunction,
-    /// The server ended the session and committed nothing: another connection may do.
-    NotCommitted,
-    /// The statement is not on the server as it was prepared, and nothing was done: prepared anew, it may do.
-    Outdated,
-    /// The query may have been committed, or would fail again.
-    Failed,
-}
-
-impl Attempt {
-    fn new(error: &sqlx::Error, is_complete: bool) -> Self {
-        let Some(report) = error.as_database_error().and_then(|report| report.try_downcast_ref()) else {
-            return Self::Failed;
+impl RunError {
+    fn new<O: Output>(query: &Query<'_, O>, error: sqlx::Error, is_complete: bool) -> Self {
+        let report =
+            error.as_database_error().and_then(|report| report.try_downcast_ref::<PgDatabaseError>());
+        let attempt = match report {
+            Some(report) => Attempt::of_report(report.code(), report.message(), is_complete),
+            None => Attempt::Failed,
         };
-        let report: &PgDatabaseError = report;
-        match report.code() {
-            _ if is_complete => Self::Failed,
-            // A function that a trigger misses is none of PGMQ's.
-            "42883" if report.message().contains("pgmq.") => Self::UnknownFunction,
-            "57P01" | "57P02" | "57P05" => Self::NotCommitted,
-            // PGMQ has changed since, so that the statement would return other columns; or it was deallocated; or a pooler
-            // has given us the connection of another.
-            "0A000" | "26000" | "42P05" if is_about_a_prepared_statement(report) => Self::Outdated,
-            _ => Self::Failed,
-        }
+        let is_outdated = !is_complete && report.is_some_and(is_about_a_prepared_statement);
+        Self { attempt, is_outdated, error: Error::during(query.context())(error) }
     }
 }
 
 /// Whether the server's own machinery has found fault with a prepared statement, rather than a function in it.
 fn is_about_a_prepared_statement(report: &PgDatabaseError) -> bool {
     let routines = ["RevalidateCachedQuery", "FetchPreparedStatement", "StorePreparedStatement"];
-    report.routine().is_some_and(|routine| routines.contains(&routine))
+    ["0A000", "26000", "42P05"].contains(&report.code())
+        && report.routine().is_some_and(|routine| routines.contains(&routine))
 }
 
 /// Whether statements stay prepared on the connections, for the next time that they are run.
@@ -90,10 +74,7 @@ pub(crate) async fn run<O: Output>(
     query: &Query<'_, O>,
     form: Form<'_>,
 ) -> Result<O, RunError> {
-    let failed = |error: sqlx::Error, is_complete: bool| RunError {
-        attempt: Attempt::new(&error, is_complete),
-        error: Error::during(query.context())(error),
-    };
+    let failed = |error, is_complete| RunError::new(query, error, is_complete);
     let arguments = arguments(query.params()).map_err(|error| failed(sqlx::Error::Encode(error), false))?;
     let stays = !prepared.is_off();
     let statement = sqlx::query_with(AssertSqlSafe(form.text), arguments).persistent(stays);
@@ -113,15 +94,18 @@ pub(crate) async fn run<O: Output>(
     match ran {
         Ok(()) if stays => prepared.learn(connection),
         // Kept, it would fail each time. If the driver cannot forget it, the connection is not in order, and fails again.
-        Err(RunError { attempt: Attempt::Outdated, .. }) => {
+        Err(RunError { is_outdated: true, .. }) => {
             prepared.learn(connection);
             drop(connection.clear_cached_statements().await);
         }
         _ => {}
     }
     ran?;
-    rows.finish(|| query.context())
-        .map_err(|error| RunError { attempt: Attempt::Failed, error: error.into() })
+    rows.finish(|| query.context()).map_err(|error| RunError {
+        attempt: Attempt::Failed,
+        is_outdated: false,
+        error: error.into(),
+    })
 }
 
 /// Runs one form of a query in a transaction of its own.
@@ -134,26 +118,17 @@ pub(crate) async fn run_whole<O: Output>(
     query: &Query<'_, O>,
     form: Form<'_>,
 ) -> Result<O, RunError> {
-    let failed = |attempt| move |error| RunError { attempt, error: Error::during(query.context())(error) };
-    // Nothing has been begun then, so that it can be begun elsewhere.
-    let begun = connection.begin().await;
-    let mut transaction = begun.map_err(|error| failed(begin_attempt(&error))(error))?;
+    // Where it was not begun, nothing was committed; where it was, it may have been.
+    let mut transaction = connection.begin().await.map_err(|error| RunError::new(query, error, false))?;
     let ran = run(&mut transaction, prepared, query, form).await;
     match &ran {
         // What does not decode was done all the same.
         Ok(_) | Err(RunError { error: Error::Client(_), .. }) => {
-            transaction.commit().await.map_err(failed(Attempt::Failed))?;
+            transaction.commit().await.map_err(|error| RunError::new(query, error, true))?;
         }
         Err(_) => drop(transaction),
     }
     ran
-}
-
-fn begin_attempt(error: &sqlx::Error) -> Attempt {
-    match Attempt::new(error, false) {
-        Attempt::NotCommitted => Attempt::NotCommitted,
-        _ => Attempt::Failed,
-    }
 }
 
 /// A session that runs a statement. If the future that waits for a poll is dropped, the connection is closed: else the

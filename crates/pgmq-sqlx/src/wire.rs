@@ -1,5 +1,6 @@
 //! Parameters and rows as the driver sends and receives them.
 
+use pgmq_core::driver::timestamptz;
 use pgmq_core::{CellError, JsonArray, JsonText, Param, Row};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
@@ -66,8 +67,7 @@ impl Encode<'_, Postgres> for Jsonb<'_> {
     }
 }
 
-/// A `timestamptz`, of which the server's go further than those of `chrono`: to infinity, among others. What is out of reach
-/// becomes the last that is not, since a message with such a time has to be readable all the same.
+/// A `timestamptz`, whatever it is.
 struct Timestamptz(DateTime<Utc>);
 
 impl Type<Postgres> for Timestamptz {
@@ -78,12 +78,7 @@ impl Type<Postgres> for Timestamptz {
 
 impl Decode<'_, Postgres> for Timestamptz {
     fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
-        // Microseconds since the beginning of 2000.
-        const BEGINNING: i64 = 946_684_800_000_000;
-        let micros = i64::from_be_bytes(value.as_bytes()?.try_into()?);
-        let at = micros.checked_add(BEGINNING).and_then(DateTime::from_timestamp_micros);
-        let last = if micros < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
-        Ok(Self(at.unwrap_or(last)))
+        Ok(Self(timestamptz(i64::from_be_bytes(value.as_bytes()?.try_into()?))))
     }
 }
 
