@@ -99,12 +99,11 @@ fn split_uri(given: &str) -> Result<Option<(&str, Option<&str>)>, Error> {
 fn percent(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     for byte in value.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                text.push(char::from(byte))
-            }
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
             // Writing to a string does not fail.
-            _ => drop(write!(text, "%{byte:02X}")),
+            let _ = write!(text, "%{byte:02X}");
         }
     }
     text

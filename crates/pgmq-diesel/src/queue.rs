@@ -191,7 +191,6 @@ impl PGMQueue {
             Ok(done) => match commit(&mut session, level) {
                 Ok(()) => Ok(done),
                 Err(error) => {
-                    let error = Error::from(error);
                     self.is_loss(&error);
                     Err(error.into())
                 }
@@ -337,18 +336,33 @@ fn begin(connection: &mut PgConnection) -> QueryResult<Level> {
     }
 }
 
-fn commit(connection: &mut PgConnection, level: Level) -> QueryResult<()> {
+fn commit(connection: &mut PgConnection, level: Level) -> Result<(), Error> {
     match level {
         // Diesel sees by what libpq knows of the transaction after each command that this one has ended it.
         Level::Outermost => {
+            is_in_transaction(connection)?;
             let committed = connection.batch_execute(COMMIT);
             if committed.is_err() {
                 roll_back(connection, level);
             }
-            committed
+            Ok(committed?)
         }
         // Here the server refuses by itself what cannot be, and Diesel rolls back.
-        Level::Nested => AnsiTransactionManager::commit_transaction(connection),
+        Level::Nested => Ok(AnsiTransactionManager::commit_transaction(connection)?),
+    }
+}
+
+/// Fails where the closure has ended the transaction by itself: the server would take the commit, and do nothing.
+fn is_in_transaction(connection: &mut PgConnection) -> Result<(), Error> {
+    // In a transaction, Diesel refuses to begin one before it sends anything; and that is the only way to ask it.
+    match AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN") {
+        Err(diesel::result::Error::AlreadyInTransaction) => Ok(()),
+        Err(error) => Err(error.into()),
+        Ok(()) => {
+            AnsiTransactionManager::rollback_transaction(connection)?;
+            let text = "the closure has ended the transaction by itself; leave that to its result";
+            Err(pgmq_core::Error::new(ErrorKind::InvalidArgument, text).into())
+        }
     }
 }
 
