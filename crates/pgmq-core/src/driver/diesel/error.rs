@@ -163,7 +163,7 @@ fn unsent(text: &str) -> ErrorKind {
     }
 }
 
-/// Whether libpq says that it cannot use the connection string.
+/// Whether libpq says that it cannot use the connection string, or that what it asks for in encryption cannot be.
 fn is_unusable(text: &str) -> bool {
     let words = [
         "invalid connection option",
@@ -182,6 +182,10 @@ fn is_unusable(text: &str) -> bool {
         "could not match",
         "is not compiled in",
         "not compiled in",
+        "server does not support SSL",
+        "certificate verify failed",
+        "root certificate file",
+        "does not match host name",
     ];
     let is_bad_value = text.starts_with("invalid ") && text.contains(" value: ");
     is_bad_value || words.iter().any(|words| text.contains(words))
@@ -264,6 +268,14 @@ mod tests {
             ("connection to server failed: FATAL:  database \"d\" does not exist", ErrorKind::Connection),
             ("invalid connection option \"hots\"\n", ErrorKind::InvalidArgument),
             ("invalid sslmode value: \"maybe\"\n", ErrorKind::InvalidArgument),
+            (
+                "connection to server failed: server does not support SSL, but SSL was required\n",
+                ErrorKind::InvalidArgument,
+            ),
+            (
+                "connection to server failed: SSL error: certificate verify failed\n",
+                ErrorKind::InvalidArgument,
+            ),
         ] {
             assert_eq!(connecting_kind_of(&ConnectionError::BadConnection(text.to_owned())), kind, "{text}");
         }
