@@ -46,8 +46,11 @@ impl Error {
 
     /// The error for a connection that could not be made by this string.
     pub(crate) fn connecting(error: ConnectionError, conninfo: Option<&str>) -> Self {
-        match connecting_kind_of(&error) {
-            ErrorKind::InvalidArgument => Self::Client(unusable(&error, conninfo)),
+        let kind = connecting_kind_of(&error);
+        // Of what libpq says before it has tried to connect, some repeats the string.
+        let has_tried = error.to_string().starts_with("connection to server");
+        match kind {
+            ErrorKind::InvalidArgument if !has_tried => Self::Client(unusable(&error, conninfo)),
             kind => Self::Connecting(Failure::new(kind, error)),
         }
     }
