@@ -21,6 +21,7 @@ pages! {
     Choosing = "docs/choosing.md";
     Configuration = "docs/configuration.md";
     Design = "docs/design.md";
+    Diesel = "docs/diesel.md";
     Errors = "docs/errors.md";
     Finishing = "docs/finishing.md";
     FromPgmqCrate = "docs/from-pgmq-crate.md";

@@ -4,6 +4,7 @@
 //! what an application does by its driver: connecting, listening, and transactions of its own.
 
 mod blocking;
+mod diesel;
 mod page;
 mod postgres;
 mod sqlx;
@@ -45,6 +46,7 @@ fn tell(backend: &str, url: &str, page: &mut Page) -> Result<()> {
         "postgres" => poll_once(story::tell::<Blocking<pgmq_postgres::PGMQueue>>(url, page)),
         "tokio" => tokio_runtime()?.block_on(story::tell::<pgmq_tokio::PGMQueue>(url, page)),
         "sqlx" => tokio_runtime()?.block_on(story::tell::<pgmq_sqlx::PGMQueue>(url, page)),
+        "diesel" => poll_once(story::tell::<Blocking<pgmq_diesel::PGMQueue>>(url, page)),
         _ => bail!("nobody has written how this back end connects: add it to xtask/src/demo"),
     }
 }

@@ -68,7 +68,7 @@ impl Arguments {
         while let Some(argument) = parser.next()? {
             match argument {
                 lexopt::Arg::Long("postgres-bin") => {
-                    variables.push(("PGMQ_TEST_POSTGRES_BIN", parser.value()?))
+                    variables.push(("PGMQ_TEST_POSTGRES_BIN", parser.value()?));
                 }
                 lexopt::Arg::Long("pgmq") => variables.push(("PGMQ_TEST_PGMQ_VERSION", parser.value()?)),
                 lexopt::Arg::Value(name) => names.push(name.to_string_lossy().into_owned()),

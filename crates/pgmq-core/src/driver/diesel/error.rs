@@ -61,6 +61,15 @@ pub fn sqlstate_of(error: &Error) -> Option<&'static str> {
     }
 }
 
+/// The SQLSTATE of what kept a connection from being made, where the message stands for one SQLSTATE only.
+pub fn connecting_sqlstate_of(error: &ConnectionError) -> Option<&'static str> {
+    match error {
+        ConnectionError::BadConnection(text) => sqlstate_by_wording(text),
+        ConnectionError::CouldntSetupConfiguration(error) => sqlstate_of(error),
+        _ => None,
+    }
+}
+
 /// What an error says of a query outside of a transaction; `is_complete` is whether the server may have said before that the
 /// command is complete.
 pub fn attempt_of(error: &Error, is_complete: bool) -> Attempt {
@@ -86,6 +95,7 @@ const WORDINGS: &[(&str, &str)] = &[
     ("too many connections for", "53300"),
     ("deadlock detected", "40P01"),
     ("could not serialize access", "40001"),
+    ("cached plan must not change result type", "0A000"),
     ("canceling statement due to lock timeout", "55P03"),
     ("could not obtain lock on", "55P03"),
     ("canceling statement due to", "57014"),
@@ -113,6 +123,7 @@ fn sqlstate_by_wording(message: &str) -> Option<&'static str> {
         }
         let is_missing = message.contains("does not exist");
         match () {
+            () if is_missing && message.starts_with("function ") => Some("42883"),
             () if is_missing && message.contains("relation \"pgmq.") => Some("42P01"),
             () if is_missing && message.contains("schema \"pgmq\"") => Some("3F000"),
             () if is_missing && message.contains("column \"") => Some("42703"),
@@ -125,11 +136,12 @@ fn sqlstate_by_wording(message: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether a message has `pgmq.`, a name, and a parenthesis in it.
+/// Whether a message has `pgmq.`, a name, and the types of arguments in it. PGMQ's own hints end with a call that has none.
 fn names_a_function(message: &str) -> bool {
     message.split("pgmq.").skip(1).any(|rest| {
         let end = rest.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
-        end.is_some_and(|end| end > 0 && rest.get(end..).is_some_and(|rest| rest.starts_with('(')))
+        let arguments = end.filter(|end| *end > 0).and_then(|end| rest.get(end..)).unwrap_or_default();
+        arguments.starts_with('(') && arguments != "()"
     })
 }
 
@@ -140,12 +152,18 @@ fn unsent(text: &str) -> ErrorKind {
         ErrorKind::Encode
     } else if is(&["error deserializing", "error parsing"]) {
         ErrorKind::Decode
+    } else if is(&["invalid co"]) {
+        ErrorKind::InvalidArgument
+    } else if is(&["authentication"]) {
+        ErrorKind::PermissionDenied
+    } else if is(&["timeout"]) {
+        ErrorKind::Timeout
     } else {
         ErrorKind::Connection
     }
 }
 
-/// Whether libpq says that it cannot use the connection string.
+/// Whether libpq says that it cannot use the connection string, or that what it asks for in encryption cannot be.
 fn is_unusable(text: &str) -> bool {
     let words = [
         "invalid connection option",
@@ -164,6 +182,10 @@ fn is_unusable(text: &str) -> bool {
         "could not match",
         "is not compiled in",
         "not compiled in",
+        "server does not support SSL",
+        "certificate verify failed",
+        "root certificate file",
+        "does not match host name",
     ];
     let is_bad_value = text.starts_with("invalid ") && text.contains(" value: ");
     is_bad_value || words.iter().any(|words| text.contains(words))
@@ -187,6 +209,12 @@ mod tests {
             ("function pgmq.pop(queue_name => text, qty => integer) does not exist", ErrorKind::Unsupported),
             ("Funktion pgmq.pop(queue_name => text, qty => integer) existiert nicht", ErrorKind::Unsupported),
             ("function users_own() does not exist", ErrorKind::Database),
+            ("function pgmq.list_queues() does not exist", ErrorKind::Unsupported),
+            ("Queue \"q\" does not exist. Create it first using pgmq.create()", ErrorKind::QueueNotFound),
+            (
+                "Queue \"q\" does not have this. Do it first using pgmq.enable_notify_insert()",
+                ErrorKind::Database,
+            ),
             ("permission denied for schema pgmq", ErrorKind::PermissionDenied),
             ("deadlock detected", ErrorKind::Conflict),
             ("could not serialize access due to concurrent update", ErrorKind::Conflict),
@@ -209,6 +237,26 @@ mod tests {
     }
 
     #[test]
+    fn what_diesel_async_says_of_connecting_is_told_apart() {
+        for (text, kind) in [
+            ("error connecting to server", ErrorKind::Connection),
+            ("connection closed", ErrorKind::Connection),
+            ("invalid connection string", ErrorKind::InvalidArgument),
+            ("invalid configuration", ErrorKind::InvalidArgument),
+            ("authentication error", ErrorKind::PermissionDenied),
+            ("timeout waiting for server", ErrorKind::Timeout),
+        ] {
+            let kind_of_error = DatabaseErrorKind::UnableToSendCommand;
+            let error = Error::DatabaseError(kind_of_error, Box::new(text.to_owned()));
+            assert_eq!(
+                connecting_kind_of(&ConnectionError::CouldntSetupConfiguration(error)),
+                kind,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn what_libpq_says_of_connecting_is_told_apart() {
         for (text, kind) in [
             ("connection to server at \"h\", port 1 failed: Connection refused", ErrorKind::Connection),
@@ -220,6 +268,14 @@ mod tests {
             ("connection to server failed: FATAL:  database \"d\" does not exist", ErrorKind::Connection),
             ("invalid connection option \"hots\"\n", ErrorKind::InvalidArgument),
             ("invalid sslmode value: \"maybe\"\n", ErrorKind::InvalidArgument),
+            (
+                "connection to server failed: server does not support SSL, but SSL was required\n",
+                ErrorKind::InvalidArgument,
+            ),
+            (
+                "connection to server failed: SSL error: certificate verify failed\n",
+                ErrorKind::InvalidArgument,
+            ),
         ] {
             assert_eq!(connecting_kind_of(&ConnectionError::BadConnection(text.to_owned())), kind, "{text}");
         }

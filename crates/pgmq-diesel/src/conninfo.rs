@@ -1,0 +1,243 @@
+//! What libpq is told: a URL or a string of keywords and values, which it reads itself.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use diesel::ConnectionError;
+use pgmq_core::{Error, ErrorKind, Settings};
+
+/// The connection string for these settings.
+///
+/// # Errors
+///
+/// [`ErrorKind::InvalidArgument`], when they contradict themselves, or are not what libpq can be given.
+pub(crate) fn conninfo(settings: &Settings) -> Result<String, Error> {
+    settings.check()?;
+    let port = settings.port.map(|port| port.to_string());
+    let parts = [
+        ("host", settings.host.as_deref()),
+        ("port", port.as_deref()),
+        ("dbname", settings.database.as_deref()),
+        ("user", settings.username.as_deref()),
+        ("password", settings.password.as_deref()),
+        ("application_name", settings.application_name.as_deref()),
+    ];
+    let parts = parts.into_iter().filter_map(|(keyword, value)| Some((keyword, value?)));
+    compose(settings.url.as_deref().unwrap_or_default(), settings.connect_timeout, parts)
+}
+
+/// The connection string for listening, which has a URL of its own if the settings say so.
+///
+/// # Errors
+///
+/// As for [`conninfo`].
+pub(crate) fn listen_conninfo(settings: &Settings) -> Result<String, Error> {
+    match &settings.listen_url {
+        Some(url) => compose(url, settings.connect_timeout, []),
+        None => conninfo(settings),
+    }
+}
+
+/// Puts a time-out in front of what the user gave, and parts behind it: for libpq, what comes last counts.
+fn compose<'p>(
+    given: &str,
+    connect_timeout: Duration,
+    parts: impl IntoIterator<Item = (&'p str, &'p str)>,
+) -> Result<String, Error> {
+    // libpq counts in whole seconds, and makes two of one.
+    let seconds = connect_timeout.as_secs() + u64::from(connect_timeout.subsec_nanos() > 0);
+    let seconds = seconds.max(2);
+    let mut text = match split_uri(given)? {
+        Some((address, query)) => {
+            let mut text = format!("{address}?connect_timeout={seconds}");
+            let parts = parts.into_iter().map(|(keyword, value)| format!("{keyword}={}", percent(value)));
+            for parameter in query.map(str::to_owned).into_iter().chain(parts) {
+                text.push('&');
+                text.push_str(&parameter);
+            }
+            text
+        }
+        None => {
+            let parts = parts.into_iter().map(|(keyword, value)| format!(" {keyword}={}", quoted(value)));
+            format!("connect_timeout={seconds} {given}{}", parts.collect::<String>())
+        }
+    };
+    if text.contains('\0') {
+        text.clear();
+        return Err(invalid("there is a NUL character in what to connect to, which nothing there can have"));
+    }
+    Ok(text)
+}
+
+/// A URI in front of its question mark, and what stands behind that; `None` if it is no URI of Postgres.
+fn split_uri(given: &str) -> Result<Option<(&str, Option<&str>)>, Error> {
+    let scheme = ["postgresql://", "postgres://"].into_iter().find(|scheme| given.starts_with(scheme));
+    let Some(scheme) = scheme else { return Ok(None) };
+    let rest = given.get(scheme.len()..).unwrap_or_default();
+    // As libpq does it: up to the first @ stands who connects, if no slash comes before.
+    let host = match rest.find(['@', '/']) {
+        Some(at) if rest.as_bytes().get(at) == Some(&b'@') => rest.get(at + 1..).unwrap_or_default(),
+        _ => rest,
+    };
+    if host.split(['/', '?']).next().is_some_and(|host| host.contains('@')) {
+        // It would be looked up, and a part of a password be shown as the name of a host.
+        return Err(invalid(
+            "there is more than one @ in the URL; in a name or password it is written as %40",
+        ));
+    }
+    let begin = given.len() - host.len();
+    Ok(Some(match host.find('?') {
+        None => (given, None),
+        Some(at) => {
+            let (address, query) = given.split_at(begin + at);
+            (address, query.strip_prefix('?').filter(|query| !query.is_empty()))
+        }
+    }))
+}
+
+/// A value in a URI.
+fn percent(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            // Writing to a string does not fail.
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
+}
+
+/// A value behind a keyword.
+fn quoted(value: &str) -> String {
+    format!("'{}'", value.replace('\\', r"\\").replace('\'', r"\'"))
+}
+
+/// The error for a string that libpq cannot use. `string` is what it was, if that is known.
+pub(crate) fn unusable(error: &ConnectionError, string: Option<&str>) -> Error {
+    if error.to_string().contains("not compiled in") {
+        return invalid(
+            "the connection string asks for what this libpq was built without, such as an encrypted connection; switch on \
+             the cargo feature \"bundled\" instead of \"bundled_without_openssl\", or use the libpq of the system",
+        );
+    }
+    let refused = invalid(
+        "the connection string is not one that libpq takes, such as postgres://user:password@host/database",
+    );
+    // With quotation marks in the string, it could not be told where those of the message are.
+    match (error, string) {
+        (ConnectionError::BadConnection(message), Some(string)) if !string.contains('"') => {
+            refused.because(without_values(message.trim_end()))
+        }
+        _ => refused,
+    }
+}
+
+/// A message of libpq without what it repeats of the string, which may be a part of a password.
+fn without_values(message: &str) -> String {
+    const KEPT: [&str; 18] = [
+        "=",
+        ":",
+        "/",
+        "]",
+        "host",
+        "hostaddr",
+        "port",
+        "dbname",
+        "user",
+        "sslmode",
+        "sslrootcert",
+        "options",
+        "connect_timeout",
+        "keepalives",
+        "target_session_attrs",
+        "channel_binding",
+        "require",
+        "gssencmode",
+    ];
+    let parts = message.split('"').enumerate().map(|(number, part)| match number % 2 {
+        1 if !KEPT.contains(&part) => "...",
+        _ => part,
+    });
+    parts.collect::<Vec<_>>().join("\"")
+}
+
+fn invalid(text: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidArgument, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(url: &str, password: Option<&str>) -> Result<String, Error> {
+        let mut settings = Settings::default();
+        settings.url = Some(url.to_owned());
+        settings.password = password.map(str::to_owned);
+        settings.connect_timeout = Duration::from_millis(9_001);
+        conninfo(&settings)
+    }
+
+    #[test]
+    fn what_is_given_stands_between_the_time_out_and_the_parts() {
+        for (url, expected) in [
+            ("postgres://h/d", "postgres://h/d?connect_timeout=10&password=a%20%27%26%25"),
+            ("postgresql://h/d?", "postgresql://h/d?connect_timeout=10&password=a%20%27%26%25"),
+            (
+                "postgres://me:a?b@h/d?sslmode=disable",
+                "postgres://me:a?b@h/d?connect_timeout=10&sslmode=disable&password=a%20%27%26%25",
+            ),
+            (
+                "postgres://h?host=/tmp/a@b",
+                "postgres://h?connect_timeout=10&host=/tmp/a@b&password=a%20%27%26%25",
+            ),
+            ("host=h dbname=d", r"connect_timeout=10 host=h dbname=d password='a \'&%'"),
+            ("", r"connect_timeout=10  password='a \'&%'"),
+        ] {
+            assert_eq!(with(url, Some("a '&%")).unwrap(), expected, "{url}");
+        }
+        assert_eq!(with("postgres://me@h/d", None).unwrap(), "postgres://me@h/d?connect_timeout=10");
+    }
+
+    #[test]
+    fn parts_alone_are_quoted() {
+        let mut settings = Settings::default();
+        settings.host = Some("/run/my sockets".to_owned());
+        settings.port = Some(5433);
+        settings.username = Some(r"o'b\x".to_owned());
+        settings.connect_timeout = Duration::from_millis(1);
+        let expected = r"connect_timeout=2  host='/run/my sockets' port='5433' user='o\'b\\x'";
+        assert_eq!(conninfo(&settings).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_would_be_taken_for_a_host_is_refused_and_not_shown() {
+        for url in [
+            "postgres://me:s3@cret@h/d",
+            "postgres://me:s3@cret@h",
+            "postgres://me:s3@cret@h?a=b",
+            "host=s3\0cret",
+        ] {
+            let error = with(url, None).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{url}");
+            assert!(!format!("{error} {error:?}").contains("cret"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_of_libpq_keeps_its_words_and_loses_the_values() {
+        for (message, kept) in [
+            (
+                "invalid integer value \"s3cret\" for connection option \"port\"",
+                "invalid integer value \"...\" for connection option \"port\"",
+            ),
+            (
+                "missing \"=\" after \"mysql://me:s3cret@h/d\" in connection info string",
+                "missing \"=\" after \"...\" in connection info string",
+            ),
+        ] {
+            assert_eq!(without_values(message), kept);
+        }
+    }
+}

@@ -1,0 +1,30 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod bound;
+mod config;
+mod conninfo;
+mod error;
+mod listen;
+mod queue;
+mod run;
+mod session;
+
+// Named for its features alone, which say how libpq is built.
+#[cfg(any(feature = "bundled", feature = "bundled_without_openssl"))]
+use pq_sys as _;
+
+pub use bound::{BoundQueue, Connection};
+pub use config::Builder;
+pub use diesel::{self, r2d2};
+pub use error::Error;
+pub use listen::Listener;
+pub use pgmq_core::driver::diesel::{Json, functions};
+pub use pgmq_core::{self, archive_table, chrono, queue_table, serde_json};
+pub use pgmq_core::{
+    ArchivePartitionOptions, ArchivedMessage, Delay, ErrorKind, Failure, Installation, InstallationSource,
+    Message, Notification, NotifyOptions, NotifyThrottle, Output, PartitionInterval, PartitionOptions,
+    PollOptions, Queue, QueueError, QueueInfo, QueueMetrics, RawJson, ReadOptions, RoutingMatch,
+    SendBatchOptions, SendOptions, TopicBinding, TopicMessage, Version, VisibilityTimeout,
+};
+pub use queue::{PGMQueue, Pool, Session};

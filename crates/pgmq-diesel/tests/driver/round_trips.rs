@@ -1,0 +1,88 @@
+//! The figures of the guide: who speaks when, and what becomes of connections that are lost.
+
+use pgmq_diesel::{ErrorKind, PGMQueue, QueueError};
+use tests_common::proxy::{Direction, Proxy};
+
+use crate::support::{on_a_database, through_a_proxy};
+
+/// The messages of each flight to the server since the last time.
+fn asked(proxy: &Proxy) -> Vec<String> {
+    let flights = proxy.flights();
+    proxy.reset();
+    let to_server = flights.iter().filter(|flight| flight.direction == Direction::ToServer);
+    to_server.map(|flight| flight.messages().into_iter().collect()).collect()
+}
+
+/// Bind, describe, execute, sync.
+const RUN: &str = "BDES";
+/// Parse, sync.
+const PREPARE: &str = "PS";
+/// A simple query, such as `BEGIN`.
+const QUERY: &str = "Q";
+
+fn connect(database: &tests_common::server::Database, connections: u32) -> (Proxy, PGMQueue) {
+    let (proxy, builder) = through_a_proxy(database);
+    let queue = builder.pool_size(connections).connect().unwrap();
+    asked(&proxy);
+    (proxy, queue)
+}
+
+#[test]
+fn an_operation_is_a_round_trip_and_two_more_the_first_time_on_a_connection() {
+    on_a_database(|database| {
+        let (proxy, queue) = connect(database, 1);
+        queue.send("q", &1).unwrap();
+        assert_eq!(asked(&proxy), [QUERY, PREPARE, RUN]);
+        queue.send("q", &2).unwrap();
+        assert_eq!(asked(&proxy), [RUN]);
+    });
+}
+
+#[test]
+fn a_transaction_is_two_round_trips_more_than_its_statements() {
+    on_a_database(|database| {
+        let (proxy, queue) = connect(database, 1);
+        for expected in [vec![QUERY, PREPARE, RUN, RUN, QUERY], vec![QUERY, RUN, RUN, QUERY]] {
+            let sent = queue.transaction(|connection| {
+                let queue = queue.with(connection);
+                queue.send("q", &1)?;
+                queue.send("q", &2)
+            });
+            sent.unwrap();
+            assert_eq!(asked(&proxy), expected);
+        }
+    });
+}
+
+#[test]
+fn connections_that_were_cut_are_an_error_once_and_then_replaced() {
+    on_a_database(|database| {
+        let (proxy, queue) = connect(database, 3);
+        let mut sessions = [queue.session(), queue.session(), queue.session()].map(Result::unwrap);
+        for session in &mut sessions {
+            queue.with(session).metrics("q").unwrap();
+        }
+        drop(sessions);
+        // On the only connection that is taken next, it has run before.
+        queue.metrics("q").unwrap();
+        proxy.cut();
+        let error = queue.metrics("q").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Connection);
+        assert!(error.is_transient());
+        for n in 1..10 {
+            assert_eq!(queue.send("q", &n).unwrap(), n);
+        }
+    });
+}
+
+#[test]
+fn a_session_that_was_cut_is_not_handed_out() {
+    on_a_database(|database| {
+        let (proxy, queue) = connect(database, 3);
+        let sessions = [queue.session(), queue.session(), queue.session()].map(Result::unwrap);
+        drop(sessions);
+        proxy.cut();
+        let mut session = queue.session().unwrap();
+        assert_eq!(queue.with(&mut session).send("q", &1).unwrap(), 1);
+    });
+}

@@ -1,0 +1,79 @@
+//! Statements that Diesel keeps prepared.
+
+use diesel::connection::CacheSize;
+use diesel::r2d2::{self, ConnectionManager, CustomizeConnection};
+use diesel::sql_types::BigInt;
+use diesel::{Connection, PgConnection, RunQueryDsl};
+use pgmq_diesel::{ErrorKind, PGMQueue, Pool, QueueError};
+
+use crate::support::{connect, on_a_database};
+
+/// As an upgrade of PGMQ does.
+const ADD_A_COLUMN: &str = "ALTER TABLE pgmq.q_q ADD COLUMN more text";
+
+/// How many statements of PGMQ's are prepared on the only connection of a pool.
+fn prepared(queue: &PGMQueue) -> i64 {
+    let count = "(SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%pgmq.%' \
+                 AND statement NOT LIKE '%pg_prepared_statements%')";
+    let count = diesel::select(diesel::dsl::sql::<BigInt>(count));
+    count.get_result(&mut queue.session().unwrap()).unwrap()
+}
+
+#[test]
+fn a_statement_that_was_prepared_before_pgmq_changed_is_prepared_anew() {
+    on_a_database(|database| {
+        let queue = PGMQueue::builder().url(database.url()).pool_size(3).connect().unwrap();
+        let id = queue.send("q", &1).unwrap();
+        let mut sessions = [queue.session().unwrap(), queue.session().unwrap(), queue.session().unwrap()];
+        for session in &mut sessions {
+            assert!(queue.with(session).get::<i32>("q", id).unwrap().is_some());
+        }
+        drop(sessions);
+        database.execute(ADD_A_COLUMN).unwrap();
+        for _ in 0..4 {
+            assert!(queue.get::<i32>("q", id).unwrap().is_some());
+        }
+    });
+}
+
+#[test]
+fn in_a_transaction_such_a_statement_fails_once() {
+    on_a_database(|database| {
+        let queue = connect(database);
+        let id = queue.send("q", &1).unwrap();
+        assert!(queue.get::<i32>("q", id).unwrap().is_some());
+        database.execute(ADD_A_COLUMN).unwrap();
+        let get = || queue.transaction(|connection| queue.with(connection).get::<i32>("q", id));
+        let error = get().unwrap_err();
+        assert_eq!((error.kind(), error.sqlstate()), (ErrorKind::Conflict, Some("0A000")));
+        assert!(error.is_transient());
+        assert!(get().unwrap().is_some());
+    });
+}
+
+/// Has Diesel keep no statements.
+#[derive(Debug)]
+struct KeepNone;
+
+impl CustomizeConnection<PgConnection, r2d2::Error> for KeepNone {
+    fn on_acquire(&self, connection: &mut PgConnection) -> Result<(), r2d2::Error> {
+        connection.set_prepared_statement_cache_size(CacheSize::Disabled);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_pool_that_keeps_no_statements_leaves_none_on_the_server() {
+    on_a_database(|database| {
+        let manager = ConnectionManager::new(database.url());
+        let customizer = Box::new(KeepNone);
+        let pool = Pool::builder().max_size(1).connection_customizer(customizer).build(manager).unwrap();
+        for (queue, kept) in [(PGMQueue::from(pool), 0), (connect(database), 3)] {
+            queue.send("q", &1).unwrap();
+            assert!(queue.pop::<i32>("q").unwrap().is_some());
+            queue.metrics("q").unwrap();
+            queue.metrics("q").unwrap();
+            assert_eq!(prepared(&queue), kept);
+        }
+    });
+}

@@ -1,0 +1,130 @@
+//! Diesel's own transactions, and the queue's.
+
+use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
+use diesel::r2d2::{ConnectionManager, TestCustomizer};
+use diesel::{Connection, PgConnection};
+use pgmq_diesel::{Error, ErrorKind, PGMQueue, Pool, QueueError};
+
+use crate::support::{connect, on_a_database};
+
+fn length(queue: &PGMQueue) -> i64 {
+    queue.metrics("q").unwrap().queue_length
+}
+
+#[test]
+fn transactions_of_diesels_nest_in_the_queues() {
+    on_a_database(|database| {
+        let queue = connect(database);
+        let done = queue.transaction(|connection| {
+            queue.with(connection).send("q", "outer")?;
+            let undone = connection.transaction(|connection| {
+                queue.with(connection).send("q", "undone")?;
+                queue.with(connection).send("missing", &1)
+            });
+            assert_eq!(undone.unwrap_err().kind(), ErrorKind::QueueNotFound);
+            connection.transaction(|connection| queue.with(connection).send("q", "inner"))
+        });
+        done.unwrap();
+        let messages = queue.peek::<String>("q", 10).unwrap();
+        let texts: Vec<_> = messages.into_iter().map(|message| message.message).collect();
+        assert_eq!(texts, ["outer", "inner"]);
+    });
+}
+
+#[test]
+fn operations_take_part_in_a_transaction_of_diesels() {
+    on_a_database(|database| {
+        let queue = connect(database);
+        let mut connection = PgConnection::establish(database.url()).unwrap();
+        for fails in [true, false] {
+            let done = connection.transaction(|connection| {
+                queue.with(connection).send("q", &1)?;
+                match fails {
+                    true => Err(Error::from(diesel::result::Error::RollbackTransaction)),
+                    false => Ok(()),
+                }
+            });
+            assert_eq!(done.is_err(), fails);
+            assert_eq!(length(&queue), i64::from(!fails));
+        }
+    });
+}
+
+#[test]
+fn a_transaction_that_its_closure_ends_by_itself_is_an_error() {
+    on_a_database(|database| {
+        let queue = connect(database);
+        let done = queue.transaction(|connection| {
+            AnsiTransactionManager::rollback_transaction(connection)?;
+            Ok::<_, Error>(())
+        });
+        assert_eq!(done.unwrap_err().kind(), ErrorKind::InvalidArgument);
+        queue.send("q", &1).unwrap();
+    });
+}
+
+#[test]
+fn a_test_transaction_of_diesels_holds_all_that_a_queue_commits() {
+    on_a_database(|database| {
+        // As the tests of an application do it: one connection, in a transaction that is never committed.
+        let manager = ConnectionManager::new(database.url());
+        let customizer = Box::new(TestCustomizer);
+        let pool = Pool::builder().max_size(1).connection_customizer(customizer).build(manager).unwrap();
+        let queue = PGMQueue::from(pool);
+        let send = || queue.transaction(|connection| queue.with(connection).send("q", &1));
+        send().unwrap();
+        let failed: Result<(), Error> = queue.transaction(|connection| {
+            queue.with(connection).send("q", &2)?;
+            Err(diesel::result::Error::RollbackTransaction.into())
+        });
+        failed.unwrap_err();
+        send().unwrap();
+        assert_eq!(length(&queue), 2);
+        assert_eq!(length(&connect(database)), 0);
+    });
+}
+
+/// Refuses what was inserted when it is committed.
+const REFUSE_AT_COMMIT: &str = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+     $$ BEGIN RAISE EXCEPTION 'not in the end'; END $$; \
+     CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON pgmq.q_q \
+     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()";
+
+#[test]
+fn what_fails_when_it_is_committed_has_failed() {
+    on_a_database(|database| {
+        let queue = connect(database);
+        database.execute(REFUSE_AT_COMMIT).unwrap();
+        // The server has returned an id by then.
+        for result in [
+            queue.send("q", &1).map(drop),
+            queue.send_batch("q", &[1, 2]).map(drop),
+            queue.transaction(|connection| queue.with(connection).send("q", &1).map(drop)),
+        ] {
+            let error = result.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Database);
+            assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "not in the end");
+        }
+        assert_eq!(length(&queue), 0);
+    });
+}
+
+#[test]
+fn savepoints_that_a_closure_leaves_behind_go_with_its_transaction() {
+    on_a_database(|database| {
+        let queue = connect(database);
+        for fails in [true, false] {
+            let done = queue.transaction(|connection| {
+                AnsiTransactionManager::begin_transaction(connection)?;
+                queue.with(connection).send("q", &1)?;
+                match fails {
+                    true => Err(Error::from(diesel::result::Error::RollbackTransaction)),
+                    false => Ok(()),
+                }
+            });
+            assert_eq!(done.is_err(), fails);
+            queue.session().unwrap().batch_execute("SELECT").unwrap();
+            assert_eq!(length(&queue), i64::from(!fails));
+        }
+    });
+}
