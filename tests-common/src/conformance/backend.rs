@@ -22,6 +22,15 @@ pub trait Backend: 'static {
     /// An adapter around `Listener`.
     type Listener: Listener<Error = Self::Error>;
 
+    /// Whether errors say the server's SQLSTATE. Where the driver hides it, they say none.
+    const KNOWS_SQLSTATE: bool = true;
+    /// Whether the driver's pool says how to connect, so that a queue over one of the user's own listens without a URL.
+    const LISTENS_FROM_ANY_POOL: bool = false;
+    /// Whether the pool asks the server if a connection is alive when it comes back, after the operation has returned.
+    const TESTS_ON_RETURN: bool = false;
+    /// How many round trips a transaction takes beside its statements.
+    const ROUND_TRIPS_OF_TRANSACTION: usize = 2;
+
     /// Runs a future to its end: on a runtime of its own, or by [`poll_once`](super::poll_once).
     fn block_on<T>(future: impl Future<Output = T>) -> T;
 

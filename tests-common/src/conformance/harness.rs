@@ -44,7 +44,7 @@ impl<B: Backend> Trials<B> {
     fn add(&mut self, place: &str, name: &str, run: impl FnOnce(&World<'_>) -> Outcome + Send + 'static) {
         let server = self.server.clone();
         self.trials.push(Trial::test(format!("{place}::{name}"), move || {
-            let world = server.make_world()?;
+            let world = server.make_world::<B>()?;
             run(&world).map_err(Failed::from)
         }));
     }
@@ -76,7 +76,7 @@ struct Slot {
 }
 
 impl SharedServer {
-    fn make_world(&self) -> Result<World<'_>, Failure> {
+    fn make_world<B: Backend>(&self) -> Result<World<'_>, Failure> {
         let _not_ending = self.0.ending.read().unwrap_or_else(PoisonError::into_inner);
         let server = self.0.server.get_or_init(|| {
             Server::obtain().unwrap_or_else(|error| {
@@ -85,7 +85,7 @@ impl SharedServer {
                 exit(1)
             })
         });
-        World::new(server)
+        World::new::<B>(server)
     }
 
     /// A server of our own goes with the process. One that others keep is left as it was found.

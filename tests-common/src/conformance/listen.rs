@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pgmq_core::{AsyncQueue, ErrorKind, Notification, NotifyOptions, QueueError};
+use pgmq_core::{AsyncQueue, ErrorKind, Notification, NotifyOptions};
 
 use super::{
     Backend, Builder, Failure, Listener, Outcome, Q, World,
@@ -203,13 +203,13 @@ async fn a_listener_that_is_refused_says_so_and_goes_on_trying<B: Backend>(world
     let refused = listener.next_timeout(LIMIT).await;
     world.accept_connections(true)?;
     let error = fails_as(ErrorKind::Database, refused);
-    assert_eq!(error.sqlstate(), Some("55000"));
+    world.has_sqlstate(&error, "55000");
     let started = Instant::now();
     loop {
         match listener.next_timeout(LIMIT).await {
             Ok(next) => break assert_eq!(next, Some(Notification::Reconnected)),
             // It may have been refused more than once in the meantime.
-            Err(error) => assert!(error.sqlstate() == Some("55000") && started.elapsed() < LIMIT, "{error}"),
+            Err(error) => assert!(world.is_sqlstate(&error, "55000") && started.elapsed() < LIMIT, "{error}"),
         }
     }
     queue.send(Q, &1).await?;
@@ -219,7 +219,7 @@ async fn a_listener_that_is_refused_says_so_and_goes_on_trying<B: Backend>(world
 
 async fn a_listener_survives_a_restart_of_the_server<B: Backend>(_: &World<'_>) -> Outcome {
     let Some(server) = beside(Server::private)? else { return Ok(()) };
-    let world = World::new(&server)?;
+    let world = World::new::<B>(&server)?;
     let queue = notifying::<B>(&world).await?;
     let mut listener = B::listen(&queue, &[Q]).await?;
     beside(|| server.restart())?;

@@ -5,12 +5,12 @@ use std::net::ToSocketAddrs;
 use pgmq_core::{AsyncQueue, RawJson, SendBatchOptions, SendOptions};
 
 use super::{Backend, Builder, Outcome, Q, Step, World, case::cases, setup::parts};
-use crate::proxy::Proxy;
+use crate::proxy::{Direction, Flight, Proxy};
 
 cases! { round_trips:
     setup [send, send_with, send_batch, read, read_batch, pop, delete, delete_batch, archive, set_vt, metrics, peek]
         an_operation_on_a_warm_pool_is_one_round_trip;
-    setup [] a_transaction_is_a_round_trip_per_statement_and_two_more;
+    setup [] a_transaction_is_a_round_trip_per_statement_and_few_more;
     setup [send_batch, read_batch, delete_batch] what_asks_for_nothing_is_no_round_trip;
 }
 
@@ -25,6 +25,19 @@ async fn recorded<B: Backend>(world: &World<'_>) -> Result<(Proxy, B::Queue), su
     Ok((proxy, queue))
 }
 
+/// What was asked of the server, without what a pool asks when a connection comes back, if it does: that is a lone *sync*, for
+/// which no operation waits, though the next one on the same connection does.
+fn asked<B: Backend>(proxy: &Proxy) -> Vec<Flight> {
+    let mut asked = proxy.flights();
+    asked.retain(|flight| flight.direction == Direction::ToServer);
+    let all = asked.len();
+    if B::TESTS_ON_RETURN {
+        asked.retain(|flight| flight.messages() != ['S']);
+        assert!(all - asked.len() <= 1, "more was asked than if one connection is alive");
+    }
+    asked
+}
+
 async fn an_operation_on_a_warm_pool_is_one_round_trip<B: Backend>(world: &World<'_>) -> Outcome {
     let (proxy, queue) = recorded::<B>(world).await?;
     let options = SendOptions::new().delay(1).headers(&1);
@@ -34,7 +47,7 @@ async fn an_operation_on_a_warm_pool_is_one_round_trip<B: Backend>(world: &World
             $call.await?;
             proxy.reset();
             $call.await?;
-            assert_eq!(proxy.round_trips(), 1, "{}: {:?}", stringify!($call), proxy.flights());
+            assert_eq!(asked::<B>(&proxy).len(), 1, "{}: {:?}", stringify!($call), proxy.flights());
         )*};
     }
     one_round_trip!(
@@ -56,12 +69,13 @@ async fn an_operation_on_a_warm_pool_is_one_round_trip<B: Backend>(world: &World
     Ok(())
 }
 
-async fn a_transaction_is_a_round_trip_per_statement_and_two_more<B: Backend>(world: &World<'_>) -> Outcome {
+async fn a_transaction_is_a_round_trip_per_statement_and_few_more<B: Backend>(world: &World<'_>) -> Outcome {
     let (proxy, queue) = recorded::<B>(world).await?;
     proxy.reset();
     let done = B::transaction(&queue, &[Step::Execute("SELECT"), Step::Send(Q)]).await;
     assert!(done.is_ok(), "{done:?}");
-    assert_eq!(proxy.round_trips(), 4, "{:?}", proxy.flights());
+    let round_trips = 2 + B::ROUND_TRIPS_OF_TRANSACTION;
+    assert_eq!(asked::<B>(&proxy).len(), round_trips, "{:?}", proxy.flights());
     Ok(())
 }
 
@@ -73,6 +87,6 @@ async fn what_asks_for_nothing_is_no_round_trip<B: Backend>(world: &World<'_>) -
     assert!(queue.archive_batch(Q, &[]).await?.is_empty());
     assert!(queue.read_batch::<RawJson>(Q, 30, 0).await?.is_empty());
     assert!(queue.send("not;a;name", &1).await.is_err());
-    assert_eq!(proxy.flights(), []);
+    assert_eq!(asked::<B>(&proxy), []);
     Ok(())
 }

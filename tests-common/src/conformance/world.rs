@@ -8,10 +8,10 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use pgmq_core::AsyncQueue;
+use pgmq_core::{AsyncQueue, QueueError};
 use postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
-use super::{Failure, Outcome, check::beside};
+use super::{Backend, Failure, Outcome, check::beside};
 use crate::server::{Database, Server};
 
 /// A queue that is there, and empty, in the database of every case.
@@ -25,15 +25,17 @@ pub struct World<'s> {
     server: &'s Server,
     database: Database,
     config: Config,
+    knows_sqlstate: bool,
     /// A connection beside the queue's.
     beside: Mutex<Option<Client>>,
 }
 
 impl<'s> World<'s> {
-    pub(super) fn new(server: &'s Server) -> Result<Self, Failure> {
+    pub(super) fn new<B: Backend>(server: &'s Server) -> Result<Self, Failure> {
         let database = server.create_database()?;
         let config: Config = database.url().parse()?;
-        let world = Self { server, database, config, beside: Mutex::new(None) };
+        let knows_sqlstate = B::KNOWS_SQLSTATE;
+        let world = Self { server, database, config, knows_sqlstate, beside: Mutex::new(None) };
         // A case that waits for what never comes fails, instead of standing still.
         let database = world.database.name();
         world.execute(&format!(
@@ -76,6 +78,17 @@ impl<'s> World<'s> {
     /// Whether the database has pg_partman.
     pub fn has_partman(&self) -> bool {
         self.server.has_partman()
+    }
+
+    /// Whether an error has this SQLSTATE: that, or none from a back end whose driver hides it.
+    pub fn is_sqlstate(&self, error: &impl QueueError, sqlstate: &str) -> bool {
+        error.sqlstate() == self.knows_sqlstate.then_some(sqlstate)
+    }
+
+    /// Checks [that](Self::is_sqlstate).
+    #[track_caller]
+    pub fn has_sqlstate(&self, error: &impl QueueError, sqlstate: &str) {
+        assert!(self.is_sqlstate(error, sqlstate), "{:?} is not {sqlstate}: {error}", error.sqlstate());
     }
 
     /// Runs statements beside the queue, on a connection of their own.
