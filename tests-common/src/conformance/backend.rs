@@ -22,8 +22,8 @@ pub trait Backend: 'static {
     /// An adapter around `Listener`.
     type Listener: Listener<Error = Self::Error>;
 
-    /// Whether errors say the server's SQLSTATE. Where the driver hides it, they say none.
-    const KNOWS_SQLSTATE: bool = true;
+    /// The SQLSTATEs of errors of the suite's that the driver hides: then an error says none.
+    const HIDDEN_SQLSTATES: &'static [&'static str] = &[];
     /// Whether the driver's pool says how to connect, so that a queue over one of the user's own listens without a URL.
     const LISTENS_FROM_ANY_POOL: bool = false;
     /// Whether the pool asks the server if a connection is alive when it comes back, after the operation has returned.

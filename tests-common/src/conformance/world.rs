@@ -25,7 +25,7 @@ pub struct World<'s> {
     server: &'s Server,
     database: Database,
     config: Config,
-    knows_sqlstate: bool,
+    hidden_sqlstates: &'static [&'static str],
     /// A connection beside the queue's.
     beside: Mutex<Option<Client>>,
 }
@@ -34,8 +34,8 @@ impl<'s> World<'s> {
     pub(super) fn new<B: Backend>(server: &'s Server) -> Result<Self, Failure> {
         let database = server.create_database()?;
         let config: Config = database.url().parse()?;
-        let knows_sqlstate = B::KNOWS_SQLSTATE;
-        let world = Self { server, database, config, knows_sqlstate, beside: Mutex::new(None) };
+        let hidden_sqlstates = B::HIDDEN_SQLSTATES;
+        let world = Self { server, database, config, hidden_sqlstates, beside: Mutex::new(None) };
         // A case that waits for what never comes fails, instead of standing still.
         let database = world.database.name();
         world.execute(&format!(
@@ -82,7 +82,7 @@ impl<'s> World<'s> {
 
     /// Whether an error has this SQLSTATE: that, or none from a back end whose driver hides it.
     pub fn is_sqlstate(&self, error: &impl QueueError, sqlstate: &str) -> bool {
-        error.sqlstate() == self.knows_sqlstate.then_some(sqlstate)
+        error.sqlstate() == Some(sqlstate).filter(|sqlstate| !self.hidden_sqlstates.contains(sqlstate))
     }
 
     /// Checks [that](Self::is_sqlstate).
