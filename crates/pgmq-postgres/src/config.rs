@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pgmq_core::driver::tokio_postgres::{Refusals, Tls, config, connect_limit};
+use pgmq_core::driver::tokio_postgres::{Refusals, Tls, config, connect_limit, kind_of};
 use pgmq_core::{ErrorKind, Settings};
 use postgres::{Client, Config};
 use r2d2_postgres::PostgresConnectionManager;
@@ -65,7 +65,7 @@ struct Sink(Refusals);
 
 impl r2d2::HandleError<postgres::Error> for Sink {
     fn handle_error(&self, error: postgres::Error) {
-        self.0.note(error);
+        self.0.note(kind_of(&error), error);
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bb8_postgres::PostgresConnectionManager;
 use pgmq_core::Settings;
-use pgmq_core::driver::tokio_postgres::{Refusals, Tls, config, connect_limit};
+use pgmq_core::driver::tokio_postgres::{Refusals, Tls, config, connect_limit, kind_of};
 
 use crate::{Error, PGMQueue, Pool};
 
@@ -65,7 +65,7 @@ struct Sink(Refusals);
 
 impl bb8::ErrorSink<tokio_postgres::Error> for Sink {
     fn sink(&self, error: tokio_postgres::Error) {
-        self.0.note(error);
+        self.0.note(kind_of(&error), error);
     }
 
     fn boxed_clone(&self) -> Box<dyn bb8::ErrorSink<tokio_postgres::Error>> {

@@ -1,6 +1,7 @@
 //! What several back ends share of a driver. For back ends; each driver's module is behind a feature of its own.
 
 mod attempt;
+mod refusals;
 mod timestamptz;
 
 #[cfg(feature = "diesel")]
@@ -11,6 +12,7 @@ pub mod diesel;
 pub mod tokio_postgres;
 
 pub use attempt::Attempt;
+pub use refusals::Refusals;
 pub use timestamptz::timestamptz;
 
 /// Commits, in one flight, and fails where the transaction has failed: on `COMMIT` alone the server would roll back and say

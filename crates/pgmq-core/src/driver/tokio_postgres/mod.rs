@@ -3,13 +3,14 @@
 mod config;
 mod error;
 mod param;
-mod refusals;
 mod row;
 mod tls;
 
 pub use config::{config, connect_limit, listen_config};
 pub use error::{attempt_of, kind_of};
 pub use param::Bound;
-pub use refusals::Refusals;
 pub use row::TokioRow;
 pub use tls::{Tls, TlsConnector, TlsStream};
+
+/// Why a pool could not make connections of this driver.
+pub type Refusals = super::Refusals<tokio_postgres::Error>;
