@@ -27,7 +27,8 @@ pub enum ErrorKind {
     Decode,
     /// The role may not do this, or was refused when it connected.
     PermissionDenied,
-    /// Another transaction was in the way: a deadlock, or a serialisation failure. Roll back and try again.
+    /// Another transaction was in the way: a deadlock, a serialisation failure, or an upgrade that made a prepared statement
+    /// stale. Roll back and try again.
     Conflict,
     /// There is no connection to the server, or it was lost.
     Connection,
@@ -51,6 +52,8 @@ impl ErrorKind {
             "22004" => Self::Unsupported,
             "42501" | "28000" | "28P01" => Self::PermissionDenied,
             "40001" | "40P01" => Self::Conflict,
+            // What a prepared statement returns was changed meanwhile, such as by an upgrade of PGMQ.
+            "0A000" if message.contains("cached plan") => Self::Conflict,
             "55P03" | "57014" | "25P03" => Self::Timeout,
             "53300" | "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "3D000" => Self::Connection,
             "22P02" | "22P05" | "22032" | "22003" | "22008" | "22021" => Self::InvalidArgument,
@@ -361,6 +364,8 @@ mod tests {
             ("P0001", "raised by a trigger of your own", Kind::Database),
             ("28P01", "password authentication failed", Kind::PermissionDenied),
             ("40P01", "deadlock detected", Kind::Conflict),
+            ("0A000", "cached plan must not change result type", Kind::Conflict),
+            ("0A000", "cannot insert multiple commands into a prepared statement", Kind::Database),
             ("57014", "canceling statement due to statement timeout", Kind::Timeout),
             ("57P01", "terminating connection due to administrator command", Kind::Connection),
             ("08006", "connection failure", Kind::Connection),

@@ -11,6 +11,9 @@ pub enum Attempt {
     UnknownFunction,
     /// The server ended the session and committed nothing: another connection may do.
     NotCommitted,
+    /// The statement was prepared on this connection before what it returns was changed, and committed nothing: prepared
+    /// anew, it may do.
+    StalePlan,
     /// The query may have been committed, or would fail again.
     Failed,
 }
@@ -24,6 +27,7 @@ impl Attempt {
             // A function that a trigger misses is none of PGMQ's.
             "42883" if message.contains("pgmq.") => Self::UnknownFunction,
             "57P01" | "57P02" | "57P05" => Self::NotCommitted,
+            "0A000" if message.contains("cached plan") => Self::StalePlan,
             _ => Self::Failed,
         }
     }
@@ -42,5 +46,8 @@ mod tests {
         assert_eq!(Attempt::of_report("42883", "function pgmq.send(text)", false), Attempt::UnknownFunction);
         assert_eq!(Attempt::of_report("42883", "function users_own()", false), Attempt::Failed);
         assert_eq!(Attempt::of_report("08006", "", false), Attempt::Failed);
+        let stale = "cached plan must not change result type";
+        assert_eq!(Attempt::of_report("0A000", stale, false), Attempt::StalePlan);
+        assert_eq!(Attempt::of_report("0A000", "cannot do this", false), Attempt::Failed);
     }
 }

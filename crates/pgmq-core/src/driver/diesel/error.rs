@@ -61,6 +61,15 @@ pub fn sqlstate_of(error: &Error) -> Option<&'static str> {
     }
 }
 
+/// The SQLSTATE of what kept a connection from being made, where the message stands for one SQLSTATE only.
+pub fn connecting_sqlstate_of(error: &ConnectionError) -> Option<&'static str> {
+    match error {
+        ConnectionError::BadConnection(text) => sqlstate_by_wording(text),
+        ConnectionError::CouldntSetupConfiguration(error) => sqlstate_of(error),
+        _ => None,
+    }
+}
+
 /// What an error says of a query outside of a transaction; `is_complete` is whether the server may have said before that the
 /// command is complete.
 pub fn attempt_of(error: &Error, is_complete: bool) -> Attempt {
@@ -86,6 +95,7 @@ const WORDINGS: &[(&str, &str)] = &[
     ("too many connections for", "53300"),
     ("deadlock detected", "40P01"),
     ("could not serialize access", "40001"),
+    ("cached plan must not change result type", "0A000"),
     ("canceling statement due to lock timeout", "55P03"),
     ("could not obtain lock on", "55P03"),
     ("canceling statement due to", "57014"),
@@ -113,6 +123,7 @@ fn sqlstate_by_wording(message: &str) -> Option<&'static str> {
         }
         let is_missing = message.contains("does not exist");
         match () {
+            () if is_missing && message.starts_with("function ") => Some("42883"),
             () if is_missing && message.contains("relation \"pgmq.") => Some("42P01"),
             () if is_missing && message.contains("schema \"pgmq\"") => Some("3F000"),
             () if is_missing && message.contains("column \"") => Some("42703"),

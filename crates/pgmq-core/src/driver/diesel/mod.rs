@@ -9,7 +9,7 @@ mod query;
 mod row;
 mod tables;
 
-pub use error::{attempt_of, connecting_kind_of, kind_of, sqlstate_of};
+pub use error::{attempt_of, connecting_kind_of, connecting_sqlstate_of, kind_of, sqlstate_of};
 pub use json::Json;
 pub use query::DieselQuery;
 pub use row::DieselRow;
