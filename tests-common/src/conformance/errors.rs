@@ -220,15 +220,15 @@ async fn a_lock_that_takes_too_long_is_a_timeout<B: Backend>(world: &World<'_>) 
 }
 
 /// Waits for a poll, ends its session, and waits until that is gone.
-const END_A_POLL: &str = "DO $$ BEGIN LOOP \
+const END_A_POLL: &str = "DO $$ DECLARE poll integer; BEGIN LOOP \
        PERFORM pg_stat_clear_snapshot(); \
-       PERFORM pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() \
+       SELECT pid INTO poll FROM pg_stat_activity WHERE datname = current_database() \
          AND pid <> pg_backend_pid() AND state = 'active' AND query LIKE '%read_with_poll%'; \
        EXIT WHEN FOUND; \
        PERFORM pg_sleep(0.01); \
      END LOOP; \
-     WHILE EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
-         AND pid <> pg_backend_pid() AND state = 'active' AND query LIKE '%read_with_poll%') LOOP \
+     PERFORM pg_terminate_backend(poll); \
+     WHILE EXISTS (SELECT FROM pg_stat_activity WHERE pid = poll) LOOP \
        PERFORM pg_sleep(0.001), pg_stat_clear_snapshot(); \
      END LOOP; END $$;";
 

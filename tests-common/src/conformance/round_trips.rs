@@ -71,6 +71,8 @@ async fn an_operation_on_a_warm_pool_is_one_round_trip<B: Backend>(world: &World
 
 async fn a_transaction_is_a_round_trip_per_statement_and_few_more<B: Backend>(world: &World<'_>) -> Outcome {
     let (proxy, queue) = recorded::<B>(world).await?;
+    // Once before, for what a driver prepares the first time.
+    queue.send(Q, &1).await?;
     proxy.reset();
     let done = B::transaction(&queue, &[Step::Execute("SELECT"), Step::Send(Q)]).await;
     assert!(done.is_ok(), "{done:?}");

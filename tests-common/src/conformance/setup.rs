@@ -329,13 +329,18 @@ async fn the_pool_is_as_large_as_asked_and_says_when_it_is_exhausted<B: Backend>
 }
 
 async fn a_session_that_comes_back_is_used_again<B: Backend>(world: &World<'_>) -> Outcome {
+    world.execute("CREATE TABLE used (pid integer)")?;
     let queue = B::builder().url(world.url()).pool_size(3).connect().await?;
     for _ in 0..20 {
         works(&queue).await?;
-        drop(B::session(&queue).await?);
+        let mut session = B::session(&queue).await?;
+        B::execute_on_session(&mut session, "INSERT INTO used VALUES (pg_backend_pid())").await?;
     }
-    // One at a time needs one; a pool may have made another while the first was on its way back.
-    assert!(B::connections(B::pool(&queue)) <= 2, "{}", B::connections(B::pool(&queue)));
+    // One at a time needs one; a pool may make others while the first is on its way back, the longer that takes.
+    let most = if B::TESTS_ON_RETURN { 3 } else { 2 };
+    let used: u32 = world.ask("SELECT count(DISTINCT pid) FROM used")?.parse()?;
+    let open = B::connections(B::pool(&queue));
+    assert!(used <= most && open <= most, "{used} connections were used, and {open} are open");
     Ok(())
 }
 
