@@ -136,11 +136,12 @@ fn sqlstate_by_wording(message: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether a message has `pgmq.`, a name, and a parenthesis in it.
+/// Whether a message has `pgmq.`, a name, and the types of arguments in it. PGMQ's own hints end with a call that has none.
 fn names_a_function(message: &str) -> bool {
     message.split("pgmq.").skip(1).any(|rest| {
         let end = rest.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
-        end.is_some_and(|end| end > 0 && rest.get(end..).is_some_and(|rest| rest.starts_with('(')))
+        let arguments = end.filter(|end| *end > 0).and_then(|end| rest.get(end..)).unwrap_or_default();
+        arguments.starts_with('(') && arguments != "()"
     })
 }
 
@@ -151,6 +152,12 @@ fn unsent(text: &str) -> ErrorKind {
         ErrorKind::Encode
     } else if is(&["error deserializing", "error parsing"]) {
         ErrorKind::Decode
+    } else if is(&["invalid co"]) {
+        ErrorKind::InvalidArgument
+    } else if is(&["authentication"]) {
+        ErrorKind::PermissionDenied
+    } else if is(&["timeout"]) {
+        ErrorKind::Timeout
     } else {
         ErrorKind::Connection
     }
@@ -198,6 +205,12 @@ mod tests {
             ("function pgmq.pop(queue_name => text, qty => integer) does not exist", ErrorKind::Unsupported),
             ("Funktion pgmq.pop(queue_name => text, qty => integer) existiert nicht", ErrorKind::Unsupported),
             ("function users_own() does not exist", ErrorKind::Database),
+            ("function pgmq.list_queues() does not exist", ErrorKind::Unsupported),
+            ("Queue \"q\" does not exist. Create it first using pgmq.create()", ErrorKind::QueueNotFound),
+            (
+                "Queue \"q\" does not have this. Do it first using pgmq.enable_notify_insert()",
+                ErrorKind::Database,
+            ),
             ("permission denied for schema pgmq", ErrorKind::PermissionDenied),
             ("deadlock detected", ErrorKind::Conflict),
             ("could not serialize access due to concurrent update", ErrorKind::Conflict),
@@ -217,6 +230,26 @@ mod tests {
         assert_eq!(sqlstate_of(&reported("deadlock detected")), Some("40P01"));
         assert_eq!(sqlstate_of(&reported("something else")), None);
         assert_eq!(sqlstate_of(&Error::NotFound), None);
+    }
+
+    #[test]
+    fn what_diesel_async_says_of_connecting_is_told_apart() {
+        for (text, kind) in [
+            ("error connecting to server", ErrorKind::Connection),
+            ("connection closed", ErrorKind::Connection),
+            ("invalid connection string", ErrorKind::InvalidArgument),
+            ("invalid configuration", ErrorKind::InvalidArgument),
+            ("authentication error", ErrorKind::PermissionDenied),
+            ("timeout waiting for server", ErrorKind::Timeout),
+        ] {
+            let kind_of_error = DatabaseErrorKind::UnableToSendCommand;
+            let error = Error::DatabaseError(kind_of_error, Box::new(text.to_owned()));
+            assert_eq!(
+                connecting_kind_of(&ConnectionError::CouldntSetupConfiguration(error)),
+                kind,
+                "{text}"
+            );
+        }
     }
 
     #[test]
