@@ -17,7 +17,7 @@ use pgmq_core::{
 
 use crate::bound::Connection;
 use crate::config::{Endpoint, within};
-use crate::run::{Busy, RunError, forget_statements, run, settle, was_answered};
+use crate::run::{Busy, RunError, condemn, run, settle, was_answered};
 use crate::transaction::Begun;
 use crate::{BoundQueue, Builder, Error, Listener};
 
@@ -46,7 +46,7 @@ pub struct PGMQueue {
 pub(crate) struct Known {
     /// The server's version of PGMQ.
     pub(crate) learned: Learned,
-    /// A statement that Diesel had prepared was refused in a transaction, as PGMQ has changed since.
+    /// A statement that Diesel had prepared was refused in a transaction, as PGMQ has changed since then.
     pub(crate) has_stale_plans: AtomicBool,
 }
 
@@ -255,7 +255,7 @@ impl PGMQueue {
     /// committed nothing.
     async fn run_pooled<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
         let mut session = self.session().await?;
-        let (mut may_move, mut may_refresh) = (true, true);
+        let (mut may_move, mut stale) = (true, None);
         let mut lacks = None;
         loop {
             let form = if lacks.is_some() { query.oldest() } else { query.form(&self.known.learned, true) };
@@ -272,9 +272,16 @@ impl PGMQueue {
             };
             match (attempt, form.since) {
                 (Attempt::UnknownFunction, Some(version)) => lacks = Some(version),
-                (Attempt::StalePlan, _) if may_refresh => {
-                    may_refresh = false;
-                    forget_statements(&mut session);
+                (Attempt::StalePlan, _) => {
+                    // Diesel would keep the statement. The others in the pool may have such a one too.
+                    let left = stale.get_or_insert_with(|| self.pool.state().connections);
+                    if *left == 0 {
+                        return Err(error);
+                    }
+                    *left -= 1;
+                    condemn(&mut session);
+                    drop(session);
+                    session = self.session().await?;
                 }
                 (Attempt::NotCommitted, _) if may_move => {
                     may_move = false;

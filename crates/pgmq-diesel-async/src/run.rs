@@ -2,7 +2,9 @@
 
 use std::future::poll_fn;
 
-use diesel_async::{AsyncConnection, AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection};
+use diesel_async::{
+    AnsiTransactionManager, AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
+};
 use futures_core::Stream;
 use pgmq_core::driver::Attempt;
 use pgmq_core::driver::diesel::{DieselQuery, DieselRow, attempt_of};
@@ -48,12 +50,9 @@ pub(crate) async fn settle(mut connection: &AsyncPgConnection) {
     let _ = connection.batch_execute("").await;
 }
 
-/// Has Diesel forget the statements that it has prepared on this connection.
-pub(crate) fn forget_statements(connection: &mut AsyncPgConnection) {
-    use diesel::connection::CacheSize;
-
-    connection.set_prepared_statement_cache_size(CacheSize::Disabled);
-    connection.set_prepared_statement_cache_size(CacheSize::Unbounded);
+/// Has the pool close a connection instead of taking it back.
+pub(crate) fn condemn(connection: &mut AsyncPgConnection) {
+    AnsiTransactionManager::transaction_manager_status_mut(connection).set_in_error();
 }
 
 /// Whether the server's last words on a connection that has ended were an answer to what was asked last.
@@ -112,6 +111,54 @@ impl Drop for Busy<'_> {
                 let _ = token.cancel_query(tls).await;
                 settle(&session).await;
             });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+    use diesel_async::AsyncConnection;
+    use pgmq_core::{Plan, PollOptions, RawJson, statement};
+    use tests_common::server::Server;
+
+    use super::*;
+
+    /// Ends the other sessions, when `condition` is true of one.
+    fn end_when(condition: &str) -> String {
+        format!(
+            "DO $$ BEGIN LOOP \
+               PERFORM pg_stat_clear_snapshot(); \
+               PERFORM pg_terminate_backend(pid) FROM pg_stat_activity \
+                 WHERE datname = current_database() AND pid <> pg_backend_pid() AND {condition}; \
+               EXIT WHEN FOUND; \
+               PERFORM pg_sleep(0.01); \
+             END LOOP; END $$"
+        )
+    }
+
+    #[test]
+    fn the_end_of_a_session_during_a_statement_is_told_from_one_after_it() {
+        let server = Server::obtain().unwrap_or_else(|error| panic!("{error:?}"));
+        let database = server.create_database().unwrap();
+        database.execute("DO $$ BEGIN PERFORM pgmq.create('q'); END $$").unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        for (condition, during) in [("query LIKE '%read_with_poll%'", true), ("state = 'idle'", false)] {
+            let mut connection = runtime.block_on(AsyncPgConnection::establish(database.url())).unwrap();
+            std::thread::scope(|scope| {
+                let end = scope.spawn(|| database.execute(&end_when(condition)).unwrap());
+                if during {
+                    let options = PollOptions::new().timeout(std::time::Duration::from_secs(60));
+                    let poll = statement::read_with_poll::<RawJson>("q", 30, 1, &options);
+                    let Plan::Query(query) = poll.plan() else { panic!("it is a query") };
+                    let ran = runtime.block_on(run(&connection, &query, query.oldest()));
+                    assert_eq!(ran.err().unwrap().attempt, Attempt::NotCommitted);
+                }
+                end.join().unwrap();
+            });
+            runtime.block_on(settle(&connection));
+            assert_eq!(was_answered(&mut connection), during);
         }
     }
 }

@@ -10,7 +10,7 @@ use pgmq_core::driver::tokio_postgres::Tls;
 
 use crate::Error;
 use crate::queue::Known;
-use crate::run::forget_statements;
+use crate::run::condemn;
 
 type Manager = AnsiTransactionManager;
 
@@ -80,13 +80,13 @@ impl<'s> Begun<'s> {
     async fn roll_back(&mut self) {
         while depth(self.connection).is_ok_and(|depth| depth >= self.depth) {
             if was_cut_off(self.connection) {
-                Manager::transaction_manager_status_mut(self.connection).set_in_error();
+                condemn(self.connection);
             } else if Manager::rollback_transaction(self.connection).await.is_err() {
                 return;
             }
         }
         if self.known.has_stale_plans.swap(false, Ordering::Relaxed) {
-            forget_statements(self.connection);
+            condemn(self.connection);
         }
     }
 }
