@@ -19,6 +19,9 @@
 //!
 //! `remind.load::<i64>(connection)` then gives the messages' ids. A value from Rust is given as [`Json`](super::Json).
 //!
+//! PGMQ declares the functions that send as returning sets, of one row each. So they stand in what a query selects; Postgres
+//! takes them neither in what an `UPDATE` sets, nor in a filter.
+//!
 //! They are the functions as the server has them: names of queues are not checked, and those of mixed case not folded, and
 //! errors are Diesel's own. Reading functions are not here, since they return records: use the queue, by `with(connection)`,
 //! for these and wherever a call stands alone. Beside PGMQ 1.4.4, each says which version brought it.
