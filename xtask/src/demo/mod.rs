@@ -4,6 +4,7 @@
 //! what an application does by its driver: connecting, listening, and transactions of its own.
 
 mod blocking;
+mod diesel_async;
 mod page;
 mod postgres;
 mod story;
@@ -43,6 +44,7 @@ fn tell(backend: &str, url: &str, page: &mut Page) -> Result<()> {
     match backend {
         "postgres" => poll_once(story::tell::<Blocking<pgmq_postgres::PGMQueue>>(url, page)),
         "tokio" => tokio_runtime()?.block_on(story::tell::<pgmq_tokio::PGMQueue>(url, page)),
+        "diesel-async" => tokio_runtime()?.block_on(story::tell::<pgmq_diesel_async::PGMQueue>(url, page)),
         _ => bail!("nobody has written how this back end connects: add it to xtask/src/demo"),
     }
 }
