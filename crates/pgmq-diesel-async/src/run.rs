@@ -142,10 +142,12 @@ mod tests {
     fn the_end_of_a_session_during_a_statement_is_told_from_one_after_it() {
         let server = Server::obtain().unwrap_or_else(|error| panic!("{error:?}"));
         let database = server.create_database().unwrap();
-        database.execute("DO $$ BEGIN PERFORM pgmq.create('q'); END $$").unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let connect = || runtime.block_on(AsyncPgConnection::establish(database.url())).unwrap();
+        let Plan::Query(create) = statement::create_queue("q").plan() else { panic!("it is a query") };
+        assert!(runtime.block_on(run(&connect(), &create, create.oldest())).is_ok());
         for (condition, during) in [("query LIKE '%read_with_poll%'", true), ("state = 'idle'", false)] {
-            let mut connection = runtime.block_on(AsyncPgConnection::establish(database.url())).unwrap();
+            let mut connection = connect();
             std::thread::scope(|scope| {
                 let end = scope.spawn(|| database.execute(&end_when(condition)).unwrap());
                 if during {

@@ -57,10 +57,10 @@ fn operations_take_part_in_a_transaction_of_diesels() {
         for fails in [true, false] {
             let done = connection.transaction(async |connection| {
                 queue.with(connection).send("q", &1).await?;
-                if fails {
-                    Err(diesel::result::Error::RollbackTransaction)?
+                match fails {
+                    true => Err(Error::from(diesel::result::Error::RollbackTransaction)),
+                    false => Ok(()),
                 }
-                Ok::<_, Error>(())
             });
             assert_eq!(done.await.is_err(), fails);
             assert_eq!(length(&queue).await, i64::from(!fails));
