@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use diesel_async::AsyncPgConnection;
-use pgmq_core::driver::Attempt;
 use pgmq_core::prelude::*;
 use pgmq_core::{AsyncQueue, Output, Plan, Statement};
 
 use crate::Error;
 use crate::queue::Known;
-use crate::run::{RunError, run};
+use crate::run::run;
 
 /// The queue on a connection or in a transaction of your own: what it does commits and rolls back with the rest.
 ///
@@ -41,11 +40,11 @@ impl AsyncQueue for BoundQueue<'_> {
             Plan::Settled(settled) => Ok(settled?),
             Plan::Query(query) => {
                 let form = query.form(&self.known.learned, false);
-                run(self.connection, &query, form).await.map_err(|RunError { attempt, error }| {
-                    if attempt == Attempt::StalePlan {
-                        self.known.has_stale_plans.store(true, Ordering::Relaxed);
+                run(self.connection, &query, form).await.map_err(|failed| {
+                    if failed.is_stale() {
+                        self.known.has_stale_statements.store(true, Ordering::Relaxed);
                     }
-                    error
+                    failed.error
                 })
             }
         }

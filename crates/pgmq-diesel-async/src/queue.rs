@@ -17,7 +17,7 @@ use pgmq_core::{
 
 use crate::bound::Connection;
 use crate::config::{Endpoint, within};
-use crate::run::{Busy, RunError, condemn, run, settle, was_answered};
+use crate::run::{Busy, condemn, run, settle, was_answered};
 use crate::transaction::Begun;
 use crate::{BoundQueue, Builder, Error, Listener};
 
@@ -46,8 +46,8 @@ pub struct PGMQueue {
 pub(crate) struct Known {
     /// The server's version of PGMQ.
     pub(crate) learned: Learned,
-    /// A statement that Diesel had prepared was refused in a transaction, as PGMQ has changed since then.
-    pub(crate) has_stale_plans: AtomicBool,
+    /// A statement that Diesel keeps was refused in a transaction, since PGMQ has changed, or the server has forgotten it.
+    pub(crate) has_stale_statements: AtomicBool,
 }
 
 impl PGMQueue {
@@ -262,7 +262,7 @@ impl PGMQueue {
             let busy = Busy::new(session, query.call().is_poll(), &self.tls);
             let ran = run(busy.connection(), &query, form).await;
             session = busy.release();
-            let RunError { attempt, error } = match ran {
+            let failed = match ran {
                 Ok(output) => {
                     form.since.inspect(|&version| self.known.learned.has(version));
                     lacks.inspect(|&version| self.known.learned.lacks(version));
@@ -270,16 +270,18 @@ impl PGMQueue {
                 }
                 Err(failed) => failed,
             };
-            match (attempt, form.since) {
+            if failed.is_stale() {
+                condemn(&mut session);
+            }
+            match (failed.attempt, form.since) {
                 (Attempt::UnknownFunction, Some(version)) => lacks = Some(version),
                 (Attempt::StalePlan, _) => {
-                    // Diesel would keep the statement. The others in the pool may have such a one too.
+                    // The others in the pool may have such a statement too.
                     let left = stale.get_or_insert_with(|| self.pool.state().connections);
                     if *left == 0 {
-                        return Err(error);
+                        return Err(failed.error);
                     }
                     *left -= 1;
-                    condemn(&mut session);
                     drop(session);
                     session = self.session().await?;
                 }
@@ -289,12 +291,12 @@ impl PGMQueue {
                     // connection would be handed out again.
                     let _ = within(self.settings.connect_timeout, settle(&session)).await;
                     if !was_answered(&mut session) {
-                        return Err(error);
+                        return Err(failed.error);
                     }
                     drop(session);
                     session = self.session().await?;
                 }
-                _ => return Err(error),
+                _ => return Err(failed.error),
             }
         }
     }

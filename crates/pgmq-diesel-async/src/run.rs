@@ -9,7 +9,7 @@ use futures_core::Stream;
 use pgmq_core::driver::Attempt;
 use pgmq_core::driver::diesel::{DieselQuery, DieselRow, attempt_of};
 use pgmq_core::driver::tokio_postgres::Tls;
-use pgmq_core::{Form, Output, Query};
+use pgmq_core::{Form, Output, Query, QueueError};
 
 use crate::{Error, Session};
 
@@ -17,6 +17,14 @@ use crate::{Error, Session};
 pub(crate) struct RunError {
     pub(crate) attempt: Attempt,
     pub(crate) error: Error,
+}
+
+impl RunError {
+    /// Whether Diesel keeps a statement that the server does not run any more, since PGMQ was changed, or does not know any
+    /// more. Diesel would go on using it.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.attempt == Attempt::StalePlan || self.error.sqlstate() == Some("26000")
+    }
 }
 
 /// Runs one form of a query. One round trip, once Diesel has prepared its text on this connection.

@@ -85,7 +85,7 @@ impl<'s> Begun<'s> {
                 return;
             }
         }
-        if self.known.has_stale_plans.swap(false, Ordering::Relaxed) {
+        if self.known.has_stale_statements.swap(false, Ordering::Relaxed) {
             condemn(self.connection);
         }
     }

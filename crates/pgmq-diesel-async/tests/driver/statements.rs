@@ -3,7 +3,7 @@
 use diesel::connection::CacheSize;
 use diesel::sql_types::BigInt;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
-use diesel_async::{AsyncConnection, AsyncPgConnection};
+use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use pgmq_diesel_async::{ErrorKind, PGMQueue, Pool, QueueError, bb8};
 
 use crate::support::{connect, on_a_database};
@@ -53,6 +53,25 @@ fn in_a_transaction_such_a_statement_fails_once() {
         assert_eq!((error.kind(), error.sqlstate()), (ErrorKind::Conflict, Some("0A000")));
         assert!(error.is_transient());
         assert!(get().await.unwrap().is_some());
+    });
+}
+
+#[test]
+fn a_connection_whose_statements_were_deallocated_fails_once() {
+    on_a_database(async |database| {
+        let queue = connect(database).await;
+        let send = async |in_transaction: bool| match in_transaction {
+            true => queue.transaction(async |connection| queue.with(connection).send("q", &1).await).await,
+            false => queue.send("q", &1).await,
+        };
+        for in_transaction in [true, false] {
+            send(in_transaction).await.unwrap();
+            queue.session().await.unwrap().batch_execute("DEALLOCATE ALL").await.unwrap();
+            let error = send(in_transaction).await.unwrap_err();
+            assert_eq!((error.kind(), error.sqlstate()), (ErrorKind::Database, Some("26000")));
+            send(in_transaction).await.unwrap();
+        }
+        assert_eq!(queue.metrics("q").await.unwrap().queue_length, 4);
     });
 }
 
