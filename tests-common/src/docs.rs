@@ -20,6 +20,7 @@ pages! {
     Readme = "README.md";
     Configuration = "docs/configuration.md";
     Design = "docs/design.md";
+    DieselAsync = "docs/diesel-async.md";
     Errors = "docs/errors.md";
     Finishing = "docs/finishing.md";
     GettingStarted = "docs/getting-started.md";

@@ -130,11 +130,19 @@ impl From<ConnectionError> for Error {
     }
 }
 
+impl From<PoolError> for Error {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::QueryError(error) => error.into(),
+            PoolError::ConnectionError(error) => error.into(),
+        }
+    }
+}
+
 impl From<RunError> for Error {
     fn from(error: RunError) -> Self {
         match error {
-            RunError::User(PoolError::QueryError(error)) => error.into(),
-            RunError::User(PoolError::ConnectionError(error)) => error.into(),
+            RunError::User(error) => error.into(),
             RunError::TimedOut => Self::Pool(Failure::new(ErrorKind::Timeout, error)),
         }
     }
