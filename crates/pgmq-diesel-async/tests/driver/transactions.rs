@@ -1,7 +1,9 @@
 //! Diesel's own transactions, and the queue's.
 
+use diesel::IntoSql;
+use diesel::sql_types::Integer;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
-use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use pgmq_diesel_async::{Error, ErrorKind, PGMQueue, Pool, QueueError, bb8};
 
 use crate::support::{connect, on_a_database};
@@ -16,11 +18,10 @@ fn a_transaction_runs_in_a_task_of_its_own() {
         let queue = connect(database).await;
         let shared = queue.clone();
         let task = tokio::spawn(async move {
-            let queue = &shared;
-            queue
+            shared
                 .transaction(async |connection| {
-                    connection.batch_execute("SELECT").await?;
-                    queue.with(connection).send("q", "from a task").await
+                    let one = diesel::select(1.into_sql::<Integer>()).get_result::<i32>(connection).await?;
+                    shared.with(connection).send("q", &one).await
                 })
                 .await
         });
