@@ -22,6 +22,7 @@ pages! {
     Configuration = "docs/configuration.md";
     Design = "docs/design.md";
     Diesel = "docs/diesel.md";
+    DieselAsync = "docs/diesel-async.md";
     Errors = "docs/errors.md";
     Finishing = "docs/finishing.md";
     FromPgmqCrate = "docs/from-pgmq-crate.md";

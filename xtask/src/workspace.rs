@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::cargo;
 
 /// The back ends, in the order in which they are shown. Each is a crate `pgmq-<name>` with a module in [`demo`](crate::demo).
-pub(crate) const BACKENDS: [&str; 4] = ["postgres", "tokio", "diesel", "sqlx"];
+pub(crate) const BACKENDS: [&str; 5] = ["postgres", "tokio", "diesel", "diesel-async", "sqlx"];
 
 /// The other crates that are published.
 pub(crate) const OTHER_CRATES: [&str; 3] = ["pgmq-core", "pgmq-worker", "pgmq-cli"];

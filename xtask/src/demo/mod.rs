@@ -5,6 +5,7 @@
 
 mod blocking;
 mod diesel;
+mod diesel_async;
 mod page;
 mod postgres;
 mod sqlx;
@@ -45,8 +46,9 @@ fn tell(backend: &str, url: &str, page: &mut Page) -> Result<()> {
     match backend {
         "postgres" => poll_once(story::tell::<Blocking<pgmq_postgres::PGMQueue>>(url, page)),
         "tokio" => tokio_runtime()?.block_on(story::tell::<pgmq_tokio::PGMQueue>(url, page)),
-        "sqlx" => tokio_runtime()?.block_on(story::tell::<pgmq_sqlx::PGMQueue>(url, page)),
         "diesel" => poll_once(story::tell::<Blocking<pgmq_diesel::PGMQueue>>(url, page)),
+        "diesel-async" => tokio_runtime()?.block_on(story::tell::<pgmq_diesel_async::PGMQueue>(url, page)),
+        "sqlx" => tokio_runtime()?.block_on(story::tell::<pgmq_sqlx::PGMQueue>(url, page)),
         _ => bail!("nobody has written how this back end connects: add it to xtask/src/demo"),
     }
 }

@@ -124,6 +124,7 @@ fn sqlstate_by_wording(message: &str) -> Option<&'static str> {
         let is_missing = message.contains("does not exist");
         match () {
             () if is_missing && message.starts_with("function ") => Some("42883"),
+            () if is_missing && message.starts_with("prepared statement \"") => Some("26000"),
             () if is_missing && message.contains("relation \"pgmq.") => Some("42P01"),
             () if is_missing && message.contains("schema \"pgmq\"") => Some("3F000"),
             () if is_missing && message.contains("column \"") => Some("42703"),
@@ -232,6 +233,7 @@ mod tests {
         let unique = Error::DatabaseError(DatabaseErrorKind::UniqueViolation, Box::new(String::new()));
         assert_eq!(sqlstate_of(&unique), Some("23505"));
         assert_eq!(sqlstate_of(&reported("deadlock detected")), Some("40P01"));
+        assert_eq!(sqlstate_of(&reported("prepared statement \"s3\" does not exist")), Some("26000"));
         assert_eq!(sqlstate_of(&reported("something else")), None);
         assert_eq!(sqlstate_of(&Error::NotFound), None);
     }

@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod bound;
+mod config;
+mod error;
+mod listen;
+mod queue;
+mod run;
+mod transaction;
+
+pub use bound::{BoundQueue, Connection};
+pub use config::Builder;
+pub use error::Error;
+pub use listen::Listener;
+pub use pgmq_core::driver::diesel::{Json, functions};
+pub use pgmq_core::{self, archive_table, chrono, queue_table, serde_json};
+pub use pgmq_core::{
+    ArchivePartitionOptions, ArchivedMessage, AsyncQueue, Delay, ErrorKind, Failure, Installation,
+    InstallationSource, Message, Notification, NotifyOptions, NotifyThrottle, Output, PartitionInterval,
+    PartitionOptions, PollOptions, QueueError, QueueInfo, QueueMetrics, RawJson, ReadOptions, RoutingMatch,
+    SendBatchOptions, SendOptions, TopicBinding, TopicMessage, Version, VisibilityTimeout,
+};
+pub use queue::{PGMQueue, Pool, Session};
+pub use {bb8, diesel, diesel_async, tokio_postgres};

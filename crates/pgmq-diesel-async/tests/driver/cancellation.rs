@@ -1,0 +1,148 @@
+//! What becomes of an operation, and of a transaction, whose future is dropped.
+
+use std::time::{Duration, Instant};
+
+use diesel_async::AsyncPgConnection;
+use pgmq_diesel_async::{Error, ErrorKind, PGMQueue, PollOptions, QueueError, RawJson};
+
+use crate::support::{connect, on_a_database, wait_until};
+
+const FOREVER: Duration = Duration::from_secs(600);
+const SHORT: Duration = Duration::from_millis(200);
+
+fn forever() -> PollOptions {
+    PollOptions::new().timeout(FOREVER).interval(FOREVER / 10)
+}
+
+const NOBODY_POLLS: &str = "NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
+     AND pid <> pg_backend_pid() AND state <> 'idle' AND query LIKE '%read_with_poll%')";
+
+const NO_TRANSACTION: &str = "NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
+     AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND xact_start IS NOT NULL)";
+
+/// Checks that the queue works, and that there is nothing in it but what this sends.
+async fn works(queue: &PGMQueue) {
+    let id = queue.send("q", &1).await.unwrap();
+    let message = queue.read::<i32>("q", 30).await.unwrap().unwrap();
+    assert_eq!((message.msg_id, message.read_ct), (id, 1));
+    assert_eq!(queue.metrics("q").await.unwrap().queue_length, 1);
+    assert!(queue.delete("q", id).await.unwrap());
+}
+
+#[test]
+fn a_poll_that_is_given_up_stops_and_claims_nothing() {
+    on_a_database(async |database| {
+        let queue = connect(database).await;
+        let started = Instant::now();
+        let options = forever();
+        let given_up =
+            tokio::time::timeout(SHORT, queue.read_with_poll::<RawJson>("q", 30, 10, &options)).await;
+        assert!(given_up.is_err(), "there was nothing to read");
+        // The only connection comes back long before the poll would have ended, and works.
+        works(&queue).await;
+        assert!(started.elapsed() < FOREVER / 20);
+    });
+}
+
+#[test]
+fn an_operation_that_is_given_up_leaves_its_connection_in_order() {
+    on_a_database(async |database| {
+        let queue = connect(database).await;
+        queue.send_batch("q", &vec!["x".repeat(10_000); 100]).await.unwrap();
+        for pause in 0..20 {
+            let peek = queue.peek::<RawJson>("q", 100);
+            // Given up before it is sent, while it waits, or amid the rows.
+            let _ = tokio::time::timeout(Duration::from_micros(pause * 200), peek).await;
+            assert_eq!(queue.peek::<String>("q", 1).await.unwrap().len(), 1);
+        }
+        assert_eq!(queue.pool().state().statistics.connections_created, 0, "the first one did all");
+    });
+}
+
+#[test]
+fn a_transaction_that_is_given_up_is_rolled_back_and_stops() {
+    on_a_database(async |database| {
+        let queue = connect(database).await;
+        let started = Instant::now();
+        let options = forever();
+        let work = queue.transaction(async |connection| {
+            let queue = queue.with(connection);
+            queue.send("q", &1).await?;
+            queue.pop::<i32>("q").await?;
+            queue.read_with_poll::<RawJson>("q", 30, 10, &options).await
+        });
+        assert!(tokio::time::timeout(SHORT, work).await.is_err(), "there was nothing to read");
+        wait_until(database, NOBODY_POLLS).await;
+        works(&queue).await;
+        assert!(started.elapsed() < FOREVER / 20);
+    });
+}
+
+#[test]
+fn a_transaction_that_is_given_up_at_any_point_leaves_nothing_half_done() {
+    on_a_database(async |database| {
+        let queue = connect(database).await;
+        let mut committed = 0;
+        for pause in 0..40 {
+            let work = queue.transaction(async |connection| {
+                let queue = queue.with(connection);
+                queue.send("q", &1).await?;
+                queue.send("q", &2).await
+            });
+            let done = tokio::time::timeout(Duration::from_micros(pause * 150), work).await;
+            wait_until(database, NO_TRANSACTION).await;
+            let length = queue.metrics("q").await.unwrap().queue_length;
+            match done {
+                Ok(done) => {
+                    done.unwrap();
+                    assert_eq!(length, committed + 2);
+                }
+                // Given up while the server commits, it may have been either.
+                Err(_) => assert!(length == committed || length == committed + 2, "{length}"),
+            }
+            committed = length;
+        }
+    });
+}
+
+/// Begins a transaction of Diesel's in another, sends in it, and gives it up.
+async fn give_up_inside(queue: &PGMQueue, connection: &mut AsyncPgConnection) {
+    use diesel_async::AsyncConnection;
+
+    let inner = connection.transaction(async |connection| {
+        queue.with(connection).send("q", "inside").await?;
+        std::future::pending::<Result<(), Error>>().await
+    });
+    assert!(tokio::time::timeout(SHORT, inner).await.is_err());
+}
+
+#[test]
+fn a_transaction_in_which_another_was_given_up_commits_nothing() {
+    on_a_database(async |database| {
+        let queue = connect(database).await;
+        let done = queue.transaction(async |connection| {
+            queue.with(connection).send("q", "outside").await?;
+            give_up_inside(&queue, connection).await;
+            Ok::<_, Error>(())
+        });
+        let error = done.await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+        assert!(error.to_string().contains("nothing was committed"), "{error}");
+        works(&queue).await;
+    });
+}
+
+#[test]
+fn a_transaction_that_fails_after_another_in_it_was_given_up_rolls_back_both() {
+    on_a_database(async |database| {
+        let queue = connect(database).await;
+        let done = queue.transaction(async |connection| {
+            queue.with(connection).send("q", "outside").await?;
+            give_up_inside(&queue, connection).await;
+            queue.with(connection).send("missing", &1).await
+        });
+        assert_eq!(done.await.unwrap_err().kind(), ErrorKind::QueueNotFound);
+        assert_eq!(queue.pool().state().connections, 1);
+        works(&queue).await;
+    });
+}

@@ -1,0 +1,100 @@
+//! Statements that Diesel keeps prepared.
+
+use diesel::connection::CacheSize;
+use diesel::sql_types::BigInt;
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
+use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
+use pgmq_diesel_async::{ErrorKind, PGMQueue, Pool, QueueError, bb8};
+
+use crate::support::{connect, on_a_database};
+
+/// As an upgrade of PGMQ does.
+const ADD_A_COLUMN: &str = "ALTER TABLE pgmq.q_q ADD COLUMN more text";
+
+/// How many statements of PGMQ's are prepared on the only connection of a pool.
+async fn prepared(queue: &PGMQueue) -> i64 {
+    use diesel_async::RunQueryDsl;
+
+    let count = "(SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%pgmq.%' \
+                 AND statement NOT LIKE '%pg_prepared_statements%')";
+    let count = diesel::select(diesel::dsl::sql::<BigInt>(count));
+    count.get_result(&mut queue.session().await.unwrap()).await.unwrap()
+}
+
+#[test]
+fn a_statement_that_was_prepared_before_pgmq_changed_is_prepared_anew() {
+    on_a_database(async |database| {
+        let queue = PGMQueue::builder().url(database.url()).pool_size(3).connect().await.unwrap();
+        let id = queue.send("q", &1).await.unwrap();
+        let mut sessions =
+            [queue.session().await.unwrap(), queue.session().await.unwrap(), queue.session().await.unwrap()];
+        for session in &mut sessions {
+            assert!(queue.with(session).get::<i32>("q", id).await.unwrap().is_some());
+        }
+        drop(sessions);
+        database.execute(ADD_A_COLUMN).unwrap();
+        for _ in 0..4 {
+            assert!(queue.get::<i32>("q", id).await.unwrap().is_some());
+        }
+    });
+}
+
+#[test]
+fn in_a_transaction_such_a_statement_fails_once() {
+    on_a_database(async |database| {
+        let queue = connect(database).await;
+        let id = queue.send("q", &1).await.unwrap();
+        assert!(queue.get::<i32>("q", id).await.unwrap().is_some());
+        database.execute(ADD_A_COLUMN).unwrap();
+        let get = async || {
+            queue.transaction(async |connection| queue.with(connection).get::<i32>("q", id).await).await
+        };
+        let error = get().await.unwrap_err();
+        assert_eq!((error.kind(), error.sqlstate()), (ErrorKind::Conflict, Some("0A000")));
+        assert!(error.is_transient());
+        assert!(get().await.unwrap().is_some());
+    });
+}
+
+#[test]
+fn a_connection_whose_statements_were_deallocated_fails_once() {
+    on_a_database(async |database| {
+        let queue = connect(database).await;
+        let send = async |in_transaction: bool| match in_transaction {
+            true => queue.transaction(async |connection| queue.with(connection).send("q", &1).await).await,
+            false => queue.send("q", &1).await,
+        };
+        for in_transaction in [true, false] {
+            send(in_transaction).await.unwrap();
+            queue.session().await.unwrap().batch_execute("DEALLOCATE ALL").await.unwrap();
+            let error = send(in_transaction).await.unwrap_err();
+            assert_eq!((error.kind(), error.sqlstate()), (ErrorKind::Database, Some("26000")));
+            send(in_transaction).await.unwrap();
+        }
+        assert_eq!(queue.metrics("q").await.unwrap().queue_length, 4);
+    });
+}
+
+#[test]
+fn a_pool_that_keeps_no_statements_leaves_none_on_the_server() {
+    on_a_database(async |database| {
+        let mut config = ManagerConfig::<AsyncPgConnection>::default();
+        config.custom_setup = Box::new(|url| {
+            let url = url.to_owned();
+            Box::pin(async move {
+                let mut connection = AsyncPgConnection::establish(&url).await?;
+                connection.set_prepared_statement_cache_size(CacheSize::Disabled);
+                Ok(connection)
+            })
+        });
+        let manager = AsyncDieselConnectionManager::new_with_config(database.url(), config);
+        let pool: Pool = bb8::Pool::builder().max_size(1).build(manager).await.unwrap();
+        for (queue, kept) in [(PGMQueue::from(pool), 0), (connect(database).await, 3)] {
+            queue.send("q", &1).await.unwrap();
+            assert!(queue.pop::<i32>("q").await.unwrap().is_some());
+            queue.metrics("q").await.unwrap();
+            queue.metrics("q").await.unwrap();
+            assert_eq!(prepared(&queue).await, kept);
+        }
+    });
+}
