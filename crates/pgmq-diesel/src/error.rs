@@ -25,7 +25,7 @@ pub enum Error {
     /// Reported by the server, or by the driver.
     Driver(Failure<diesel::result::Error>),
     /// No connection could be made.
-    Connecting(Failure<ConnectionError>),
+    Connect(Failure<ConnectionError>),
     /// No connection came out of the pool.
     Pool(Failure<PoolError>),
 }
@@ -36,7 +36,7 @@ impl Error {
     pub fn into_undecoded(self) -> Vec<Message<RawJson>> {
         match self {
             Self::Client(error) => error.into_undecoded(),
-            Self::Driver(_) | Self::Connecting(_) | Self::Pool(_) => Vec::new(),
+            Self::Driver(_) | Self::Connect(_) | Self::Pool(_) => Vec::new(),
         }
     }
 
@@ -51,7 +51,7 @@ impl Error {
         let has_tried = error.to_string().starts_with("connection to server");
         match kind {
             ErrorKind::InvalidArgument if !has_tried => Self::Client(unusable(&error, conninfo)),
-            kind => Self::Connecting(Failure::new(kind, error)),
+            kind => Self::Connect(Failure::new(kind, error)),
         }
     }
 }
@@ -61,7 +61,7 @@ impl QueueError for Error {
         match self {
             Self::Client(error) => error.kind(),
             Self::Driver(failure) => failure.kind(),
-            Self::Connecting(failure) => failure.kind(),
+            Self::Connect(failure) => failure.kind(),
             Self::Pool(failure) => failure.kind(),
         }
     }
@@ -69,7 +69,7 @@ impl QueueError for Error {
     fn sqlstate(&self) -> Option<&str> {
         match self {
             Self::Driver(failure) => sqlstate_of(failure.cause()),
-            Self::Connecting(failure) => connecting_sqlstate_of(failure.cause()),
+            Self::Connect(failure) => connecting_sqlstate_of(failure.cause()),
             Self::Client(_) | Self::Pool(_) => None,
         }
     }
@@ -77,7 +77,7 @@ impl QueueError for Error {
     fn undecoded(&self) -> &[Message<RawJson>] {
         match self {
             Self::Client(error) => error.undecoded(),
-            Self::Driver(_) | Self::Connecting(_) | Self::Pool(_) => &[],
+            Self::Driver(_) | Self::Connect(_) | Self::Pool(_) => &[],
         }
     }
 }
@@ -87,7 +87,7 @@ impl fmt::Display for Error {
         match self {
             Self::Client(error) => error.fmt(f),
             Self::Driver(failure) => failure.fmt(f),
-            Self::Connecting(failure) => failure.fmt(f),
+            Self::Connect(failure) => failure.fmt(f),
             Self::Pool(failure) => failure.fmt(f),
         }
     }
@@ -98,7 +98,7 @@ impl std::error::Error for Error {
         match self {
             Self::Client(error) => error.source(),
             Self::Driver(failure) => failure.source(),
-            Self::Connecting(failure) => failure.source(),
+            Self::Connect(failure) => failure.source(),
             Self::Pool(failure) => failure.source(),
         }
     }

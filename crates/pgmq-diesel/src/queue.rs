@@ -254,7 +254,7 @@ impl PGMQueue {
         let waited = self.pool.connection_timeout();
         match (Error::from(error), self.shared.refusals.since(started)) {
             (_, Some((kind, Some(Refused::ConnectionError(refusal))))) => {
-                Error::Connecting(Failure::new(kind, refusal).after(waited))
+                Error::Connect(Failure::new(kind, refusal).after(waited))
             }
             (_, Some((kind, Some(Refused::QueryError(refusal))))) => {
                 Error::Driver(Failure::new(kind, refusal).after(waited))
