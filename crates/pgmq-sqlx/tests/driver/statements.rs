@@ -107,7 +107,7 @@ fn in_a_transaction_such_a_statement_fails_once() {
             queue.transaction(async |transaction| queue.with(transaction).get::<i32>("q", id).await).await
         };
         let error = get().await.unwrap_err();
-        assert_eq!((error.kind(), error.sqlstate()), (ErrorKind::Database, Some("0A000")));
+        assert_eq!((error.kind(), error.sqlstate()), (ErrorKind::Conflict, Some("0A000")));
         assert!(get().await.unwrap().is_some());
     });
 }
