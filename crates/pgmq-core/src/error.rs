@@ -96,7 +96,9 @@ impl ErrorKind {
             Self::Encode => "the value cannot be stored as jsonb",
             Self::Decode => "what the server returned could not be decoded",
             Self::PermissionDenied => "the server refused this to the role",
-            Self::Conflict => "another transaction, or a change of PGMQ, was in the way; roll back and try again",
+            Self::Conflict => {
+                "another transaction, or a change of PGMQ, was in the way; roll back and try again"
+            }
             Self::Connection => "the connection to the server failed",
             Self::Timeout => "it took too long",
             Self::Database => "the server or the driver reported an error",

@@ -9,6 +9,7 @@ mod listen;
 mod queue;
 mod run;
 mod session;
+mod transaction;
 
 // Named for its features alone, which say how libpq is built.
 #[cfg(any(feature = "bundled", feature = "bundled_without_openssl"))]

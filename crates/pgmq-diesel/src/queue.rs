@@ -4,11 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::pg::PgConnection;
-use diesel::prelude::QueryResult;
 use diesel::r2d2::{ConnectionManager, PoolError, PooledConnection};
-use pgmq_core::driver::{Attempt, COMMIT, Refusals};
+use pgmq_core::driver::{Attempt, Refusals};
 use pgmq_core::prelude::*;
 use pgmq_core::{
     Channels, ErrorKind, Failure, Init, Installation, Learned, Output, Plan, Query, Queue, QueueError,
@@ -19,6 +17,7 @@ use crate::bound::Connection;
 use crate::conninfo::listen_conninfo;
 use crate::run::{RunError, run};
 use crate::session::{FRESH, Losses, can_run, give_up};
+use crate::transaction::Level;
 use crate::{BoundQueue, Builder, Error, Listener};
 
 /// A pool of connections of this driver.
@@ -188,7 +187,7 @@ impl PGMQueue {
     ) -> Result<R, E> {
         let (mut session, level) = self.begin()?;
         match work(&mut session) {
-            Ok(done) => match commit(&mut session, level) {
+            Ok(done) => match level.commit(&mut session) {
                 Ok(()) => Ok(done),
                 Err(error) => {
                     self.is_loss(&error);
@@ -196,7 +195,7 @@ impl PGMQueue {
                 }
             },
             Err(error) => {
-                roll_back(&mut session, level);
+                level.roll_back(&mut session);
                 Err(error)
             }
         }
@@ -207,7 +206,7 @@ impl PGMQueue {
         let mut may_move = true;
         loop {
             let mut session = self.acquire(FRESH)?;
-            let error = match begin(&mut session) {
+            let error = match Level::begin(&mut session) {
                 Ok(level) => return Ok((session, level)),
                 Err(error) => Error::from(error),
             };
@@ -315,63 +314,6 @@ impl PGMQueue {
                 }
             }
         }
-    }
-}
-
-/// What a transaction is to Diesel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Level {
-    Outermost,
-    /// A savepoint. The sessions of Diesel's pools for tests are in a transaction from the first.
-    Nested,
-}
-
-fn begin(connection: &mut PgConnection) -> QueryResult<Level> {
-    match AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN") {
-        Ok(()) => Ok(Level::Outermost),
-        Err(diesel::result::Error::AlreadyInTransaction) => {
-            AnsiTransactionManager::begin_transaction(connection).map(|()| Level::Nested)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-fn commit(connection: &mut PgConnection, level: Level) -> Result<(), Error> {
-    match level {
-        // Diesel sees by what libpq knows of the transaction after each command that this one has ended it.
-        Level::Outermost => {
-            is_in_transaction(connection)?;
-            let committed = connection.batch_execute(COMMIT);
-            if committed.is_err() {
-                roll_back(connection, level);
-            }
-            Ok(committed?)
-        }
-        // Here the server refuses by itself what cannot be, and Diesel rolls back.
-        Level::Nested => Ok(AnsiTransactionManager::commit_transaction(connection)?),
-    }
-}
-
-/// Fails where the closure has ended the transaction by itself: the server would take the commit, and do nothing.
-fn is_in_transaction(connection: &mut PgConnection) -> Result<(), Error> {
-    // In a transaction, Diesel refuses to begin one before it sends anything; and that is the only way to ask it.
-    match AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN") {
-        Err(diesel::result::Error::AlreadyInTransaction) => Ok(()),
-        Err(error) => Err(error.into()),
-        Ok(()) => {
-            AnsiTransactionManager::rollback_transaction(connection)?;
-            let text = "the closure has ended the transaction by itself; leave that to its result";
-            Err(pgmq_core::Error::new(ErrorKind::InvalidArgument, text).into())
-        }
-    }
-}
-
-/// Where this fails, there is no transaction any more, or the pool drops the connection.
-fn roll_back(connection: &mut PgConnection, level: Level) {
-    let mut is_rolled_back = AnsiTransactionManager::rollback_transaction(connection).is_ok();
-    // The closure may have left savepoints of its own behind.
-    while is_rolled_back && level == Level::Outermost {
-        is_rolled_back = AnsiTransactionManager::rollback_transaction(connection).is_ok();
     }
 }
 
