@@ -3,7 +3,7 @@
 //! Connects by `DATABASE_URL`, such as `postgres://user:password@localhost/database`, or by `PG_HOST` and its like:
 //!
 //! ```text
-//! cargo run --example transaction
+//! cargo run --example postgres_transaction
 //! ```
 
 use pgmq_postgres::PGMQueue;

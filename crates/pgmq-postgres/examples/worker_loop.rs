@@ -4,7 +4,7 @@
 //! until Ctrl-C, or until so many messages are finished with:
 //!
 //! ```text
-//! cargo run --example worker_loop -- 5
+//! cargo run --example postgres_worker_loop -- 5
 //! ```
 
 use std::sync::Arc;

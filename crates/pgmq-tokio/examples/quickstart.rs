@@ -3,7 +3,7 @@
 //! Connects by `DATABASE_URL`, such as `postgres://user:password@localhost/database`, or by `PG_HOST` and its like:
 //!
 //! ```text
-//! cargo run --example quickstart
+//! cargo run --example tokio_quickstart
 //! ```
 
 use std::time::Duration;

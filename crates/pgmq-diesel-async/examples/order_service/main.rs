@@ -5,7 +5,7 @@
 //! `DATABASE_URL`, to a database in which it may create a table:
 //!
 //! ```text
-//! cargo run --example order_service -- postgres://user:password@localhost/database
+//! cargo run --example diesel_async_order_service -- postgres://user:password@localhost/database
 //! ```
 
 mod service;
