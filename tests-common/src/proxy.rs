@@ -23,7 +23,7 @@ use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
@@ -80,6 +80,8 @@ struct Shared {
     flights: Mutex<Vec<Flight>>,
     connections: Mutex<Vec<Connection>>,
     stopped: AtomicBool,
+    frozen: Mutex<bool>,
+    thawed: Condvar,
 }
 
 /// The two streams of a connection and the threads that copy between them.
@@ -130,8 +132,20 @@ impl Proxy {
         lock(&self.shared.flights).iter().filter(to_server).count()
     }
 
-    /// Closes all present connections, as a network that breaks would. New ones are accepted.
+    /// Holds back all bytes in both directions, as a server that is frozen would: connections are taken, and stay silent.
+    pub fn freeze(&self) {
+        *lock(&self.shared.frozen) = true;
+    }
+
+    /// Lets the bytes go on that were held back.
+    pub fn thaw(&self) {
+        *lock(&self.shared.frozen) = false;
+        self.shared.thawed.notify_all();
+    }
+
+    /// Closes all present connections, as a network that breaks would. New ones are accepted. A frozen proxy thaws.
     pub fn cut(&self) {
+        self.thaw();
         let connections = std::mem::take(&mut *lock(&self.shared.connections));
         for connection in connections {
             connection.close();
@@ -202,6 +216,7 @@ fn copier(
         while let Ok(length @ 1..) = from.read(&mut buffer) {
             let Some(chunk) = buffer.get(..length) else { break };
             record(&shared, direction, chunk);
+            drop(shared.thawed.wait_while(lock(&shared.frozen), |frozen| *frozen));
             if to.write_all(chunk).is_err() {
                 break;
             }

@@ -98,6 +98,22 @@ fn dropping_closes_everything() {
 }
 
 #[test]
+fn what_a_frozen_proxy_holds_back_arrives_later() {
+    let proxy = Proxy::start(echo()).unwrap();
+    let mut stream = connect(&proxy);
+    proxy.freeze();
+    stream.write_all(b"x").unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    assert!(stream.read(&mut [0]).is_err(), "nothing comes through");
+    proxy.thaw();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    assert_eq!(stream.read(&mut [0]).unwrap(), 1);
+    proxy.freeze();
+    proxy.cut();
+    assert!(is_closed(&mut stream));
+}
+
+#[test]
 fn a_client_without_a_server_is_closed() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let proxy = Proxy::start(nobody).unwrap();

@@ -3,6 +3,7 @@
 use pgmq_core::driver::Refusals;
 use pgmq_core::{QueueError, Settings};
 
+use crate::manager::Release;
 use crate::{Error, Manager, PGMQueue, Pool};
 
 /// Sets up a queue with a pool of its own. Made by [`PGMQueue::builder`].
@@ -48,6 +49,7 @@ fn pool_of(settings: &Settings, manager: Manager, refusals: Refusals<Error>) -> 
         .idle_timeout(settings.idle_timeout)
         .max_lifetime(settings.max_lifetime)
         .test_on_check_out(false)
+        .connection_customizer(Box::new(Release))
         .error_handler(Box::new(Sink(refusals)))
         .build_unchecked(manager)
 }

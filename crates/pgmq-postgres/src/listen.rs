@@ -10,7 +10,7 @@ use pgmq_core::{Backoff, Channels, Notification, QueueError};
 use postgres::{Client, Config};
 
 use crate::Error;
-use crate::manager::Connecting;
+use crate::manager::{Attempts, Connecting};
 
 /// Notifications of messages sent to queues: an iterator that blocks and never ends, or
 /// [`next_timeout`](Self::next_timeout) for a wait of limited length.
@@ -28,6 +28,7 @@ pub struct Listener {
     limit: Duration,
     state: State,
     backoff: Backoff,
+    attempts: Attempts,
 }
 
 enum State {
@@ -44,8 +45,15 @@ impl Listener {
         channels: Channels,
         limit: Duration,
     ) -> Result<Self, Error> {
-        let mut listener =
-            Self { config, tls, channels, limit, state: State::Lost, backoff: Backoff::default() };
+        let mut listener = Self {
+            config,
+            tls,
+            channels,
+            limit,
+            state: State::Lost,
+            backoff: Backoff::default(),
+            attempts: Attempts::default(),
+        };
         listener.state = State::Listening(Box::new(listener.begin()?.finish()?));
         Ok(listener)
     }
@@ -86,7 +94,7 @@ impl Listener {
     }
 
     fn begin(&self) -> Result<Connecting, Error> {
-        Connecting::begin(self.limit, &self.config, &self.tls, self.channels.listen_sql())
+        Connecting::begin(&self.attempts, self.limit, &self.config, &self.tls, self.channels.listen_sql())
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -39,6 +41,7 @@ pub struct Manager {
     config: Config,
     tls: Tls,
     limit: Duration,
+    attempts: Attempts,
 }
 
 impl Manager {
@@ -54,7 +57,7 @@ impl Manager {
     pub(crate) fn of(settings: &Settings) -> Result<Self, Error> {
         let (config, tls) = config(settings)?;
         let limit = connect_limit(&config);
-        Ok(Self { config: config.into(), tls, limit })
+        Ok(Self { config: config.into(), tls, limit, attempts: Attempts::default() })
     }
 }
 
@@ -63,7 +66,7 @@ impl r2d2::ManageConnection for Manager {
     type Error = Error;
 
     fn connect(&self) -> Result<Client, Error> {
-        Connecting::begin(self.limit, &self.config, &self.tls, String::new())?.finish()
+        Connecting::begin(&self.attempts, self.limit, &self.config, &self.tls, String::new())?.finish()
     }
 
     fn is_valid(&self, client: &mut Client) -> Result<(), Error> {
@@ -96,6 +99,51 @@ pub(crate) fn give_up<M: ManageClients>(session: Session<M>) {
     GIVEN_UP.set(false);
 }
 
+/// Closes what the pool lets go of. The driver says good-bye to the server, and waits until that has answered all that it was
+/// asked: a connection that does not answer is left to a thread.
+#[derive(Debug)]
+pub(crate) struct Release;
+
+impl r2d2::CustomizeConnection<Client, Error> for Release {
+    fn on_release(&self, client: Client) {
+        if !client.is_closed() && GIVEN_UP.get() {
+            // Where no thread can be had, the client is dropped with the closure, and waits here.
+            let close = thread::Builder::new().name("pgmq-close".to_owned()).spawn(move || drop(client));
+            drop(close);
+        }
+    }
+}
+
+/// How many attempts to connect are under way. A server that takes connections and says nothing keeps each of them waiting, for
+/// as long as it likes; so there are never many.
+#[derive(Clone, Default)]
+pub(crate) struct Attempts(Arc<AtomicUsize>);
+
+impl Attempts {
+    const MOST: usize = 8;
+
+    fn begin(&self) -> Result<Attempt, Error> {
+        let attempt = Attempt(Arc::clone(&self.0));
+        if self.0.fetch_add(1, Ordering::Relaxed) < Self::MOST {
+            return Ok(attempt);
+        }
+        let text = format!(
+            "the server has not answered {} attempts to connect, which still wait for it",
+            Self::MOST
+        );
+        Err(failed(text).into())
+    }
+}
+
+/// An attempt to connect, until it is dropped.
+struct Attempt(Arc<AtomicUsize>);
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A connection in the making, by a thread of its own. The time-outs of the driver end with the TCP connection; a server may
 /// take that and then say nothing, so the wait is for a thread that waits for it.
 pub(crate) struct Connecting {
@@ -107,11 +155,13 @@ pub(crate) struct Connecting {
 impl Connecting {
     /// Begins to connect, and to run `greeting` on the connection if it is not empty.
     pub(crate) fn begin(
+        attempts: &Attempts,
         limit: Duration,
         config: &Config,
         tls: &Tls,
         greeting: String,
     ) -> Result<Self, Error> {
+        let attempt = attempts.begin()?;
         let (sender, client) = sync_channel(1);
         let (config, tls) = (config.clone(), tls.clone());
         let connect = move || {
@@ -122,7 +172,10 @@ impl Connecting {
             Ok(client)
         };
         // Nobody takes it any more when the limit is over.
-        let run = move || drop(sender.send(connect()));
+        let run = move || {
+            drop(sender.send(connect()));
+            drop(attempt);
+        };
         thread::Builder::new()
             .name("pgmq-connect".to_owned())
             .spawn(run)

@@ -1,5 +1,6 @@
 //! Making connections for a pool.
 
+use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use pgmq_core::Settings;
 use pgmq_core::driver::tokio_postgres::{Tls, config, connect_limit};
 use tokio_postgres::{Client, Config};
 
-use crate::Error;
+use crate::{Error, Session};
 
 /// What a pool has to be able to do so that a queue can use it: whatever makes clients of this driver.
 ///
@@ -75,8 +76,22 @@ impl bb8::ManageConnection for Manager {
     }
 
     fn has_broken(&self, client: &mut Client) -> bool {
-        client.is_closed()
+        client.is_closed() || GIVEN_UP.get()
     }
+}
+
+thread_local! {
+    /// Whether the connection that this thread is giving back is not to be used again.
+    static GIVEN_UP: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Gives back a connection that does not answer. It may look as if it were open, so the pool is told; a pool of other
+/// connections than a [`Manager`]'s finds that out by itself, or does not.
+pub(crate) fn give_up<M: ManageClients>(session: Session<M>) {
+    GIVEN_UP.set(true);
+    // The pool asks at once, on this thread.
+    drop(session);
+    GIVEN_UP.set(false);
 }
 
 impl fmt::Debug for Manager {

@@ -245,7 +245,8 @@ impl<M: ManageClients> PGMQueue<M> {
         let mut lacks = None;
         loop {
             let form = if lacks.is_some() { query.oldest() } else { query.form(&self.learned, true) };
-            let busy = Busy::new(session, query.call().is_poll(), &self.tls);
+            let limit = self.settings.connect_timeout;
+            let busy = Busy::new(session, query.call().is_poll(), &self.tls, limit);
             let ran = Target::Client(busy.client()).run(&query, form).await;
             session = busy.release();
             let RunError { attempt, error } = match ran {

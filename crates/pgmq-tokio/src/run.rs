@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::time::Duration;
 
 use futures_core::Stream;
 use pgmq_core::driver::Attempt;
@@ -9,6 +10,7 @@ use pgmq_core::driver::tokio_postgres::{Bound, Tls, TokioRow, attempt_of};
 use pgmq_core::{Form, Output, Query};
 use tokio_postgres::{Client, RowStream, Transaction};
 
+use crate::manager::{give_up, within};
 use crate::{Error, ManageClients, Session};
 
 /// What statements can run on.
@@ -58,18 +60,23 @@ impl Target<'_> {
     }
 }
 
-/// A session that runs a statement. If the future that waits for a poll is dropped, the server is told to stop: else it would
-/// go on waiting on this connection, and hide messages that nobody gets. Until it has stopped, the session is not given back.
+/// A session that runs a statement.
+///
+/// If the future that waits for the statement is dropped, the session is given back when the statement has ended; what does not
+/// answer in time, the pool drops. Of a poll the server is told to stop: else it would go on waiting on this connection, and hide
+/// messages that nobody gets.
 pub(crate) struct Busy<'q, M: ManageClients> {
     /// There until it is released.
     session: Option<Session<M>>,
     is_poll: bool,
     tls: &'q Tls,
+    /// How long the server may take to answer when nobody waits any more.
+    limit: Duration,
 }
 
 impl<'q, M: ManageClients> Busy<'q, M> {
-    pub(crate) fn new(session: Session<M>, is_poll: bool, tls: &'q Tls) -> Self {
-        Self { session: Some(session), is_poll, tls }
+    pub(crate) fn new(session: Session<M>, is_poll: bool, tls: &'q Tls, limit: Duration) -> Self {
+        Self { session: Some(session), is_poll, tls, limit }
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -86,14 +93,22 @@ impl<'q, M: ManageClients> Busy<'q, M> {
 
 impl<M: ManageClients> Drop for Busy<'_, M> {
     fn drop(&mut self) {
-        let Some(session) = self.session.take().filter(|_| self.is_poll) else { return };
-        let (token, tls) = (session.cancel_token(), self.tls.clone());
+        let Some(session) = self.session.take() else { return };
+        let cancel = self.is_poll.then(|| (session.cancel_token(), self.tls.clone()));
+        let limit = self.limit;
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                // Where the server cannot be told, the poll ends by its own time-out.
-                let _ = token.cancel_query(tls).await;
-                // Answered when what was asked before has ended.
-                let _ = session.check_connection().await;
+                let settled = within(limit, async {
+                    if let Some((token, tls)) = cancel {
+                        // Where the server cannot be told, the poll ends by its own time-out, or is given up.
+                        let _ = token.cancel_query(tls).await;
+                    }
+                    // Answered when what was asked before has ended.
+                    session.check_connection().await
+                });
+                if !matches!(settled.await, Ok(Ok(()))) {
+                    give_up(session);
+                }
             });
         }
     }
