@@ -5,9 +5,9 @@ use std::sync::Arc;
 use futures_util::lock::Mutex;
 use pgmq_core::prelude::*;
 use pgmq_core::{AsyncQueue, Learned, Output, Plan, Statement};
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 
-use crate::run::{Prepared, run};
+use crate::run::{Prepared, run, run_whole};
 use crate::{Error, Session, Transaction};
 
 /// The queue on a connection or in a transaction of your own: what it does commits and rolls back with the rest.
@@ -41,7 +41,12 @@ impl AsyncQueue for BoundQueue<'_> {
             Plan::Query(query) => {
                 let form = query.form(&self.learned, false);
                 let mut connection = self.connection.lock().await;
-                run(&mut connection, &self.prepared, &query, form).await.map_err(|failed| failed.error)
+                // Outside of a transaction, a pooler may part what belongs together.
+                let ran = match self.prepared.is_off() && !connection.is_in_transaction() {
+                    false => run(&mut connection, &self.prepared, &query, form).await,
+                    true => run_whole(&mut connection, &self.prepared, &query, form).await,
+                };
+                ran.map_err(|failed| failed.error)
             }
         }
     }
