@@ -19,11 +19,15 @@ pub struct BoundQueue<'c> {
     /// The driver wants it exclusively, and the methods take `&self`, as those of a queue over a pool do.
     connection: Mutex<&'c mut PgConnection>,
     learned: Arc<Learned>,
-    prepared: Prepared,
+    prepared: Arc<Prepared>,
 }
 
 impl<'c> BoundQueue<'c> {
-    pub(crate) fn new(connection: &'c mut PgConnection, learned: Arc<Learned>, prepared: Prepared) -> Self {
+    pub(crate) fn new(
+        connection: &'c mut PgConnection,
+        learned: Arc<Learned>,
+        prepared: Arc<Prepared>,
+    ) -> Self {
         Self { connection: Mutex::new(connection), learned, prepared }
     }
 }

@@ -135,9 +135,7 @@ impl PGMQueue {
     /// # }
     /// ```
     pub fn with<'c, C: Connection>(&self, connection: &'c mut C) -> BoundQueue<'c> {
-        // The connection may be another than those of the pool, so what is learned from it counts for it alone.
-        let prepared = Prepared::off(self.prepared.is_off());
-        BoundQueue::new(connection.connection(), Arc::clone(&self.learned), prepared)
+        BoundQueue::new(connection.connection(), Arc::clone(&self.learned), Arc::clone(&self.prepared))
     }
 
     /// Runs a closure in a transaction: commits when it returns `Ok`, and rolls back when it returns `Err` or is dropped.
