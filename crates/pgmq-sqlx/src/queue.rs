@@ -225,7 +225,7 @@ impl PGMQueue {
 
     fn not_acquired(&self, error: sqlx::Error) -> Error {
         if !matches!(error, sqlx::Error::PoolTimedOut) {
-            return error.into();
+            return Error::connecting(error);
         }
         let options = self.pool.options();
         // With room for more, it was not free ones that the pool waited for.
