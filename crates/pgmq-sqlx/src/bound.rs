@@ -12,7 +12,11 @@ use crate::{Error, Session, Transaction};
 
 /// The queue on a connection or in a transaction of your own: what it does commits and rolls back with the rest.
 ///
-/// Made by [`PGMQueue::with`](crate::PGMQueue::with). Operations that are polled together take turns.
+/// Made by [`PGMQueue::with`](crate::PGMQueue::with). Operations that are polled together take turns, so
+/// one that is kept and not polled holds up the others: poll them together, or drop them.
+///
+/// Begin transactions by the driver's own `begin`: it does not see one that was begun by a statement of your own, and where
+/// statements do not stay prepared, an operation in that would commit it.
 ///
 /// Nothing is tried twice here: an error of the server leaves a transaction unusable, as always in Postgres.
 pub struct BoundQueue<'c> {

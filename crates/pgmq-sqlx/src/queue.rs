@@ -114,7 +114,8 @@ impl PGMQueue {
         &self.pool
     }
 
-    /// Takes a connection of the driver's own type out of the pool, for work beside the queue.
+    /// Takes a connection of the driver's own type out of the pool, for work beside the queue. It may be one that died while it
+    /// was idle, which its first use then finds out.
     ///
     /// # Errors
     ///
@@ -215,8 +216,8 @@ impl PGMQueue {
         Self { settings: Arc::new(settings), ..self }
     }
 
-    /// Gives up this handle. If it was the last, the pool is closed, and this returns when its connections are; a pool of
-    /// your own is left as it is.
+    /// Gives up this handle. If it was the last, the pool is closed, and this returns when its connections are: also for those
+    /// who have cloned [`pool`](Self::pool). A pool of your own is left as it is.
     pub async fn close(self) {
         if self.own.and_then(Arc::into_inner).is_some() {
             self.pool.close().await;
