@@ -5,25 +5,33 @@ use std::sync::Arc;
 use futures_util::lock::Mutex;
 use pgmq_core::prelude::*;
 use pgmq_core::{AsyncQueue, Learned, Output, Plan, Statement};
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 
-use crate::run::{Prepared, run};
+use crate::run::{Prepared, run, run_whole};
 use crate::{Error, Session, Transaction};
 
 /// The queue on a connection or in a transaction of your own: what it does commits and rolls back with the rest.
 ///
-/// Made by [`PGMQueue::with`](crate::PGMQueue::with). Operations that are polled together take turns.
+/// Made by [`PGMQueue::with`](crate::PGMQueue::with). Operations that are polled together take turns, so
+/// one that is kept and not polled holds up the others: poll them together, or drop them.
+///
+/// Begin transactions by the driver's own `begin`: it does not see one that was begun by a statement of your own, and where
+/// statements do not stay prepared, an operation in that would commit it.
 ///
 /// Nothing is tried twice here: an error of the server leaves a transaction unusable, as always in Postgres.
 pub struct BoundQueue<'c> {
     /// The driver wants it exclusively, and the methods take `&self`, as those of a queue over a pool do.
     connection: Mutex<&'c mut PgConnection>,
     learned: Arc<Learned>,
-    prepared: Prepared,
+    prepared: Arc<Prepared>,
 }
 
 impl<'c> BoundQueue<'c> {
-    pub(crate) fn new(connection: &'c mut PgConnection, learned: Arc<Learned>, prepared: Prepared) -> Self {
+    pub(crate) fn new(
+        connection: &'c mut PgConnection,
+        learned: Arc<Learned>,
+        prepared: Arc<Prepared>,
+    ) -> Self {
         Self { connection: Mutex::new(connection), learned, prepared }
     }
 }
@@ -41,7 +49,12 @@ impl AsyncQueue for BoundQueue<'_> {
             Plan::Query(query) => {
                 let form = query.form(&self.learned, false);
                 let mut connection = self.connection.lock().await;
-                run(&mut connection, &self.prepared, &query, form).await.map_err(|failed| failed.error)
+                // Outside of a transaction, a pooler may part what belongs together.
+                let ran = match self.prepared.is_off() && !connection.is_in_transaction() {
+                    false => run(&mut connection, &self.prepared, &query, form).await,
+                    true => run_whole(&mut connection, &self.prepared, &query, form).await,
+                };
+                ran.map_err(|failed| failed.error)
             }
         }
     }

@@ -146,7 +146,7 @@ impl Server {
                             features \"tls-rustls-ring-native-roots\" and \"tls-native-tls\" of sqlx";
                 invalid(text).because(sqlx::Error::Tls(cause)).into()
             }
-            error => error.into(),
+            error => Error::connecting(error),
         })
     }
 

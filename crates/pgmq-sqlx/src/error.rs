@@ -28,6 +28,18 @@ impl Error {
         }
     }
 
+    /// An error of making a connection.
+    pub(crate) fn connecting(error: sqlx::Error) -> Self {
+        let kind = match &error {
+            // What the server shows is no certificate that is trusted.
+            sqlx::Error::Io(cause) if cause.kind() == std::io::ErrorKind::InvalidData => {
+                ErrorKind::InvalidArgument
+            }
+            other => kind_of(other),
+        };
+        Self::Driver(Failure::new(kind, error))
+    }
+
     pub(crate) fn during(context: Context) -> impl FnOnce(sqlx::Error) -> Self {
         |error| Self::Driver(Failure::new(kind_of(&error), error).during(context))
     }
@@ -39,10 +51,6 @@ fn kind_of(error: &sqlx::Error) -> ErrorKind {
             ErrorKind::of_report(report.code().as_deref().unwrap_or_default(), report.message())
         }
         sqlx::Error::PoolTimedOut => ErrorKind::Timeout,
-        // What the server shows is no certificate that is trusted.
-        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            ErrorKind::InvalidArgument
-        }
         sqlx::Error::Configuration(_) | sqlx::Error::InvalidArgument(_) | sqlx::Error::Tls(_) => {
             ErrorKind::InvalidArgument
         }
@@ -105,5 +113,21 @@ impl From<pgmq_core::Error> for Error {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         Self::Driver(Failure::new(kind_of(&error), error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn only_while_connecting_is_garbled_data_a_certificate_that_is_not_trusted() {
+        let garbled = || sqlx::Error::Io(io::ErrorKind::InvalidData.into());
+        assert_eq!(Error::connecting(garbled()).kind(), ErrorKind::InvalidArgument);
+        assert_eq!(Error::from(garbled()).kind(), ErrorKind::Connection);
+        let broken = sqlx::Error::Io(io::ErrorKind::BrokenPipe.into());
+        assert_eq!(Error::connecting(broken).kind(), ErrorKind::Connection);
     }
 }

@@ -8,6 +8,7 @@ use pgmq_core::{
     AsyncQueue, Channels, ErrorKind, Failure, Init, Installation, Learned, Output, Plan, Query, QueueError,
     Settings, Statement, not_creatable, statement,
 };
+use sqlx::Connection as _;
 
 use crate::bound::Connection;
 use crate::config::{Losses, Server};
@@ -113,7 +114,8 @@ impl PGMQueue {
         &self.pool
     }
 
-    /// Takes a connection of the driver's own type out of the pool, for work beside the queue.
+    /// Takes a connection of the driver's own type out of the pool, for work beside the queue. It may be one that died while it
+    /// was idle, which its first use then finds out.
     ///
     /// # Errors
     ///
@@ -134,9 +136,7 @@ impl PGMQueue {
     /// # }
     /// ```
     pub fn with<'c, C: Connection>(&self, connection: &'c mut C) -> BoundQueue<'c> {
-        // The connection may be another than those of the pool, so what is learned from it counts for it alone.
-        let prepared = Prepared::off(self.prepared.is_off());
-        BoundQueue::new(connection.connection(), Arc::clone(&self.learned), prepared)
+        BoundQueue::new(connection.connection(), Arc::clone(&self.learned), Arc::clone(&self.prepared))
     }
 
     /// Runs a closure in a transaction: commits when it returns `Ok`, and rolls back when it returns `Err` or is dropped.
@@ -161,29 +161,39 @@ impl PGMQueue {
         &self,
         work: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
-        let mut transaction = self.begin().await?;
-        let done = work(&mut transaction).await?;
-        // On `COMMIT` alone, the server would roll a failed transaction back and say that all is well.
-        sqlx::raw_sql("SELECT").execute(&mut *transaction).await.map_err(Error::from)?;
-        transaction.commit().await.map_err(Error::from)?;
-        Ok(done)
-    }
-
-    /// Begins a transaction on a pooled connection. Nothing has been begun where that fails, so it can be begun elsewhere.
-    async fn begin(&self) -> Result<Transaction<'static>, Error> {
         let mut moves_left = self.moves();
         loop {
-            let error = match self.pool.begin().await {
-                Ok(transaction) => return Ok(transaction),
-                Err(error) => self.not_acquired(error),
+            // Closed if this future is dropped, also while it begins: the driver sends no rollback then.
+            let mut busy = match self.session().await {
+                Ok(session) => Busy::new(session),
+                Err(error) => {
+                    self.begin_elsewhere(error, &mut moves_left)?;
+                    continue;
+                }
             };
-            let timed_out = matches!(&error, Error::Driver(failure) if matches!(failure.cause(), sqlx::Error::PoolTimedOut));
-            if error.kind() != ErrorKind::Connection || timed_out || moves_left == 0 {
-                return Err(error);
-            }
-            self.losses.note();
-            moves_left -= 1;
+            let transaction = match busy.connection().begin().await {
+                Ok(transaction) => transaction,
+                Err(error) => {
+                    self.begin_elsewhere(error.into(), &mut moves_left)?;
+                    continue;
+                }
+            };
+            let done = complete(transaction, work).await;
+            drop(busy.release());
+            return done;
         }
+    }
+
+    /// Nothing has been begun where that failed, so it can be begun elsewhere if the connection was lost.
+    fn begin_elsewhere(&self, error: Error, moves_left: &mut u32) -> Result<(), Error> {
+        let timed_out =
+            matches!(&error, Error::Driver(failure) if matches!(failure.cause(), sqlx::Error::PoolTimedOut));
+        if error.kind() != ErrorKind::Connection || timed_out || *moves_left == 0 {
+            return Err(error);
+        }
+        self.losses.note();
+        *moves_left -= 1;
+        Ok(())
     }
 
     /// Listens for messages sent to these queues, on a connection of its own that is made anew when it is lost.
@@ -206,8 +216,8 @@ impl PGMQueue {
         Self { settings: Arc::new(settings), ..self }
     }
 
-    /// Gives up this handle. If it was the last, the pool is closed, and this returns when its connections are; a pool of
-    /// your own is left as it is.
+    /// Gives up this handle. If it was the last, the pool is closed, and this returns when its connections are: also for those
+    /// who have cloned [`pool`](Self::pool). A pool of your own is left as it is.
     pub async fn close(self) {
         if self.own.and_then(Arc::into_inner).is_some() {
             self.pool.close().await;
@@ -216,7 +226,7 @@ impl PGMQueue {
 
     fn not_acquired(&self, error: sqlx::Error) -> Error {
         if !matches!(error, sqlx::Error::PoolTimedOut) {
-            return error.into();
+            return Error::connecting(error);
         }
         let options = self.pool.options();
         // With room for more, it was not free ones that the pool waited for.
@@ -240,7 +250,7 @@ impl PGMQueue {
         let mut lacks = None;
         loop {
             let form = if lacks.is_some() { query.oldest() } else { query.form(&self.learned, true) };
-            let mut busy = Busy::new(session, query.call().is_poll());
+            let mut busy = Busy::new(session);
             let ran = match self.prepared.is_off() {
                 false => run(busy.connection(), &self.prepared, &query, form).await,
                 true => run_whole(busy.connection(), &self.prepared, &query, form).await,
@@ -270,6 +280,18 @@ impl PGMQueue {
             }
         }
     }
+}
+
+/// Does the work in a transaction and commits it. Otherwise it is rolled back when its connection is back in the pool.
+async fn complete<R, E: From<Error>>(
+    mut transaction: Transaction<'_>,
+    work: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<R, E>,
+) -> Result<R, E> {
+    let done = work(&mut transaction).await?;
+    // On `COMMIT` alone, the server would roll a failed transaction back and say that all is well.
+    sqlx::raw_sql("SELECT").execute(&mut *transaction).await.map_err(Error::from)?;
+    transaction.commit().await.map_err(Error::from)?;
+    Ok(done)
 }
 
 impl PGMQueue {

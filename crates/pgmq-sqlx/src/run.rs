@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::FutureExt;
 use pgmq_core::driver::Attempt;
 use pgmq_core::{Form, Output, Query};
 use sqlx::postgres::PgDatabaseError;
@@ -119,7 +120,10 @@ pub(crate) async fn run_whole<O: Output>(
     form: Form<'_>,
 ) -> Result<O, RunError> {
     // Where it was not begun, nothing was committed; where it was, it may have been.
-    let mut transaction = connection.begin().await.map_err(|error| RunError::new(query, error, false))?;
+    let mut begin = Begin { connection, is_complete: false };
+    let mut transaction =
+        begin.connection.begin().await.map_err(|error| RunError::new(query, error, false))?;
+    begin.is_complete = true;
     let ran = run(&mut transaction, prepared, query, form).await;
     match &ran {
         // What does not decode was done all the same.
@@ -131,17 +135,34 @@ pub(crate) async fn run_whole<O: Output>(
     ran
 }
 
-/// A session that runs a statement. If the future that waits for a poll is dropped, the connection is closed: else the
-/// session would come back only when the poll ends, and the server would hide messages that nobody gets.
+/// The beginning of a transaction. If it is given up, the driver does not know that the server may have begun all the same,
+/// and whatever is done on the connection from then on would never be committed. So a rollback is sent behind it.
+struct Begin<'c> {
+    connection: &'c mut PgConnection,
+    is_complete: bool,
+}
+
+impl Drop for Begin<'_> {
+    fn drop(&mut self) {
+        if !self.is_complete {
+            // Looking at this once queues the statement, which is all that is wanted. What comes next on the connection reads
+            // its answer first. It begins no transaction, so the driver, which is told that it does, counts none.
+            drop(self.connection.begin_with("ROLLBACK").now_or_never());
+        }
+    }
+}
+
+/// A session that is at work. If the future that waits for it is dropped, the connection is closed: else the session would come
+/// back only when the server has answered, which it may never do. A poll would hide messages that nobody gets meanwhile, and a
+/// transaction may have been begun without the driver knowing.
 pub(crate) struct Busy {
     /// There until it is released.
     session: Option<Session>,
-    is_poll: bool,
 }
 
 impl Busy {
-    pub(crate) fn new(session: Session, is_poll: bool) -> Self {
-        Self { session: Some(session), is_poll }
+    pub(crate) fn new(session: Session) -> Self {
+        Self { session: Some(session) }
     }
 
     pub(crate) fn connection(&mut self) -> &mut PgConnection {
@@ -149,7 +170,7 @@ impl Busy {
         self.session.as_mut().expect("the session is there until it is released")
     }
 
-    /// The statement has ended.
+    /// The work has ended.
     pub(crate) fn release(mut self) -> Session {
         #[expect(clippy::expect_used, reason = "it is taken only here and by `drop`, which end this")]
         self.session.take().expect("the session is there until it is released")
@@ -158,7 +179,7 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        if let Some(session) = self.session.as_mut().filter(|_| self.is_poll) {
+        if let Some(session) = &mut self.session {
             session.close_on_drop();
         }
     }

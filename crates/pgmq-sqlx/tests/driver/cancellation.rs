@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use pgmq_sqlx::{PGMQueue, PollOptions, RawJson};
+use pgmq_sqlx::{Error, PGMQueue, PollOptions, RawJson};
+use sqlx::Connection;
 
-use crate::support::{beside, on_a_database, wait_until, with};
+use crate::support::{Relay, beside, on_a_database, wait_until, with};
 
 const FOREVER: Duration = Duration::from_secs(600);
 
@@ -82,5 +83,59 @@ fn an_operation_that_is_given_up_leaves_its_connection_in_order() {
             let _ = tokio::time::timeout(Duration::from_micros(pause * 200), peek).await;
             assert_eq!(queue.peek::<String>("q", 1).await.unwrap().len(), 1);
         }
+    });
+}
+
+/// A queue with one connection, which is back in the pool.
+async fn idle(url: String) -> PGMQueue {
+    let queue = PGMQueue::builder().url(url).pool_size(1).connect().await.unwrap();
+    queue.session().await.unwrap().return_to_pool().await;
+    queue
+}
+
+/// Waits for something a little, and gives it up.
+async fn give_up<T>(work: impl Future<Output = Result<T, Error>>) {
+    let given_up = tokio::time::timeout(Duration::from_millis(200), work).await;
+    assert!(given_up.is_err(), "there was an answer");
+}
+
+#[test]
+fn a_transaction_that_is_given_up_while_it_begins_takes_no_later_one_with_it() {
+    on_a_database(async |database| {
+        let (relay, url) = Relay::start(database);
+        let queue = idle(url).await;
+        relay.hold();
+        give_up(queue.transaction(async |transaction| queue.with(transaction).send("q", &0).await)).await;
+        relay.release();
+        queue.send("q", &1).await.unwrap();
+        let seen = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM pgmq.q_q");
+        assert_eq!(seen.fetch_one(&beside(database).await).await.unwrap(), 1);
+    });
+}
+
+#[test]
+fn an_operation_that_is_given_up_while_its_transaction_begins_takes_no_later_one_with_it() {
+    on_a_database(async |database| {
+        let (relay, url) = Relay::start(database);
+        let queue = PGMQueue::connect(&format!("{url}&statement-cache-capacity=0")).await.unwrap();
+        let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
+        relay.hold();
+        give_up(queue.with(&mut connection).send("q", &0)).await;
+        relay.release();
+        sqlx::query("SELECT pgmq.send('q', '1')").execute(&mut connection).await.unwrap();
+        let seen = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM pgmq.q_q");
+        assert_eq!(seen.fetch_one(&beside(database).await).await.unwrap(), 1);
+    });
+}
+
+#[test]
+fn an_operation_that_is_given_up_frees_its_place_in_the_pool_though_the_server_is_silent() {
+    on_a_database(async |database| {
+        let (relay, url) = Relay::start(database);
+        let queue = idle(url).await;
+        relay.hold();
+        give_up(queue.send("q", &0)).await;
+        // On a new connection, to which there are answers.
+        queue.send("q", &1).await.unwrap();
     });
 }

@@ -92,5 +92,9 @@ fn without_prepared_statements_an_operation_is_four_round_trips_and_in_a_transac
         let sent = queue.transaction(async |transaction| queue.with(transaction).send("q", &1).await);
         sent.await.unwrap();
         assert_eq!(asked(&proxy), [TEST, QUERY, PREPARE, RUN, QUERY, QUERY]);
+        let mut session = queue.session().await.unwrap();
+        asked(&proxy);
+        queue.with(&mut session).send("q", &1).await.unwrap();
+        assert_eq!(asked(&proxy), [QUERY, PREPARE, RUN, QUERY]);
     });
 }

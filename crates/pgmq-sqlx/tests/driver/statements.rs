@@ -59,6 +59,21 @@ fn a_pool_of_the_users_own_that_keeps_no_statements_is_found_out() {
 }
 
 #[test]
+fn so_is_one_that_is_used_for_transactions_only() {
+    on_a_database(async |database| {
+        let options: PgConnectOptions = database.url().parse().unwrap();
+        let options = options.statement_cache_capacity(0);
+        let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+        let queue = PGMQueue::from(pool);
+        for n in 0..10 {
+            let sent = queue.transaction(async |transaction| queue.with(transaction).send("q", &n).await);
+            sent.await.unwrap();
+        }
+        assert_eq!(prepared(queue.pool()).await, 1);
+    });
+}
+
+#[test]
 fn what_does_not_decode_was_done_all_the_same() {
     on_a_database(async |database| {
         for url in [database.url().to_owned(), with(database, "statement-cache-capacity=0")] {
