@@ -9,7 +9,7 @@ use futures_core::Stream;
 use pgmq_core::driver::Attempt;
 use pgmq_core::driver::diesel::{DieselQuery, DieselRow, attempt_of};
 use pgmq_core::driver::tokio_postgres::Tls;
-use pgmq_core::{Form, Output, Query, QueueError};
+use pgmq_core::{Form, Output, Query};
 
 use crate::{Error, Session};
 
@@ -23,7 +23,7 @@ impl RunError {
     /// Whether Diesel keeps a statement that the server does not run any more, since PGMQ was changed, or does not know any
     /// more. Diesel would go on using it.
     pub(crate) fn is_stale(&self) -> bool {
-        self.attempt == Attempt::StalePlan || self.error.sqlstate() == Some("26000")
+        self.attempt == Attempt::StalePlan
     }
 }
 

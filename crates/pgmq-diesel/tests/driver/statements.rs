@@ -1,6 +1,6 @@
 //! Statements that Diesel keeps prepared.
 
-use diesel::connection::CacheSize;
+use diesel::connection::{CacheSize, SimpleConnection};
 use diesel::r2d2::{self, ConnectionManager, CustomizeConnection};
 use diesel::sql_types::BigInt;
 use diesel::{Connection, PgConnection, RunQueryDsl};
@@ -48,6 +48,26 @@ fn in_a_transaction_such_a_statement_fails_once() {
         assert_eq!((error.kind(), error.sqlstate()), (ErrorKind::Conflict, Some("0A000")));
         assert!(error.is_transient());
         assert!(get().unwrap().is_some());
+    });
+}
+
+#[test]
+fn a_statement_that_was_deallocated_is_prepared_anew_and_fails_once_in_a_transaction() {
+    on_a_database(|database| {
+        let queue = connect(database);
+        for deallocate in ["DEALLOCATE ALL", "DISCARD ALL"] {
+            let deallocate = || queue.session().unwrap().batch_execute(deallocate).unwrap();
+            let send = || queue.transaction(|connection| queue.with(connection).send("q", &1));
+            queue.send("q", &1).unwrap();
+            deallocate();
+            queue.send("q", &1).unwrap();
+            deallocate();
+            let error = send().unwrap_err();
+            assert_eq!((error.kind(), error.sqlstate()), (ErrorKind::Conflict, Some("26000")));
+            assert!(error.is_transient());
+            send().unwrap();
+        }
+        assert_eq!(queue.metrics("q").unwrap().queue_length, 6);
     });
 }
 
