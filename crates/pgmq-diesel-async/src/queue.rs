@@ -17,7 +17,7 @@ use pgmq_core::{
 
 use crate::bound::Connection;
 use crate::config::{Endpoint, within};
-use crate::run::{Busy, condemn, run, settle, was_answered};
+use crate::run::{Busy, Stop, condemn, run, settle, was_answered};
 use crate::transaction::Begun;
 use crate::{BoundQueue, Builder, Error, Listener};
 
@@ -194,7 +194,7 @@ impl PGMQueue {
         let mut session = self.session().await?;
         let mut may_move = true;
         loop {
-            let error = match Begun::begin(&mut session, &self.tls, &self.known).await {
+            let error = match Begun::begin(&mut session, self.stop(), &self.known).await {
                 Ok(begun) => return begun.run(work).await,
                 Err(error) => error,
             };
@@ -239,6 +239,10 @@ impl PGMQueue {
         tokio::task::yield_now().await;
     }
 
+    fn stop(&self) -> Stop {
+        Stop { tls: self.tls.clone(), limit: self.settings.connect_timeout }
+    }
+
     fn not_acquired(&self, error: AcquireError, started: Instant) -> Error {
         let waited = self.pool.config().connection_timeout;
         match (error, self.refusals.since(started)) {
@@ -259,7 +263,7 @@ impl PGMQueue {
         let mut lacks = None;
         loop {
             let form = if lacks.is_some() { query.oldest() } else { query.form(&self.known.learned, true) };
-            let busy = Busy::new(session, query.call().is_poll(), &self.tls);
+            let busy = Busy::new(session, query.call().is_poll(), self.stop());
             let ran = run(busy.connection(), &query, form).await;
             session = busy.release();
             let failed = match ran {

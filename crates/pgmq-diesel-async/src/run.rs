@@ -1,6 +1,7 @@
 //! Running a statement on a connection: bind, send, decode the rows as they arrive.
 
 use std::future::poll_fn;
+use std::time::Duration;
 
 use diesel_async::{
     AnsiTransactionManager, AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
@@ -10,7 +11,9 @@ use pgmq_core::driver::Attempt;
 use pgmq_core::driver::diesel::{DieselQuery, DieselRow, attempt_of};
 use pgmq_core::driver::tokio_postgres::Tls;
 use pgmq_core::{Form, Output, Query};
+use tokio_postgres::CancelToken;
 
+use crate::config::within;
 use crate::{Error, Session};
 
 /// Why a query failed, and whether it may have had an effect.
@@ -83,18 +86,34 @@ pub(crate) fn was_answered(connection: &mut AsyncPgConnection) -> bool {
     true
 }
 
-/// A session that runs a statement. If the future that waits for a poll is dropped, the server is told to stop: else it would
-/// go on waiting on this connection, and hide messages that nobody gets. Until it has stopped, the session is not given back.
-pub(crate) struct Busy<'q> {
+/// How to tell the server to stop, and how long that and each answer may take.
+#[derive(Clone)]
+pub(crate) struct Stop {
+    pub(crate) tls: Tls,
+    pub(crate) limit: Duration,
+}
+
+impl Stop {
+    /// Tells the server, over a connection of its own. Where that cannot be, the statement ends by itself.
+    pub(crate) async fn tell(self, token: CancelToken) {
+        let _ = within(self.limit, token.cancel_query(self.tls)).await;
+    }
+}
+
+/// A session that runs a statement. If the future that waits for it is dropped, the session is not given back before the server
+/// has answered: else whoever takes it next would wait behind that statement. If it does not answer in time, the pool closes it.
+///
+/// For a poll, the server is told to stop: else it would go on waiting, and hide messages that nobody gets.
+pub(crate) struct Busy {
     /// There until it is released.
     session: Option<Session>,
     is_poll: bool,
-    tls: &'q Tls,
+    stop: Stop,
 }
 
-impl<'q> Busy<'q> {
-    pub(crate) fn new(session: Session, is_poll: bool, tls: &'q Tls) -> Self {
-        Self { session: Some(session), is_poll, tls }
+impl Busy {
+    pub(crate) fn new(session: Session, is_poll: bool, stop: Stop) -> Self {
+        Self { session: Some(session), is_poll, stop }
     }
 
     pub(crate) fn connection(&self) -> &AsyncPgConnection {
@@ -109,15 +128,19 @@ impl<'q> Busy<'q> {
     }
 }
 
-impl Drop for Busy<'_> {
+impl Drop for Busy {
     fn drop(&mut self) {
-        let Some(session) = self.session.take().filter(|_| self.is_poll) else { return };
-        let (token, tls) = (session.cancel_token(), self.tls.clone());
+        let Some(mut session) = self.session.take() else { return };
+        let (is_poll, stop) = (self.is_poll, self.stop.clone());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                // Where the server cannot be told, the poll ends by its own time-out.
-                let _ = token.cancel_query(tls).await;
-                settle(&session).await;
+                let limit = stop.limit;
+                if is_poll {
+                    stop.tell(session.cancel_token()).await;
+                }
+                if within(limit, settle(&session)).await.is_err() {
+                    condemn(&mut session);
+                }
             });
         }
     }
