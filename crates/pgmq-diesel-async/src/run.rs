@@ -1,6 +1,7 @@
 //! Running a statement on a connection: bind, send, decode the rows as they arrive.
 
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use diesel_async::{
@@ -22,19 +23,42 @@ pub(crate) struct RunError {
     pub(crate) error: Error,
 }
 
-impl RunError {
-    /// Whether Diesel keeps a statement that the server does not run any more, since PGMQ was changed, or does not know any
-    /// more. Diesel would go on using it.
-    pub(crate) fn is_stale(&self) -> bool {
-        self.attempt == Attempt::StalePlan
+/// Diesel keeps a statement prepared by its text, and goes on using it when the server does not run it any more, since PGMQ was
+/// changed, or does not know it any more. The text of a new generation is another one, so each connection prepares it anew.
+#[derive(Debug, Default)]
+pub(crate) struct Generation(AtomicU64);
+
+impl Generation {
+    fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Ends a generation. What was done before, by another connection's failure, is not done again.
+    fn end(&self, ended: u64) {
+        let _ = self.0.compare_exchange(ended, ended.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 
 /// Runs one form of a query. One round trip, once Diesel has prepared its text on this connection.
 pub(crate) async fn run<O: Output>(
-    mut connection: &AsyncPgConnection,
+    connection: &AsyncPgConnection,
     query: &Query<'_, O>,
     form: Form<'_>,
+    generation: &Generation,
+) -> Result<O, RunError> {
+    let current = generation.now();
+    let statement = DieselQuery::new(form, query.params()).of_generation(current);
+    let result = load(connection, query, statement).await;
+    if let Err(RunError { attempt: Attempt::StalePlan, .. }) = &result {
+        generation.end(current);
+    }
+    result
+}
+
+async fn load<O: Output>(
+    mut connection: &AsyncPgConnection,
+    query: &Query<'_, O>,
+    statement: DieselQuery<'_>,
 ) -> Result<O, RunError> {
     // The driver does not say whether the server has reported that the command is complete. But a statement of ours that has
     // had an effect returns a row at least, and rows come before that report: so without a row, nothing was completed that
@@ -43,7 +67,7 @@ pub(crate) async fn run<O: Output>(
         attempt: attempt_of(&error, has_row),
         error: Error::during(query.context())(error),
     };
-    let loading = connection.load(DieselQuery::new(form, query.params()));
+    let loading = connection.load(statement);
     let mut stream = loading.await.map_err(|error| failed(error, false))?;
     let mut rows = query.rows();
     let mut has_row = false;
@@ -176,7 +200,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let connect = || runtime.block_on(AsyncPgConnection::establish(database.url())).unwrap();
         let Plan::Query(create) = statement::create_queue("q").plan() else { panic!("it is a query") };
-        assert!(runtime.block_on(run(&connect(), &create, create.oldest())).is_ok());
+        assert!(runtime.block_on(run(&connect(), &create, create.oldest(), &Generation::default())).is_ok());
         for (condition, during) in [("query LIKE '%read_with_poll%'", true), ("state = 'idle'", false)] {
             let mut connection = connect();
             std::thread::scope(|scope| {
@@ -185,7 +209,8 @@ mod tests {
                     let options = PollOptions::new().timeout(std::time::Duration::from_secs(60));
                     let poll = statement::read_with_poll::<RawJson>("q", 30, 1, &options);
                     let Plan::Query(query) = poll.plan() else { panic!("it is a query") };
-                    let ran = runtime.block_on(run(&connection, &query, query.oldest()));
+                    let generation = Generation::default();
+                    let ran = runtime.block_on(run(&connection, &query, query.oldest(), &generation));
                     assert_eq!(ran.err().unwrap().attempt, Attempt::NotCommitted);
                 }
                 end.join().unwrap();

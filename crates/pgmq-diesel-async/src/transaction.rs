@@ -1,14 +1,11 @@
 //! A transaction that Diesel knows of, so that its own nest in it.
 
-use std::sync::atomic::Ordering;
-
 use diesel::result::QueryResult;
 use diesel_async::{AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager};
 use pgmq_core::ErrorKind;
 use pgmq_core::driver::COMMIT;
 
 use crate::Error;
-use crate::queue::Known;
 use crate::run::{Stop, condemn};
 
 type Manager = AnsiTransactionManager;
@@ -19,20 +16,15 @@ pub(crate) struct Begun<'s> {
     /// 1, unless there was a transaction around it, such as Diesel's test transaction; then it is a savepoint in that.
     depth: u32,
     stop: Stop,
-    known: &'s Known,
     /// The user's closure runs, and has not come to its end.
     is_open: bool,
 }
 
 impl<'s> Begun<'s> {
-    pub(crate) async fn begin(
-        connection: &'s mut AsyncPgConnection,
-        stop: Stop,
-        known: &'s Known,
-    ) -> Result<Self, Error> {
+    pub(crate) async fn begin(connection: &'s mut AsyncPgConnection, stop: Stop) -> Result<Self, Error> {
         Manager::begin_transaction(connection).await?;
         let depth = depth(connection)?;
-        Ok(Self { connection, depth, stop, known, is_open: true })
+        Ok(Self { connection, depth, stop, is_open: true })
     }
 
     /// Runs a closure in it, and ends it.
@@ -83,9 +75,6 @@ impl<'s> Begun<'s> {
             } else if Manager::rollback_transaction(self.connection).await.is_err() {
                 return;
             }
-        }
-        if self.known.has_stale_statements.swap(false, Ordering::Relaxed) {
-            condemn(self.connection);
         }
     }
 }

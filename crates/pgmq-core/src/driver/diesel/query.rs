@@ -15,12 +15,19 @@ use crate::{Form, Param};
 pub struct DieselQuery<'q> {
     text: &'q str,
     params: &'q [Param<'q>],
+    generation: u64,
 }
 
 impl<'q> DieselQuery<'q> {
     /// This form, with these parameters.
     pub fn new(form: Form<'q>, params: &'q [Param<'q>]) -> Self {
-        Self { text: form.text, params }
+        Self { text: form.text, params, generation: 0 }
+    }
+
+    /// Has Diesel prepare the statement apart from those of earlier generations, which the server may not run any more.
+    #[must_use]
+    pub fn of_generation(self, generation: u64) -> Self {
+        Self { generation, ..self }
     }
 }
 
@@ -38,6 +45,9 @@ impl QueryFragment<Pg> for DieselQuery<'_> {
             })?;
             bind(param, &mut out)?;
             out.push_sql(part.get(1..).unwrap_or_default());
+        }
+        if self.generation > 0 {
+            out.push_sql(&format!(" /* {} */", self.generation));
         }
         Ok(())
     }
@@ -91,6 +101,15 @@ mod tests {
         let form = Form { text: "SELECT $2, $1, $2::text", since: None };
         let shown = diesel::debug_query::<Pg, _>(&DieselQuery::new(form, &params)).to_string();
         assert_eq!(shown, "SELECT $1, $2, $3::text -- binds: [\"t\", 7, \"t\"]");
+    }
+
+    #[test]
+    fn each_generation_has_a_text_of_its_own() {
+        let form = Form { text: "SELECT 1", since: None };
+        for (generation, text) in [(0, "SELECT 1"), (2, "SELECT 1 /* 2 */")] {
+            let query = DieselQuery::new(form, &[]).of_generation(generation);
+            assert_eq!(diesel::debug_query::<Pg, _>(&query).to_string(), format!("{text} -- binds: []"));
+        }
     }
 
     #[test]
