@@ -28,7 +28,7 @@ pub enum ErrorKind {
     /// The role may not do this, or was refused when it connected.
     PermissionDenied,
     /// Another transaction was in the way: a deadlock, a serialisation failure, or an upgrade that made a prepared statement
-    /// stale. Roll back and try again.
+    /// stale; or the server has forgotten that statement. Roll back and try again.
     Conflict,
     /// There is no connection to the server, or it was lost.
     Connection,
@@ -54,6 +54,8 @@ impl ErrorKind {
             "40001" | "40P01" => Self::Conflict,
             // What a prepared statement returns was changed meanwhile, such as by an upgrade of PGMQ.
             "0A000" if message.contains("cached plan") => Self::Conflict,
+            // The server has forgotten a prepared statement, by `DISCARD ALL` say.
+            "26000" => Self::Conflict,
             "55P03" | "57014" | "25P03" => Self::Timeout,
             "53300" | "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "3D000" => Self::Connection,
             "22P02" | "22P05" | "22032" | "22003" | "22008" | "22021" => Self::InvalidArgument,
@@ -364,6 +366,7 @@ mod tests {
             ("40P01", "deadlock detected", Kind::Conflict),
             ("0A000", "cached plan must not change result type", Kind::Conflict),
             ("0A000", "cannot insert multiple commands into a prepared statement", Kind::Database),
+            ("26000", "prepared statement \"s1\" does not exist", Kind::Conflict),
             ("57014", "canceling statement due to statement timeout", Kind::Timeout),
             ("57P01", "terminating connection due to administrator command", Kind::Connection),
             ("08006", "connection failure", Kind::Connection),

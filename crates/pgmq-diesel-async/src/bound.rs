@@ -1,7 +1,6 @@
 //! A queue on a connection of the user's own.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use diesel_async::AsyncPgConnection;
 use pgmq_core::prelude::*;
@@ -40,12 +39,8 @@ impl AsyncQueue for BoundQueue<'_> {
             Plan::Settled(settled) => Ok(settled?),
             Plan::Query(query) => {
                 let form = query.form(&self.known.learned, false);
-                run(self.connection, &query, form).await.map_err(|failed| {
-                    if failed.is_stale() {
-                        self.known.has_stale_statements.store(true, Ordering::Relaxed);
-                    }
-                    failed.error
-                })
+                let ran = run(self.connection, &query, form, &self.known.generation).await;
+                ran.map_err(|failed| failed.error)
             }
         }
     }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use diesel_async::AsyncPgConnection;
@@ -17,7 +16,7 @@ use pgmq_core::{
 
 use crate::bound::Connection;
 use crate::config::{Endpoint, within};
-use crate::run::{Busy, condemn, run, settle, was_answered};
+use crate::run::{Busy, Generation, Stop, condemn, run, settle, was_answered};
 use crate::transaction::Begun;
 use crate::{BoundQueue, Builder, Error, Listener};
 
@@ -46,8 +45,8 @@ pub struct PGMQueue {
 pub(crate) struct Known {
     /// The server's version of PGMQ.
     pub(crate) learned: Learned,
-    /// A statement that Diesel keeps was refused in a transaction, since PGMQ has changed, or the server has forgotten it.
-    pub(crate) has_stale_statements: AtomicBool,
+    /// That of the statements that are prepared.
+    pub(crate) generation: Generation,
 }
 
 impl PGMQueue {
@@ -194,7 +193,7 @@ impl PGMQueue {
         let mut session = self.session().await?;
         let mut may_move = true;
         loop {
-            let error = match Begun::begin(&mut session, &self.tls, &self.known).await {
+            let error = match Begun::begin(&mut session, self.stop()).await {
                 Ok(begun) => return begun.run(work).await,
                 Err(error) => error,
             };
@@ -239,6 +238,10 @@ impl PGMQueue {
         tokio::task::yield_now().await;
     }
 
+    fn stop(&self) -> Stop {
+        Stop { tls: self.tls.clone(), limit: self.settings.connect_timeout }
+    }
+
     fn not_acquired(&self, error: AcquireError, started: Instant) -> Error {
         let waited = self.pool.config().connection_timeout;
         match (error, self.refusals.since(started)) {
@@ -255,12 +258,12 @@ impl PGMQueue {
     /// committed nothing.
     async fn run_pooled<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
         let mut session = self.session().await?;
-        let (mut may_move, mut stale) = (true, None);
+        let (mut may_move, mut may_prepare) = (true, true);
         let mut lacks = None;
         loop {
             let form = if lacks.is_some() { query.oldest() } else { query.form(&self.known.learned, true) };
-            let busy = Busy::new(session, query.call().is_poll(), &self.tls);
-            let ran = run(busy.connection(), &query, form).await;
+            let busy = Busy::new(session, query.call().is_poll(), self.stop());
+            let ran = run(busy.connection(), &query, form, &self.known.generation).await;
             session = busy.release();
             let failed = match ran {
                 Ok(output) => {
@@ -270,18 +273,12 @@ impl PGMQueue {
                 }
                 Err(failed) => failed,
             };
-            if failed.is_stale() {
-                condemn(&mut session);
-            }
             match (failed.attempt, form.since) {
                 (Attempt::UnknownFunction, Some(version)) => lacks = Some(version),
-                (Attempt::StalePlan, _) => {
-                    // The others in the pool may have such a statement too.
-                    let left = stale.get_or_insert_with(|| self.pool.state().connections);
-                    if *left == 0 {
-                        return Err(failed.error);
-                    }
-                    *left -= 1;
+                (Attempt::StalePlan, _) if may_prepare => {
+                    may_prepare = false;
+                    // With what is of no use any more on it.
+                    condemn(&mut session);
                     drop(session);
                     session = self.session().await?;
                 }

@@ -1,6 +1,8 @@
 //! Running a statement on a connection: bind, send, decode the rows as they arrive.
 
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use diesel_async::{
     AnsiTransactionManager, AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
@@ -9,8 +11,10 @@ use futures_core::Stream;
 use pgmq_core::driver::Attempt;
 use pgmq_core::driver::diesel::{DieselQuery, DieselRow, attempt_of};
 use pgmq_core::driver::tokio_postgres::Tls;
-use pgmq_core::{Form, Output, Query, QueueError};
+use pgmq_core::{Form, Output, Query};
+use tokio_postgres::CancelToken;
 
+use crate::config::within;
 use crate::{Error, Session};
 
 /// Why a query failed, and whether it may have had an effect.
@@ -19,19 +23,42 @@ pub(crate) struct RunError {
     pub(crate) error: Error,
 }
 
-impl RunError {
-    /// Whether Diesel keeps a statement that the server does not run any more, since PGMQ was changed, or does not know any
-    /// more. Diesel would go on using it.
-    pub(crate) fn is_stale(&self) -> bool {
-        self.attempt == Attempt::StalePlan || self.error.sqlstate() == Some("26000")
+/// Diesel keeps a statement prepared by its text, and goes on using it when the server does not run it any more, since PGMQ was
+/// changed, or does not know it any more. The text of a new generation is another one, so each connection prepares it anew.
+#[derive(Debug, Default)]
+pub(crate) struct Generation(AtomicU64);
+
+impl Generation {
+    fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Ends a generation. What was done before, by another connection's failure, is not done again.
+    fn end(&self, ended: u64) {
+        let _ = self.0.compare_exchange(ended, ended.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 
 /// Runs one form of a query. One round trip, once Diesel has prepared its text on this connection.
 pub(crate) async fn run<O: Output>(
-    mut connection: &AsyncPgConnection,
+    connection: &AsyncPgConnection,
     query: &Query<'_, O>,
     form: Form<'_>,
+    generation: &Generation,
+) -> Result<O, RunError> {
+    let current = generation.now();
+    let statement = DieselQuery::new(form, query.params()).of_generation(current);
+    let result = load(connection, query, statement).await;
+    if let Err(RunError { attempt: Attempt::StalePlan, .. }) = &result {
+        generation.end(current);
+    }
+    result
+}
+
+async fn load<O: Output>(
+    mut connection: &AsyncPgConnection,
+    query: &Query<'_, O>,
+    statement: DieselQuery<'_>,
 ) -> Result<O, RunError> {
     // The driver does not say whether the server has reported that the command is complete. But a statement of ours that has
     // had an effect returns a row at least, and rows come before that report: so without a row, nothing was completed that
@@ -40,7 +67,7 @@ pub(crate) async fn run<O: Output>(
         attempt: attempt_of(&error, has_row),
         error: Error::during(query.context())(error),
     };
-    let loading = connection.load(DieselQuery::new(form, query.params()));
+    let loading = connection.load(statement);
     let mut stream = loading.await.map_err(|error| failed(error, false))?;
     let mut rows = query.rows();
     let mut has_row = false;
@@ -83,18 +110,34 @@ pub(crate) fn was_answered(connection: &mut AsyncPgConnection) -> bool {
     true
 }
 
-/// A session that runs a statement. If the future that waits for a poll is dropped, the server is told to stop: else it would
-/// go on waiting on this connection, and hide messages that nobody gets. Until it has stopped, the session is not given back.
-pub(crate) struct Busy<'q> {
+/// How to tell the server to stop, and how long that and each answer may take.
+#[derive(Clone)]
+pub(crate) struct Stop {
+    pub(crate) tls: Tls,
+    pub(crate) limit: Duration,
+}
+
+impl Stop {
+    /// Tells the server, over a connection of its own. Where that cannot be, the statement ends by itself.
+    pub(crate) async fn tell(self, token: CancelToken) {
+        let _ = within(self.limit, token.cancel_query(self.tls)).await;
+    }
+}
+
+/// A session that runs a statement. If the future that waits for it is dropped, the session is not given back before the server
+/// has answered: else whoever takes it next would wait behind that statement. If it does not answer in time, the pool closes it.
+///
+/// For a poll, the server is told to stop: else it would go on waiting, and hide messages that nobody gets.
+pub(crate) struct Busy {
     /// There until it is released.
     session: Option<Session>,
     is_poll: bool,
-    tls: &'q Tls,
+    stop: Stop,
 }
 
-impl<'q> Busy<'q> {
-    pub(crate) fn new(session: Session, is_poll: bool, tls: &'q Tls) -> Self {
-        Self { session: Some(session), is_poll, tls }
+impl Busy {
+    pub(crate) fn new(session: Session, is_poll: bool, stop: Stop) -> Self {
+        Self { session: Some(session), is_poll, stop }
     }
 
     pub(crate) fn connection(&self) -> &AsyncPgConnection {
@@ -109,15 +152,19 @@ impl<'q> Busy<'q> {
     }
 }
 
-impl Drop for Busy<'_> {
+impl Drop for Busy {
     fn drop(&mut self) {
-        let Some(session) = self.session.take().filter(|_| self.is_poll) else { return };
-        let (token, tls) = (session.cancel_token(), self.tls.clone());
+        let Some(mut session) = self.session.take() else { return };
+        let (is_poll, stop) = (self.is_poll, self.stop.clone());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                // Where the server cannot be told, the poll ends by its own time-out.
-                let _ = token.cancel_query(tls).await;
-                settle(&session).await;
+                let limit = stop.limit;
+                if is_poll {
+                    stop.tell(session.cancel_token()).await;
+                }
+                if within(limit, settle(&session)).await.is_err() {
+                    condemn(&mut session);
+                }
             });
         }
     }
@@ -153,7 +200,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let connect = || runtime.block_on(AsyncPgConnection::establish(database.url())).unwrap();
         let Plan::Query(create) = statement::create_queue("q").plan() else { panic!("it is a query") };
-        assert!(runtime.block_on(run(&connect(), &create, create.oldest())).is_ok());
+        assert!(runtime.block_on(run(&connect(), &create, create.oldest(), &Generation::default())).is_ok());
         for (condition, during) in [("query LIKE '%read_with_poll%'", true), ("state = 'idle'", false)] {
             let mut connection = connect();
             std::thread::scope(|scope| {
@@ -162,7 +209,8 @@ mod tests {
                     let options = PollOptions::new().timeout(std::time::Duration::from_secs(60));
                     let poll = statement::read_with_poll::<RawJson>("q", 30, 1, &options);
                     let Plan::Query(query) = poll.plan() else { panic!("it is a query") };
-                    let ran = runtime.block_on(run(&connection, &query, query.oldest()));
+                    let generation = Generation::default();
+                    let ran = runtime.block_on(run(&connection, &query, query.oldest(), &generation));
                     assert_eq!(ran.err().unwrap().attempt, Attempt::NotCommitted);
                 }
                 end.join().unwrap();

@@ -1,16 +1,12 @@
 //! A transaction that Diesel knows of, so that its own nest in it.
 
-use std::sync::atomic::Ordering;
-
 use diesel::result::QueryResult;
 use diesel_async::{AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager};
 use pgmq_core::ErrorKind;
 use pgmq_core::driver::COMMIT;
-use pgmq_core::driver::tokio_postgres::Tls;
 
 use crate::Error;
-use crate::queue::Known;
-use crate::run::condemn;
+use crate::run::{Stop, condemn};
 
 type Manager = AnsiTransactionManager;
 
@@ -19,21 +15,16 @@ pub(crate) struct Begun<'s> {
     connection: &'s mut AsyncPgConnection,
     /// 1, unless there was a transaction around it, such as Diesel's test transaction; then it is a savepoint in that.
     depth: u32,
-    tls: &'s Tls,
-    known: &'s Known,
+    stop: Stop,
     /// The user's closure runs, and has not come to its end.
     is_open: bool,
 }
 
 impl<'s> Begun<'s> {
-    pub(crate) async fn begin(
-        connection: &'s mut AsyncPgConnection,
-        tls: &'s Tls,
-        known: &'s Known,
-    ) -> Result<Self, Error> {
+    pub(crate) async fn begin(connection: &'s mut AsyncPgConnection, stop: Stop) -> Result<Self, Error> {
         Manager::begin_transaction(connection).await?;
         let depth = depth(connection)?;
-        Ok(Self { connection, depth, tls, known, is_open: true })
+        Ok(Self { connection, depth, stop, is_open: true })
     }
 
     /// Runs a closure in it, and ends it.
@@ -85,9 +76,6 @@ impl<'s> Begun<'s> {
                 return;
             }
         }
-        if self.known.has_stale_statements.swap(false, Ordering::Relaxed) {
-            condemn(self.connection);
-        }
     }
 }
 
@@ -98,12 +86,9 @@ impl Drop for Begun<'_> {
         if !self.is_open || self.depth > 1 {
             return;
         }
-        let (token, tls) = (self.connection.cancel_token(), self.tls.clone());
+        let (token, stop) = (self.connection.cancel_token(), self.stop.clone());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                // Where the server cannot be told, the statement ends by itself.
-                let _ = token.cancel_query(tls).await;
-            });
+            runtime.spawn(stop.tell(token));
         }
     }
 }

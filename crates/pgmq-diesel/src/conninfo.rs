@@ -38,7 +38,12 @@ pub(crate) fn listen_conninfo(settings: &Settings) -> Result<String, Error> {
     }
 }
 
-/// Puts a time-out in front of what the user gave, and parts behind it: for libpq, what comes last counts.
+/// By which a server, or a network, that has gone silent is noticed within about a minute, whatever an operation waits for. libpq
+/// sets no limit of its own. In seconds, but the last one, which is in milliseconds.
+const WATCH: [&str; 4] =
+    ["keepalives_idle=30", "keepalives_interval=10", "keepalives_count=3", "tcp_user_timeout=60000"];
+
+/// Puts time-outs in front of what the user gave, and parts behind it: for libpq, what comes last counts.
 fn compose<'p>(
     given: &str,
     connect_timeout: Duration,
@@ -49,7 +54,7 @@ fn compose<'p>(
     let seconds = seconds.max(2);
     let mut text = match split_uri(given)? {
         Some((address, query)) => {
-            let mut text = format!("{address}?connect_timeout={seconds}");
+            let mut text = format!("{address}?{}&connect_timeout={seconds}", WATCH.join("&"));
             let parts = parts.into_iter().map(|(keyword, value)| format!("{keyword}={}", percent(value)));
             for parameter in query.map(str::to_owned).into_iter().chain(parts) {
                 text.push('&');
@@ -59,7 +64,8 @@ fn compose<'p>(
         }
         None => {
             let parts = parts.into_iter().map(|(keyword, value)| format!(" {keyword}={}", quoted(value)));
-            format!("connect_timeout={seconds} {given}{}", parts.collect::<String>())
+            let watch = WATCH.join(" ");
+            format!("{watch} connect_timeout={seconds} {given}{}", parts.collect::<String>())
         }
     };
     if text.contains('\0') {
@@ -136,7 +142,7 @@ pub(crate) fn unusable(error: &ConnectionError, string: Option<&str>) -> Error {
 
 /// A message of libpq without what it repeats of the string, which may be a part of a password.
 fn without_values(message: &str) -> String {
-    const KEPT: [&str; 18] = [
+    const KEPT: [&str; 22] = [
         "=",
         ":",
         "/",
@@ -151,6 +157,10 @@ fn without_values(message: &str) -> String {
         "options",
         "connect_timeout",
         "keepalives",
+        "keepalives_idle",
+        "keepalives_interval",
+        "keepalives_count",
+        "tcp_user_timeout",
         "target_session_attrs",
         "channel_binding",
         "require",
@@ -170,6 +180,17 @@ fn invalid(text: impl Into<String>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A connection string without what stands in front of each.
+    fn without_watch(text: &str) -> String {
+        let [uri, keywords] = ["&", " "].map(|between| {
+            let options = ["keepalives_idle=30", "keepalives_interval=10", "keepalives_count=3"];
+            format!("{}{between}tcp_user_timeout=60000{between}", options.join(between))
+        });
+        let parts = text.split_once(&uri).or_else(|| text.strip_prefix(&keywords).map(|rest| ("", rest)));
+        let (before, behind) = parts.unwrap_or_else(|| panic!("{text}"));
+        format!("{before}{behind}")
+    }
 
     fn with(url: &str, password: Option<&str>) -> Result<String, Error> {
         let mut settings = Settings::default();
@@ -195,9 +216,10 @@ mod tests {
             ("host=h dbname=d", r"connect_timeout=10 host=h dbname=d password='a \'&%'"),
             ("", r"connect_timeout=10  password='a \'&%'"),
         ] {
-            assert_eq!(with(url, Some("a '&%")).unwrap(), expected, "{url}");
+            assert_eq!(without_watch(&with(url, Some("a '&%")).unwrap()), expected, "{url}");
         }
-        assert_eq!(with("postgres://me@h/d", None).unwrap(), "postgres://me@h/d?connect_timeout=10");
+        let alone = with("postgres://me@h/d", None).unwrap();
+        assert_eq!(without_watch(&alone), "postgres://me@h/d?connect_timeout=10");
     }
 
     #[test]
@@ -208,7 +230,7 @@ mod tests {
         settings.username = Some(r"o'b\x".to_owned());
         settings.connect_timeout = Duration::from_millis(1);
         let expected = r"connect_timeout=2  host='/run/my sockets' port='5433' user='o\'b\\x'";
-        assert_eq!(conninfo(&settings).unwrap(), expected);
+        assert_eq!(without_watch(&conninfo(&settings).unwrap()), expected);
     }
 
     #[test]

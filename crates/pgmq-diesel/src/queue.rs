@@ -15,7 +15,7 @@ use pgmq_core::{
 
 use crate::bound::Connection;
 use crate::conninfo::listen_conninfo;
-use crate::run::{RunError, run};
+use crate::run::{RunError, is_kept, run};
 use crate::session::{FRESH, Losses, can_run, give_up};
 use crate::transaction::Level;
 use crate::{BoundQueue, Builder, Error, Listener};
@@ -283,7 +283,7 @@ impl PGMQueue {
         let (mut lacks, mut turns) = (None, self.pool.max_size());
         loop {
             let form = if lacks.is_some() { query.oldest() } else { query.form(&self.shared.learned, true) };
-            while !can_run(&mut session, form.text) && turns > 0 {
+            while is_kept(form) && !can_run(&mut session, form.text) && turns > 0 {
                 turns -= 1;
                 self.shared.losses.note();
                 give_up(session);

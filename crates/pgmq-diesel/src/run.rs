@@ -14,7 +14,8 @@ pub(crate) struct RunError {
     pub(crate) error: Error,
 }
 
-/// Runs one form of a query. One round trip, but for the first time on a connection, when Diesel prepares the statement.
+/// Runs one form of a query. One round trip, but for the first time on a connection, when Diesel prepares the statement if it
+/// keeps it.
 pub(crate) fn run<O: Output>(
     connection: &mut PgConnection,
     query: &Query<'_, O>,
@@ -37,7 +38,7 @@ fn load<O: Output>(
         error: Error::during(query.context())(error),
     };
     // Row by row, an error comes out of `load` itself only if neither a row nor "command complete" came before it.
-    let statement = DieselQuery::new(form, query.params());
+    let statement = DieselQuery::new(form, query.params()).kept(is_kept(form));
     let mut arriving = LoadConnection::<PgRowByRowLoadingMode>::load(connection, statement)
         .map_err(|error| failed(error, false))?;
     let mut rows = query.rows();
@@ -51,6 +52,12 @@ fn load<O: Output>(
     }
     rows.finish(|| query.context())
         .map_err(|error| RunError { attempt: Attempt::Failed, error: error.into() })
+}
+
+/// Whether Diesel keeps a statement prepared. Else its text goes out with it, in one round trip. Those of each queue would be too
+/// many to keep.
+pub(crate) fn is_kept(form: Form<'_>) -> bool {
+    !form.is_for_one_queue
 }
 
 /// Has Diesel prepare its statements anew, under new names.

@@ -57,7 +57,7 @@ struct Known {
     at: Option<Instant>,
     /// How many losses there had been by then.
     losses: u64,
-    /// The texts that have run on it, by their hashes. Diesel keeps the texts themselves.
+    /// The texts that Diesel has prepared on it, and keeps, by their hashes.
     texts: HashSet<u64>,
 }
 

@@ -11,8 +11,8 @@ pub enum Attempt {
     UnknownFunction,
     /// The server ended the session and committed nothing: another connection may do.
     NotCommitted,
-    /// The statement was prepared on this connection before what it returns was changed, and committed nothing: prepared
-    /// anew, it may do.
+    /// The statement was prepared on this connection before what it returns was changed, or the server has forgotten it since.
+    /// It committed nothing: prepared anew, it may do.
     StalePlan,
     /// The query may have been committed, or would fail again.
     Failed,
@@ -28,6 +28,8 @@ impl Attempt {
             "42883" if message.contains("pgmq.") => Self::UnknownFunction,
             "57P01" | "57P02" | "57P05" => Self::NotCommitted,
             "0A000" if message.contains("cached plan") => Self::StalePlan,
+            // Named statements are executed only once the server has found them.
+            "26000" => Self::StalePlan,
             _ => Self::Failed,
         }
     }
@@ -49,5 +51,6 @@ mod tests {
         let stale = "cached plan must not change result type";
         assert_eq!(Attempt::of_report("0A000", stale, false), Attempt::StalePlan);
         assert_eq!(Attempt::of_report("0A000", "cannot do this", false), Attempt::Failed);
+        assert_eq!(Attempt::of_report("26000", "", false), Attempt::StalePlan);
     }
 }

@@ -143,7 +143,7 @@ impl<'a, O: Output> Query<'a, O> {
     pub fn form(&self, learned: &Learned, may_fail: bool) -> Form<'_> {
         match self.sql.newer {
             Some((since, text)) if learned.knows(since).unwrap_or(may_fail) => {
-                Form { text, since: Some(since) }
+                Form { text, since: Some(since), is_for_one_queue: false }
             }
             _ => self.oldest(),
         }
@@ -151,7 +151,7 @@ impl<'a, O: Output> Query<'a, O> {
 
     /// The form that works whatever the server's version.
     pub fn oldest(&self) -> Form<'_> {
-        Form { text: self.sql(), since: None }
+        Form { text: self.sql(), since: None, is_for_one_queue: matches!(self.sql.text, Cow::Owned(_)) }
     }
 
     /// The parameters, in the order of `$1`, `$2`, ...
@@ -182,6 +182,8 @@ pub struct Form<'q> {
     pub text: &'q str,
     /// The version that has this form, if it is not the oldest.
     pub since: Option<Version>,
+    /// The text names a table of the queue: there are as many such texts as queues.
+    pub is_for_one_queue: bool,
 }
 
 /// A statement in the making. The first thing that is wrong with it stays.

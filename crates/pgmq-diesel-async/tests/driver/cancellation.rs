@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use diesel_async::AsyncPgConnection;
+use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use pgmq_diesel_async::{Error, ErrorKind, PGMQueue, PollOptions, QueueError, RawJson};
 
 use crate::support::{connect, on_a_database, wait_until};
@@ -60,6 +60,20 @@ fn an_operation_that_is_given_up_leaves_its_connection_in_order() {
 }
 
 #[test]
+fn nobody_waits_behind_an_operation_that_was_given_up() {
+    on_a_database(async |database| {
+        let builder = PGMQueue::builder().url(database.url()).pool_size(1).connect_timeout(SHORT * 10);
+        let queue = builder.connect().await.unwrap();
+        queue.create_queue("other").await.unwrap();
+        let mut beside = AsyncPgConnection::establish(database.url()).await.unwrap();
+        beside.batch_execute("BEGIN; LOCK TABLE pgmq.q_q").await.unwrap();
+        assert!(tokio::time::timeout(SHORT, queue.send("q", &1)).await.is_err(), "the table is locked");
+        let sent = tokio::time::timeout(FOREVER / 20, queue.send("other", &1)).await;
+        assert_eq!(sent.unwrap().unwrap(), 1);
+    });
+}
+
+#[test]
 fn a_transaction_that_is_given_up_is_rolled_back_and_stops() {
     on_a_database(async |database| {
         let queue = connect(database).await;
@@ -107,8 +121,6 @@ fn a_transaction_that_is_given_up_at_any_point_leaves_nothing_half_done() {
 
 /// Begins a transaction of Diesel's in another, sends in it, and gives it up.
 async fn give_up_inside(queue: &PGMQueue, connection: &mut AsyncPgConnection) {
-    use diesel_async::AsyncConnection;
-
     let inner = connection.transaction(async |connection| {
         queue.with(connection).send("q", "inside").await?;
         std::future::pending::<Result<(), Error>>().await

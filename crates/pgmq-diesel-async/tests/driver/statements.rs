@@ -57,21 +57,46 @@ fn in_a_transaction_such_a_statement_fails_once() {
 }
 
 #[test]
-fn a_connection_whose_statements_were_deallocated_fails_once() {
+fn on_a_session_such_a_statement_fails_once_whoever_failed_before() {
+    on_a_database(async |database| {
+        let queue = PGMQueue::builder().url(database.url()).pool_size(2).connect().await.unwrap();
+        let id = queue.send("q", &1).await.unwrap();
+        let mut sessions = [queue.session().await.unwrap(), queue.session().await.unwrap()];
+        for session in &mut sessions {
+            assert!(queue.with(session).get::<i32>("q", id).await.unwrap().is_some());
+        }
+        database.execute(ADD_A_COLUMN).unwrap();
+        let [first, second] = &mut sessions;
+        let error = queue.with(first).get::<i32>("q", id).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        assert!(queue.with(first).get::<i32>("q", id).await.unwrap().is_some());
+        // The others prepare anew without a failure, in Diesel's own transactions, too.
+        let got = second.transaction(async |connection| queue.with(connection).get::<i32>("q", id).await);
+        assert!(got.await.unwrap().is_some());
+    });
+}
+
+#[test]
+fn a_statement_that_was_deallocated_is_prepared_anew_and_fails_once_in_a_transaction() {
     on_a_database(async |database| {
         let queue = connect(database).await;
-        let send = async |in_transaction: bool| match in_transaction {
-            true => queue.transaction(async |connection| queue.with(connection).send("q", &1).await).await,
-            false => queue.send("q", &1).await,
-        };
-        for in_transaction in [true, false] {
-            send(in_transaction).await.unwrap();
-            queue.session().await.unwrap().batch_execute("DEALLOCATE ALL").await.unwrap();
-            let error = send(in_transaction).await.unwrap_err();
-            assert_eq!((error.kind(), error.sqlstate()), (ErrorKind::Database, Some("26000")));
-            send(in_transaction).await.unwrap();
+        for deallocate in ["DEALLOCATE ALL", "DISCARD ALL"] {
+            let deallocate = async || {
+                queue.session().await.unwrap().batch_execute(deallocate).await.unwrap();
+            };
+            let send = async || {
+                queue.transaction(async |connection| queue.with(connection).send("q", &1).await).await
+            };
+            queue.send("q", &1).await.unwrap();
+            deallocate().await;
+            queue.send("q", &1).await.unwrap();
+            deallocate().await;
+            let error = send().await.unwrap_err();
+            assert_eq!((error.kind(), error.sqlstate()), (ErrorKind::Conflict, Some("26000")));
+            assert!(error.is_transient());
+            send().await.unwrap();
         }
-        assert_eq!(queue.metrics("q").await.unwrap().queue_length, 4);
+        assert_eq!(queue.metrics("q").await.unwrap().queue_length, 6);
     });
 }
 

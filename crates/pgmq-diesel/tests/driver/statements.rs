@@ -1,6 +1,6 @@
 //! Statements that Diesel keeps prepared.
 
-use diesel::connection::CacheSize;
+use diesel::connection::{CacheSize, SimpleConnection};
 use diesel::r2d2::{self, ConnectionManager, CustomizeConnection};
 use diesel::sql_types::BigInt;
 use diesel::{Connection, PgConnection, RunQueryDsl};
@@ -9,7 +9,9 @@ use pgmq_diesel::{ErrorKind, PGMQueue, Pool, QueueError};
 use crate::support::{connect, on_a_database};
 
 /// As an upgrade of PGMQ does.
-const ADD_A_COLUMN: &str = "ALTER TABLE pgmq.q_q ADD COLUMN more text";
+const ADD_A_COLUMN: &str = "DROP FUNCTION pgmq.list_queues(); CREATE FUNCTION pgmq.list_queues() \
+     RETURNS TABLE (queue_name text, is_partitioned boolean, is_unlogged boolean, created_at timestamptz, more text) \
+     LANGUAGE sql AS $$ SELECT 'q', false, false, pg_catalog.now(), '' $$";
 
 /// How many statements of PGMQ's are prepared on the only connection of a pool.
 fn prepared(queue: &PGMQueue) -> i64 {
@@ -23,15 +25,14 @@ fn prepared(queue: &PGMQueue) -> i64 {
 fn a_statement_that_was_prepared_before_pgmq_changed_is_prepared_anew() {
     on_a_database(|database| {
         let queue = PGMQueue::builder().url(database.url()).pool_size(3).connect().unwrap();
-        let id = queue.send("q", &1).unwrap();
         let mut sessions = [queue.session().unwrap(), queue.session().unwrap(), queue.session().unwrap()];
         for session in &mut sessions {
-            assert!(queue.with(session).get::<i32>("q", id).unwrap().is_some());
+            assert_eq!(queue.with(session).list_queues().unwrap().len(), 1);
         }
         drop(sessions);
         database.execute(ADD_A_COLUMN).unwrap();
         for _ in 0..4 {
-            assert!(queue.get::<i32>("q", id).unwrap().is_some());
+            assert_eq!(queue.list_queues().unwrap().len(), 1);
         }
     });
 }
@@ -40,14 +41,33 @@ fn a_statement_that_was_prepared_before_pgmq_changed_is_prepared_anew() {
 fn in_a_transaction_such_a_statement_fails_once() {
     on_a_database(|database| {
         let queue = connect(database);
-        let id = queue.send("q", &1).unwrap();
-        assert!(queue.get::<i32>("q", id).unwrap().is_some());
+        assert_eq!(queue.list_queues().unwrap().len(), 1);
         database.execute(ADD_A_COLUMN).unwrap();
-        let get = || queue.transaction(|connection| queue.with(connection).get::<i32>("q", id));
-        let error = get().unwrap_err();
+        let list = || queue.transaction(|connection| queue.with(connection).list_queues());
+        let error = list().unwrap_err();
         assert_eq!((error.kind(), error.sqlstate()), (ErrorKind::Conflict, Some("0A000")));
         assert!(error.is_transient());
-        assert!(get().unwrap().is_some());
+        assert_eq!(list().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn a_statement_that_was_deallocated_is_prepared_anew_and_fails_once_in_a_transaction() {
+    on_a_database(|database| {
+        let queue = connect(database);
+        for deallocate in ["DEALLOCATE ALL", "DISCARD ALL"] {
+            let deallocate = || queue.session().unwrap().batch_execute(deallocate).unwrap();
+            let send = || queue.transaction(|connection| queue.with(connection).send("q", &1));
+            queue.send("q", &1).unwrap();
+            deallocate();
+            queue.send("q", &1).unwrap();
+            deallocate();
+            let error = send().unwrap_err();
+            assert_eq!((error.kind(), error.sqlstate()), (ErrorKind::Conflict, Some("26000")));
+            assert!(error.is_transient());
+            send().unwrap();
+        }
+        assert_eq!(queue.metrics("q").unwrap().queue_length, 6);
     });
 }
 
@@ -75,5 +95,21 @@ fn a_pool_that_keeps_no_statements_leaves_none_on_the_server() {
             queue.metrics("q").unwrap();
             assert_eq!(prepared(&queue), kept);
         }
+    });
+}
+
+#[test]
+fn statements_whose_text_names_a_queue_are_not_kept() {
+    on_a_database(|database| {
+        let queue = connect(database);
+        for name in ["a", "b", "c"] {
+            queue.create_queue(name).unwrap();
+        }
+        let kept = prepared(&queue);
+        for name in ["a", "b", "c"] {
+            assert!(queue.peek::<i32>(name, 1).unwrap().is_empty());
+            assert_eq!(queue.get::<i32>(name, 1).unwrap(), None);
+        }
+        assert_eq!(prepared(&queue), kept);
     });
 }

@@ -15,17 +15,34 @@ use crate::{Form, Param};
 pub struct DieselQuery<'q> {
     text: &'q str,
     params: &'q [Param<'q>],
+    generation: u64,
+    is_kept: bool,
 }
 
 impl<'q> DieselQuery<'q> {
     /// This form, with these parameters.
     pub fn new(form: Form<'q>, params: &'q [Param<'q>]) -> Self {
-        Self { text: form.text, params }
+        Self { text: form.text, params, generation: 0, is_kept: true }
+    }
+
+    /// Whether Diesel is to keep the statement prepared; it does unless told not to.
+    #[must_use]
+    pub fn kept(self, is_kept: bool) -> Self {
+        Self { is_kept, ..self }
+    }
+
+    /// Has Diesel prepare the statement apart from those of earlier generations, which the server may not run any more.
+    #[must_use]
+    pub fn of_generation(self, generation: u64) -> Self {
+        Self { generation, ..self }
     }
 }
 
 impl QueryFragment<Pg> for DieselQuery<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        if !self.is_kept {
+            out.unsafe_to_cache_prepared();
+        }
         let mut parts = self.text.split('$');
         out.push_sql(parts.next().unwrap_or_default());
         for part in parts {
@@ -38,6 +55,9 @@ impl QueryFragment<Pg> for DieselQuery<'_> {
             })?;
             bind(param, &mut out)?;
             out.push_sql(part.get(1..).unwrap_or_default());
+        }
+        if self.generation > 0 {
+            out.push_sql(&format!(" /* {} */", self.generation));
         }
         Ok(())
     }
@@ -88,14 +108,23 @@ mod tests {
     #[test]
     fn what_is_named_twice_is_bound_twice_and_in_the_order_of_the_text() {
         let params = [Param::Int4(7), Param::Text("t".into())];
-        let form = Form { text: "SELECT $2, $1, $2::text", since: None };
+        let form = Form { text: "SELECT $2, $1, $2::text", since: None, is_for_one_queue: false };
         let shown = diesel::debug_query::<Pg, _>(&DieselQuery::new(form, &params)).to_string();
         assert_eq!(shown, "SELECT $1, $2, $3::text -- binds: [\"t\", 7, \"t\"]");
     }
 
     #[test]
+    fn each_generation_has_a_text_of_its_own() {
+        let form = Form { text: "SELECT 1", since: None, is_for_one_queue: false };
+        for (generation, text) in [(0, "SELECT 1"), (2, "SELECT 1 /* 2 */")] {
+            let query = DieselQuery::new(form, &[]).of_generation(generation);
+            assert_eq!(diesel::debug_query::<Pg, _>(&query).to_string(), format!("{text} -- binds: []"));
+        }
+    }
+
+    #[test]
     fn a_parameter_that_is_not_there_is_an_error() {
-        let form = Form { text: "SELECT $1", since: None };
+        let form = Form { text: "SELECT $1", since: None, is_for_one_queue: false };
         assert!(
             diesel::query_builder::QueryFragment::<Pg>::to_sql(
                 &DieselQuery::new(form, &[]),
