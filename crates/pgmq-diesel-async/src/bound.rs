@@ -13,7 +13,8 @@ use crate::run::run;
 /// The queue on a connection or in a transaction of your own: what it does commits and rolls back with the rest.
 ///
 /// Made by [`PGMQueue::with`](crate::PGMQueue::with). Operations that are polled together travel together: the driver sends
-/// them one behind the other, without waiting for answers in between.
+/// them one behind the other, without waiting for answers in between. One that was begun, and is then kept without being polled,
+/// may block the others: the driver prepares one statement at a time. So poll them together, or drop what you do not wait for.
 ///
 /// Nothing is tried twice here: an error of the server leaves a transaction unusable, as always in Postgres.
 pub struct BoundQueue<'c> {

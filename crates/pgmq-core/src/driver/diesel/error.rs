@@ -32,7 +32,7 @@ pub fn kind_of(error: &Error) -> ErrorKind {
 /// What kind of thing it is that kept a connection from being made.
 pub fn connecting_kind_of(error: &ConnectionError) -> ErrorKind {
     match error {
-        ConnectionError::BadConnection(text) => match sqlstate_by_wording(text) {
+        ConnectionError::BadConnection(text) => match connecting_sqlstate_by_wording(text) {
             Some(sqlstate) => ErrorKind::of_report(sqlstate, text),
             None if is_unusable(text) => ErrorKind::InvalidArgument,
             None => ErrorKind::Connection,
@@ -64,7 +64,7 @@ pub fn sqlstate_of(error: &Error) -> Option<&'static str> {
 /// The SQLSTATE of what kept a connection from being made, where the message stands for one SQLSTATE only.
 pub fn connecting_sqlstate_of(error: &ConnectionError) -> Option<&'static str> {
     match error {
-        ConnectionError::BadConnection(text) => sqlstate_by_wording(text),
+        ConnectionError::BadConnection(text) => connecting_sqlstate_by_wording(text),
         ConnectionError::CouldntSetupConfiguration(error) => sqlstate_of(error),
         _ => None,
     }
@@ -81,16 +81,14 @@ pub fn attempt_of(error: &Error, is_complete: bool) -> Attempt {
     }
 }
 
-/// The messages that stand for one SQLSTATE, by words of them.
-const WORDINGS: &[(&str, &str)] = &[
+/// The messages that stand for one SQLSTATE, by how they begin.
+const BEGINNINGS: &[(&str, &str)] = &[
     ("current transaction is aborted", "25P02"),
     ("terminating connection due to administrator command", "57P01"),
     ("terminating connection because of crash", "57P02"),
     ("terminating connection due to idle-session timeout", "57P05"),
     ("terminating connection due to idle-in-transaction timeout", "25P03"),
     ("the database system is", "57P03"),
-    ("is not currently accepting connections", "55000"),
-    ("too many clients already", "53300"),
     ("remaining connection slots are reserved", "53300"),
     ("too many connections for", "53300"),
     ("deadlock detected", "40P01"),
@@ -101,12 +99,10 @@ const WORDINGS: &[(&str, &str)] = &[
     ("canceling statement due to", "57014"),
     ("password authentication failed", "28P01"),
     ("no pg_hba.conf entry", "28000"),
-    ("is not permitted to log in", "28000"),
     ("permission denied", "42501"),
     ("must be owner of", "42501"),
     ("invalid input syntax for type", "22P02"),
     ("unsupported Unicode escape sequence", "22P05"),
-    ("out of range for type", "22003"),
     ("integer out of range", "22003"),
     ("bigint out of range", "22003"),
     ("timestamp out of range", "22008"),
@@ -114,8 +110,29 @@ const WORDINGS: &[(&str, &str)] = &[
     ("null values cannot be formatted as an SQL identifier", "22004"),
 ];
 
+/// The messages that stand for one SQLSTATE, by words inside of them.
+const PARTS: &[(&str, &str)] = &[
+    ("is not currently accepting connections", "55000"),
+    ("too many clients already", "53300"),
+    ("is not permitted to log in", "28000"),
+    ("out of range for type", "22003"),
+];
+
+/// The SQLSTATE of a report. Exceptions of the user's own may have such words in their middle.
 fn sqlstate_by_wording(message: &str) -> Option<&'static str> {
-    let words = WORDINGS.iter().find(|(words, _)| message.contains(words));
+    // With a connection that is lost, libpq says what the server said of it as it would print it.
+    let report = message.strip_prefix("FATAL:  ").unwrap_or(message);
+    sqlstate_by(message, |words| report.starts_with(words))
+}
+
+/// The SQLSTATE in what is said of a connection that could not be made: behind the address, and more than one for more than one.
+fn connecting_sqlstate_by_wording(text: &str) -> Option<&'static str> {
+    sqlstate_by(text, |words| text.contains(words))
+}
+
+fn sqlstate_by(message: &str, begins: impl Fn(&str) -> bool) -> Option<&'static str> {
+    let begins = BEGINNINGS.iter().find(|(words, _)| begins(words));
+    let words = begins.or_else(|| PARTS.iter().find(|(words, _)| message.contains(words)));
     words.map(|&(_, sqlstate)| sqlstate).or_else(|| {
         // A function is named with the types of its arguments in every language.
         if names_a_function(message) {
@@ -222,7 +239,11 @@ mod tests {
             ("canceling statement due to statement timeout", ErrorKind::Timeout),
             ("canceling statement due to lock timeout", ErrorKind::Timeout),
             ("terminating connection due to administrator command", ErrorKind::Connection),
+            ("value \"3000000000\" is out of range for type integer", ErrorKind::InvalidArgument),
             ("the user's own exception", ErrorKind::Database),
+            ("order 7 is refused: permission denied", ErrorKind::Database),
+            ("order 7 waits: a deadlock detected by hand", ErrorKind::Database),
+            ("FATAL:  terminating connection due to administrator command\n", ErrorKind::Connection),
         ] {
             assert_eq!(kind_of(&reported(message)), kind, "{message}");
         }

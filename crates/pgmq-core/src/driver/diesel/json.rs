@@ -17,6 +17,7 @@ use crate::JsonText;
 /// A value as `jsonb`, in a query that is composed in Diesel: whatever serde can write or read.
 ///
 /// It is written as the message of a `send` is: once, to bytes, with every digit, and refused if `jsonb` cannot hold it.
+/// To be written, `T` needs `Debug`, too: Diesel asks it of what it binds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Jsonb)]
 pub struct Json<T>(pub T);

@@ -5,7 +5,7 @@
 /// It is what [`diesel::table!`] makes, of the columns that every queue has: `msg_id`, `read_ct`, `enqueued_at`, `vt` and
 /// `message`, and of PGMQ 1.5 `headers`, and of PGMQ 1.10 `last_read_at`. With an older PGMQ, select the columns that are
 /// there. The name of the module is yours; behind it stands the table's own name, which is `q_` and the queue's name in lower
-/// case.
+/// case. It needs `diesel` among your own dependencies.
 ///
 /// Use it for looking. What is read so is not claimed, and rows that are written so are not what PGMQ's functions would have
 /// written.
@@ -43,7 +43,7 @@ macro_rules! queue_table {
 /// searched.
 ///
 /// It is what [`diesel::table!`] makes, of the columns of [`queue_table!`](crate::queue_table) and `archived_at`. The table's
-/// own name is `a_` and the queue's name in lower case.
+/// own name is `a_` and the queue's name in lower case. It needs `diesel` among your own dependencies.
 ///
 /// ```
 /// use diesel::prelude::*;
