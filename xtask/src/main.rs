@@ -28,6 +28,7 @@ cargo xtask test [OPTION ...] [PACKAGE ...] [-- FILTER]
     What else stands after -- goes to the test programs, such as --exact or --test-threads=1.
     --postgres-bin FOLDER   starts the server programs in this folder
     --pgmq VERSION          installs an older PGMQ: 1.5.1 as an extension, 1.5.1-sql as plain SQL
+    --pgbouncer             has the back ends work through PgBouncer in transaction mode
 
 cargo xtask tidy [--fix]
     Checks the formatting, the lints, the docs and this repository's own rules; --fix repairs what can be repaired.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result};
-use tests_common::server::{Database, Server};
+use tests_common::server::{Database, Poolers, Server};
 
 /// A Postgres for as long as a command runs.
 ///
@@ -29,6 +29,7 @@ pub(crate) enum Errors {
 #[derive(Default)]
 struct Held {
     databases: Vec<Database>,
+    poolers: Option<Poolers>,
     server: Option<Server>,
     child: Option<Child>,
     is_interrupted: bool,
@@ -46,6 +47,14 @@ impl Postgres {
         Ok(postgres)
     }
 
+    /// Puts poolers before it for the tests of other processes, if they are asked for.
+    pub(crate) fn start_poolers(&self) -> Result<()> {
+        let mut held = self.lock();
+        let poolers = Poolers::obtain(held.server()?)?;
+        held.poolers = poolers;
+        Ok(())
+    }
+
     /// Creates a database with PGMQ in it, and returns its URL.
     pub(crate) fn create_database(&self) -> Result<String> {
         let mut held = self.lock();
@@ -55,15 +64,17 @@ impl Postgres {
         Ok(url)
     }
 
-    /// The variables by which the tests of other processes find the server and the template.
-    pub(crate) fn variables(&self) -> Result<[(&'static str, String); 3]> {
+    /// The variables by which the tests of other processes find the server, the template and the poolers.
+    pub(crate) fn variables(&self) -> Result<Vec<(&'static str, String)>> {
         let held = self.lock();
         let server = held.server()?;
-        Ok([
+        let mut variables = vec![
             ("PGMQ_TEST_DATABASE_URL", server.url().to_owned()),
             ("PGMQ_TEST_TEMPLATE", server.template()?.to_owned()),
             ("PGMQ_TEST_RUN", server.run().to_owned()),
-        ])
+        ];
+        variables.extend(held.poolers.iter().flat_map(Poolers::variables));
+        Ok(variables)
     }
 
     /// Runs a child process to its end, and hands on each line that it writes.
@@ -117,6 +128,7 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         let mut held = self.lock();
         held.databases.clear();
+        held.poolers = None;
         held.server = None;
     }
 }
@@ -131,6 +143,7 @@ fn end(held: &Mutex<Held>) {
         let _ = child.wait();
     }
     held.databases.clear();
+    held.poolers = None;
     if let Some(server) = held.server.take()
         && let Err(error) = server.drop_leftovers()
     {

@@ -12,7 +12,7 @@ use futures_core::Stream;
 use pgmq_core::{AsyncQueue, Installation, Notification, Output, Statement, prelude::*};
 use pgmq_diesel_async::{BoundQueue, Error, PGMQueue, Session, bb8};
 use tests_common::conformance::{
-    self, Backend, Failure, Outcome, QueueCase, Step, Subject, UserError, World,
+    self, Backend, Failure, Outcome, Pooled, QueueCase, Step, Subject, UserError, World,
 };
 
 fn main() -> ExitCode {
@@ -83,6 +83,8 @@ impl Backend for DieselAsync {
 
     // Diesel hands on what a server says, but not under which code; those of PGMQ and of the server itself are found again.
     const HIDDEN_SQLSTATES: &'static [&'static str] = &["MINE1"];
+    // It prepares each statement in a round trip of its own, under a name, whether it is to be kept or not.
+    const BEHIND_POOLERS: Pooled = Pooled::No;
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

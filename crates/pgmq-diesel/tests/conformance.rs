@@ -5,11 +5,14 @@ use std::{process::ExitCode, time::Duration};
 use pgmq_core::{AsyncQueue, Installation, Notification, Output, Statement, prelude::*};
 use pgmq_diesel::{
     BoundQueue, Error, PGMQueue, Queue as _, Session,
-    diesel::{Connection as _, PgConnection, connection::SimpleConnection},
-    r2d2::{self, ConnectionManager},
+    diesel::{
+        Connection as _, PgConnection,
+        connection::{CacheSize, SimpleConnection},
+    },
+    r2d2::{self, ConnectionManager, CustomizeConnection},
 };
 use tests_common::conformance::{
-    self, Backend, Failure, Outcome, QueueCase, Step, Subject, UserError, World,
+    self, Backend, Failure, Outcome, Pooled, QueueCase, Step, Subject, UserError, World,
 };
 
 fn main() -> ExitCode {
@@ -70,6 +73,16 @@ impl conformance::Listener for Listener {
     }
 }
 
+#[derive(Debug)]
+struct KeepNoStatements;
+
+impl CustomizeConnection<PgConnection, r2d2::Error> for KeepNoStatements {
+    fn on_acquire(&self, connection: &mut PgConnection) -> Result<(), r2d2::Error> {
+        connection.set_prepared_statement_cache_size(CacheSize::Disabled);
+        Ok(())
+    }
+}
+
 impl Backend for Diesel {
     type Error = Error;
     type Queue = Queue;
@@ -80,6 +93,7 @@ impl Backend for Diesel {
 
     const HIDDEN_SQLSTATES: &'static [&'static str] = &["MINE1"];
     const TLS_FEATURES: &'static [&'static str] = &["bundled"];
+    const BEHIND_POOLERS: Pooled = Pooled::BySwitch;
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {
         conformance::poll_once(future)
@@ -91,6 +105,14 @@ impl Backend for Diesel {
 
     async fn connect(url: &str) -> Result<Queue, Error> {
         PGMQueue::connect(url).map(Queue)
+    }
+
+    async fn connect_pooled(url: &str, pool_size: u32) -> Result<Queue, Failure> {
+        let builder = r2d2::Pool::builder().max_size(pool_size).min_idle(Some(1)).test_on_check_out(false);
+        let builder = builder.connection_customizer(Box::new(KeepNoStatements));
+        let queue = PGMQueue::from(builder.build(ConnectionManager::new(url))?);
+        queue.init()?;
+        Ok(Queue(queue))
     }
 
     async fn from_env() -> Result<Queue, Error> {
@@ -164,6 +186,9 @@ impl Backend for Diesel {
 
     async fn on_connection(queue: &Queue, world: &World<'_>, case: &impl QueueCase) -> Outcome {
         let mut connection = PgConnection::establish(world.url())?;
+        if world.is_pooled() {
+            connection.set_prepared_statement_cache_size(CacheSize::Disabled);
+        }
         case.run(&Subject::new(&Bound(queue.0.with(&mut connection)), world)).await
     }
 

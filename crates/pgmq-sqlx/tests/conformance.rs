@@ -9,7 +9,7 @@ use pgmq_core::{AsyncQueue, Installation, Notification, Output, Statement, prelu
 use pgmq_sqlx::sqlx::{self, AssertSqlSafe, Connection, PgConnection, postgres::PgPoolOptions};
 use pgmq_sqlx::{BoundQueue, Error, PGMQueue, Session};
 use tests_common::conformance::{
-    self, Backend, Failure, Outcome, QueueCase, Step, Subject, UserError, World,
+    self, Backend, Failure, Outcome, Pooled, QueueCase, Step, Subject, UserError, World,
 };
 
 fn main() -> ExitCode {
@@ -70,6 +70,11 @@ impl conformance::Listener for Listener {
     }
 }
 
+/// Has the driver keep no statements prepared.
+fn keeping_none(url: &str) -> String {
+    format!("{url}?statement-cache-capacity=0")
+}
+
 impl Backend for Sqlx {
     type Error = Error;
     type Queue = Queue;
@@ -82,6 +87,8 @@ impl Backend for Sqlx {
     const TESTS_ON_RETURN: bool = true;
     // To begin, to see that nothing failed, and to commit.
     const ROUND_TRIPS_OF_TRANSACTION: usize = 3;
+    const BEHIND_POOLERS: Pooled = Pooled::BySwitch;
+    const POOLED_CONNECTIONS_NEED_TRANSACTIONS: bool = true;
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -94,6 +101,10 @@ impl Backend for Sqlx {
 
     async fn connect(url: &str) -> Result<Queue, Error> {
         PGMQueue::connect(url).await.map(Queue)
+    }
+
+    async fn connect_pooled(url: &str, pool_size: u32) -> Result<Queue, Failure> {
+        Ok(Queue(PGMQueue::builder().url(keeping_none(url)).pool_size(pool_size).connect().await?))
     }
 
     async fn from_env() -> Result<Queue, Error> {
@@ -167,7 +178,8 @@ impl Backend for Sqlx {
     }
 
     async fn on_connection(queue: &Queue, world: &World<'_>, case: &impl QueueCase) -> Outcome {
-        let mut connection = PgConnection::connect(world.url()).await?;
+        let url = if world.is_pooled() { keeping_none(world.url()) } else { world.url().to_owned() };
+        let mut connection = PgConnection::connect(&url).await?;
         case.run(&Subject::new(&Bound(queue.0.with(&mut connection)), world)).await
     }
 

@@ -32,6 +32,11 @@ pub trait Backend: 'static {
     const TESTS_ON_RETURN: bool = false;
     /// How many round trips a transaction takes beside its statements.
     const ROUND_TRIPS_OF_TRANSACTION: usize = 2;
+    /// How it works behind a pooler in transaction mode that knows nothing of prepared statements.
+    const BEHIND_POOLERS: Pooled = Pooled::AsItIs;
+    /// Whether a session or connection of the user's own has to be in a transaction there, as the driver prepares a statement in
+    /// a round trip, and runs it in another.
+    const POOLED_CONNECTIONS_NEED_TRANSACTIONS: bool = false;
 
     /// Runs a future to its end: on a runtime of its own, or by [`poll_once`](super::poll_once).
     fn block_on<T>(future: impl Future<Output = T>) -> T;
@@ -40,6 +45,10 @@ pub trait Backend: 'static {
     fn builder() -> Self::Builder;
     /// Calls `PGMQueue::connect`.
     fn connect(url: &str) -> impl Future<Output = Result<Self::Queue, Self::Error>>;
+    /// Connects as the back end's documentation says for poolers that know nothing of prepared statements.
+    fn connect_pooled(url: &str, pool_size: u32) -> impl Future<Output = Result<Self::Queue, Failure>> {
+        async move { Ok(Self::builder().url(url).pool_size(pool_size).connect().await?) }
+    }
     /// Calls `PGMQueue::from_env`.
     fn from_env() -> impl Future<Output = Result<Self::Queue, Self::Error>>;
     /// Makes a queue from the user's own pool, by `From`.
@@ -93,6 +102,18 @@ pub trait Backend: 'static {
     fn execute_on_pool(pool: &Self::Pool, sql: &str) -> impl Future<Output = Outcome>;
     /// Runs a statement on a session.
     fn execute_on_session(session: &mut Self::Session, sql: &str) -> impl Future<Output = Outcome>;
+}
+
+/// How a back end works behind a pooler in transaction mode that knows nothing of prepared statements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooled {
+    /// It needs nothing for it.
+    AsItIs,
+    /// By a switch of the driver's: only by [`connect_pooled`](Backend::connect_pooled).
+    BySwitch,
+    /// Not at all: the driver prepares its statements under names in any case. The cases go through a pooler that keeps
+    /// statements, or round all of them where the version has none.
+    No,
 }
 
 /// The setters of a back end's `Builder`; see [`builder_setters`](crate::builder_setters).

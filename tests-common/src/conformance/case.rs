@@ -32,6 +32,10 @@ pub enum Runs {
     transaction,
     /// On its own: the case makes its connections itself.
     setup,
+    /// The same, and never through a pooler, as it is about the connections.
+    direct,
+    /// The same, and only where there are poolers.
+    pooler,
 }
 
 /// A case over any queue.
@@ -64,8 +68,8 @@ macro_rules! cases {
     (@transaction $trials:ident $name:ident) => {
         $trials.in_transaction(stringify!($name), $crate::conformance::case::case!($name));
     };
-    (@setup $trials:ident $name:ident) => {
-        $trials.setup(stringify!($name), |world| B::block_on($name::<B>(world)));
+    (@$alone:ident $trials:ident $name:ident) => {
+        $trials.$alone(stringify!($name), |world| B::block_on($name::<B>(world)));
     };
 }
 

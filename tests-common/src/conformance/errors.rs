@@ -10,6 +10,7 @@ use super::{
     case::{case, cases},
     check::{fails_as, story},
     hostile::on_every_queue_operation,
+    transactions::needs_a_transaction,
 };
 
 cases! { errors:
@@ -199,7 +200,7 @@ async fn a_deadlock_is_a_conflict_and_transient<B: Backend>(world: &World<'_>) -
         assert!(error.is_transient());
         other.end()
     }
-    let queue = B::connect(world.url()).await?;
+    let queue = world.connect::<B>().await?;
     queue.send_batch(Q, &[1, 2]).await?;
     B::in_transaction(&queue, world, &case!(meets_a_deadlock)).await
 }
@@ -265,9 +266,11 @@ async fn a_connection_that_is_lost_during_a_call_is_a_connection_error<B: Backen
         assert!(error.to_string().contains("read_with_poll on queue \"q\""), "{error}");
         end.end()
     }
-    let queue = B::connect(world.url()).await?;
+    let queue = world.connect::<B>().await?;
     B::in_transaction(&queue, world, &case!(is_not_tried_again)).await?;
-    B::on_connection(&queue, world, &case!(is_not_tried_again)).await?;
+    if !needs_a_transaction::<B>(world) {
+        B::on_connection(&queue, world, &case!(is_not_tried_again)).await?;
+    }
     // The next call has another connection.
     assert_eq!(queue.send(Q, &1).await?, 1);
     Ok(())

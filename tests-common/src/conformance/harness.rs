@@ -10,8 +10,8 @@ use std::{
 use libtest_mimic::{Arguments, Failed, Trial};
 use pgmq_core::Version;
 
-use super::{Backend, Failure, Outcome, QueueCase, Subject, World, add_all, child};
-use crate::server::Server;
+use super::{Backend, Failure, Outcome, Pooled, QueueCase, Subject, World, add_all, child};
+use crate::server::{Poolers, Server, ServerError};
 
 /// The cases, ready to be run against a back end.
 pub(super) struct Trials<B> {
@@ -22,34 +22,59 @@ pub(super) struct Trials<B> {
 
 impl<B: Backend> Trials<B> {
     pub(super) fn on_pool(&mut self, name: &str, case: impl QueueCase + Send) {
-        self.add("pool", name, move |world| {
+        self.add("pool", name, Way::Usual, move |world| {
             B::block_on(async {
-                let queue = B::connect(world.url()).await?;
+                let queue = world.connect::<B>().await?;
                 case.run(&Subject::new(&queue, world)).await
             })
         });
     }
 
     pub(super) fn in_transaction(&mut self, name: &str, case: impl QueueCase + Send) {
-        self.add("transaction", name, move |world| {
+        self.add("transaction", name, Way::Usual, move |world| {
             B::block_on(async {
-                let queue = B::connect(world.url()).await?;
+                let queue = world.connect::<B>().await?;
                 B::in_transaction(&queue, world, &case).await
             })
         });
     }
 
     pub(super) fn setup(&mut self, name: &str, case: impl FnOnce(&World<'_>) -> Outcome + Send + 'static) {
-        self.add("setup", name, case);
+        self.add("setup", name, Way::Usual, case);
     }
 
-    fn add(&mut self, place: &str, name: &str, run: impl FnOnce(&World<'_>) -> Outcome + Send + 'static) {
+    pub(super) fn direct(&mut self, name: &str, case: impl FnOnce(&World<'_>) -> Outcome + Send + 'static) {
+        self.add("setup", name, Way::Direct, case);
+    }
+
+    pub(super) fn pooler(&mut self, name: &str, case: impl FnOnce(&World<'_>) -> Outcome + Send + 'static) {
+        if Poolers::are_asked_for() {
+            self.add("pooler", name, Way::Usual, case);
+        }
+    }
+
+    fn add(
+        &mut self,
+        place: &str,
+        name: &str,
+        way: Way,
+        run: impl FnOnce(&World<'_>) -> Outcome + Send + 'static,
+    ) {
         let server = self.server.clone();
         self.trials.push(Trial::test(format!("{place}::{name}"), move || {
-            let world = server.make_world::<B>()?;
+            let world = server.make_world::<B>(way)?;
             run_on(world.server().pgmq_version(), || run(&world)).map_err(Failed::from)
         }));
     }
+}
+
+/// The way from a queue to the server.
+#[derive(Clone, Copy)]
+enum Way {
+    /// Through a pooler, where there are some and the back end can.
+    Usual,
+    /// Never through a pooler.
+    Direct,
 }
 
 /// Runs a case on this version of PGMQ. It may fail for what came with a later one, if that is what the error says.
@@ -87,28 +112,40 @@ pub fn run<B: Backend>() -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), trials.trials).exit_code()
 }
 
+/// What was obtained. Without it no case can run, and that is said once, and not once for each case.
+fn or_exit<T>(obtained: Result<T, ServerError>) -> T {
+    obtained.unwrap_or_else(|error| {
+        eprintln!("{error:?}");
+        exit(1)
+    })
+}
+
 /// The server of this process: dropped by the last of the trials.
 #[derive(Clone, Default)]
 struct SharedServer(Arc<Slot>);
 
 #[derive(Default)]
 struct Slot {
+    /// First, as they have connections to the server.
+    poolers: OnceLock<Option<Poolers>>,
     server: OnceLock<Server>,
     /// Held for writing once the process is about to end, so that nothing is made any more that nobody would drop.
     ending: RwLock<()>,
 }
 
 impl SharedServer {
-    fn make_world<B: Backend>(&self) -> Result<World<'_>, Failure> {
+    fn make_world<B: Backend>(&self, way: Way) -> Result<World<'_>, Failure> {
         let _not_ending = self.0.ending.read().unwrap_or_else(PoisonError::into_inner);
-        let server = self.0.server.get_or_init(|| {
-            Server::obtain().unwrap_or_else(|error| {
-                // Once, and not once for each case.
-                eprintln!("{error:?}");
-                exit(1)
-            })
-        });
-        World::new::<B>(server)
+        let server = self.0.server.get_or_init(|| or_exit(Server::obtain()));
+        let Some(poolers) = self.0.poolers.get_or_init(|| or_exit(Poolers::obtain(server))) else {
+            return World::new::<B>(server);
+        };
+        let route = match (way, B::BEHIND_POOLERS) {
+            (Way::Direct, _) => None,
+            (Way::Usual, Pooled::No) => poolers.keeping.as_ref(),
+            (Way::Usual, _) => Some(&poolers.plain),
+        };
+        World::among::<B>(server, poolers, route)
     }
 
     /// A server of our own goes with the process. One that others keep is left as it was found.

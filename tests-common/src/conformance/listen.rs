@@ -12,23 +12,23 @@ use super::{
 use crate::server::Server;
 
 cases! { listen:
-    setup [enable_notify_with] a_listener_is_told_of_each_insert;
-    setup [enable_notify] a_listener_is_told_of_an_insert_with_the_throttle_that_is_usual;
-    setup [update_notify] a_throttle_holds_back_what_comes_too_soon;
-    setup [disable_notify] a_listener_hears_no_more_of_a_queue_that_is_silenced;
-    setup [] a_listener_hears_of_its_queues_and_of_no_others;
-    setup [] a_busy_queue_does_not_drown_a_quiet_one_out;
-    setup [] a_queue_with_capitals_and_odd_characters_notifies;
-    setup [] a_listener_is_an_iterator_or_a_stream;
-    setup [] a_listener_without_news_returns_in_time;
-    setup [] a_rolled_back_message_is_no_news;
-    setup [] a_listener_reconnects_says_so_and_hears_again;
-    setup [] a_listener_that_is_refused_says_so_and_goes_on_trying;
-    setup [] a_listener_survives_a_restart_of_the_server;
-    setup [] a_listener_takes_no_connection_of_the_pool;
-    setup [] a_listener_can_have_a_url_of_its_own;
-    setup [] a_dropped_listener_closes_its_connection;
-    setup [] listening_to_nothing_or_to_no_queue_is_refused;
+    direct [enable_notify_with] a_listener_is_told_of_each_insert;
+    direct [enable_notify] a_listener_is_told_of_an_insert_with_the_throttle_that_is_usual;
+    direct [update_notify] a_throttle_holds_back_what_comes_too_soon;
+    direct [disable_notify] a_listener_hears_no_more_of_a_queue_that_is_silenced;
+    direct [] a_listener_hears_of_its_queues_and_of_no_others;
+    direct [] a_busy_queue_does_not_drown_a_quiet_one_out;
+    direct [] a_queue_with_capitals_and_odd_characters_notifies;
+    direct [] a_listener_is_an_iterator_or_a_stream;
+    direct [] a_listener_without_news_returns_in_time;
+    direct [] a_rolled_back_message_is_no_news;
+    direct [] a_listener_reconnects_says_so_and_hears_again;
+    direct [] a_listener_that_is_refused_says_so_and_goes_on_trying;
+    direct [] a_listener_survives_a_restart_of_the_server;
+    direct [] a_listener_takes_no_connection_of_the_pool;
+    direct [] a_listener_can_have_a_url_of_its_own;
+    direct [] a_dropped_listener_closes_its_connection;
+    direct [] listening_to_nothing_or_to_no_queue_is_refused;
 }
 
 const LIMIT: Duration = Duration::from_secs(20);

@@ -5,6 +5,10 @@
 //! operations it covers. A case [`everywhere`](Runs::everywhere) runs twice, on a pool and on a connection inside a
 //! transaction that is rolled back.
 //!
+//! With poolers in front of the server (see [`Poolers`](crate::server::Poolers)), a case works through one of them, and what it does
+//! beside its queue goes directly. Those that are [`direct`](Runs::direct) go round it, and so does all that needs
+//! [settings](World::url_with) of its own for its sessions, which PgBouncer refuses or ignores.
+//!
 //! A back end runs the suite from a test without a harness of its own:
 //!
 //! ```text
@@ -38,6 +42,7 @@ mod hostile;
 mod listen;
 mod look;
 mod notify;
+mod pooler;
 mod queues;
 mod read;
 mod round_trips;
@@ -48,7 +53,7 @@ mod transactions;
 mod undecoded;
 
 pub use adapt::poll_once;
-pub use backend::{Backend, Builder, Listener, Step, UserError};
+pub use backend::{Backend, Builder, Listener, Pooled, Step, UserError};
 pub use case::{CaseInfo, QueueCase, Runs};
 pub use failure::{Failure, Outcome};
 pub use harness::run;
@@ -57,7 +62,7 @@ pub use world::{Q, Subject, World};
 /// Calls a macro with the groups, in the order of the documentation.
 macro_rules! groups {
     ($then:ident) => {
-        $then! { setup transactions queues send topics read undecoded finish look notify listen errors hostile round_trips }
+        $then! { setup transactions queues send topics read undecoded finish look notify listen errors hostile round_trips pooler }
     };
 }
 

@@ -104,10 +104,9 @@ async fn sixteen_at_once<B: Backend>(
     work: impl AsyncFn(B::Queue) -> Result<(), B::Error> + Sync,
 ) -> Outcome {
     let barrier = std::sync::Barrier::new(16);
-    let url = world.url();
     let one = || {
         B::block_on(async {
-            let connected = B::connect(url).await;
+            let connected = world.connect::<B>().await;
             barrier.wait();
             work(connected?).await?;
             Ok::<_, Failure>(())

@@ -424,11 +424,11 @@ async fn a_quantity_of_zero_is_empty_and_does_not_ask_the_server(
 
 async fn no_message_is_read_by_two_at_once<B: Backend>(world: &World<'_>) -> Outcome {
     const MESSAGES: i64 = 300;
-    let queue = B::connect(world.url()).await?;
+    let queue = world.connect::<B>().await?;
     queue.send_batch(Q, &(0..MESSAGES).collect::<Vec<_>>()).await?;
     let work = || -> Result<Vec<i64>, Failure> {
         B::block_on(async {
-            let queue = B::connect(world.url()).await?;
+            let queue = world.connect::<B>().await?;
             let mut seen = Vec::new();
             while let Some(message) = queue.read::<i64>(Q, 600).await? {
                 assert_eq!(message.read_ct, 1);

@@ -8,10 +8,10 @@ use super::{Backend, Builder, Outcome, Q, Step, World, case::cases, setup::parts
 use crate::proxy::{Direction, Flight, Proxy};
 
 cases! { round_trips:
-    setup [send, send_with, send_batch, read, read_batch, pop, delete, delete_batch, archive, set_vt, metrics, peek]
+    direct [send, send_with, send_batch, read, read_batch, pop, delete, delete_batch, archive, set_vt, metrics, peek]
         an_operation_on_a_warm_pool_is_one_round_trip;
-    setup [] a_transaction_is_a_round_trip_per_statement_and_few_more;
-    setup [send_batch, read_batch, delete_batch] what_asks_for_nothing_is_no_round_trip;
+    direct [] a_transaction_is_a_round_trip_per_statement_and_few_more;
+    direct [send_batch, read_batch, delete_batch] what_asks_for_nothing_is_no_round_trip;
 }
 
 /// A queue behind a proxy that records, after a first operation.

@@ -19,37 +19,37 @@ use super::{
 use crate::server::Server;
 
 cases! { setup:
-    setup [] connect_takes_a_url;
-    setup [] connect_takes_a_libpq_string;
-    setup [] the_builder_takes_host_port_and_credentials_in_parts;
-    setup [] the_parts_of_the_builder_win_over_the_url;
-    setup [] the_options_of_a_url_count;
-    setup [] a_builder_that_contradicts_itself_is_refused;
-    setup [] what_is_no_connection_string_is_refused_without_repeating_it;
-    setup [] sslmode_require_without_tls_says_which_feature_to_switch_on;
-    setup [] from_env_reads_the_database_url;
-    setup [] from_env_reads_the_parts;
-    setup [] from_env_can_leave_out_the_look_for_pgmq;
-    setup [] from_env_refuses_what_it_cannot_read;
-    setup [] a_pool_of_the_users_own_is_used_as_it_is;
-    setup [] a_pool_of_the_users_own_is_not_closed;
-    setup [] a_queue_over_a_pool_of_the_users_own_listens_by_a_url;
-    setup [] init_is_no_error_where_pgmq_is_installed;
-    setup [] version_says_how_pgmq_was_installed_and_which_it_is;
-    setup [] without_pgmq_connect_init_and_version_say_what_to_do;
-    setup [] a_session_is_a_pooled_connection_of_the_driver;
-    setup [] the_pool_is_as_large_as_asked_and_says_when_it_is_exhausted;
-    setup [] a_session_that_comes_back_is_used_again;
-    setup [] clones_share_the_pool;
-    setup [] queues_are_used_by_many_threads_at_once;
-    setup [] close_closes_the_connections;
-    setup [send, read] an_idle_connection_that_the_server_closed_goes_unnoticed;
-    setup [] the_pool_recovers_after_a_restart_of_the_server;
-    setup [] a_closed_port_fails_at_once;
-    setup [] a_server_that_never_answers_fails_within_the_connect_timeout;
-    setup [] a_wrong_password_is_refused_and_not_shown;
-    setup [] a_missing_database_is_said_at_once;
-    setup [] no_password_is_shown_by_a_queue;
+    direct [] connect_takes_a_url;
+    direct [] connect_takes_a_libpq_string;
+    direct [] the_builder_takes_host_port_and_credentials_in_parts;
+    direct [] the_parts_of_the_builder_win_over_the_url;
+    direct [] the_options_of_a_url_count;
+    direct [] a_builder_that_contradicts_itself_is_refused;
+    direct [] what_is_no_connection_string_is_refused_without_repeating_it;
+    direct [] sslmode_require_without_tls_says_which_feature_to_switch_on;
+    direct [] from_env_reads_the_database_url;
+    direct [] from_env_reads_the_parts;
+    direct [] from_env_can_leave_out_the_look_for_pgmq;
+    direct [] from_env_refuses_what_it_cannot_read;
+    direct [] a_pool_of_the_users_own_is_used_as_it_is;
+    direct [] a_pool_of_the_users_own_is_not_closed;
+    direct [] a_queue_over_a_pool_of_the_users_own_listens_by_a_url;
+    direct [] init_is_no_error_where_pgmq_is_installed;
+    direct [] version_says_how_pgmq_was_installed_and_which_it_is;
+    direct [] without_pgmq_connect_init_and_version_say_what_to_do;
+    direct [] a_session_is_a_pooled_connection_of_the_driver;
+    direct [] the_pool_is_as_large_as_asked_and_says_when_it_is_exhausted;
+    direct [] a_session_that_comes_back_is_used_again;
+    direct [] clones_share_the_pool;
+    direct [] queues_are_used_by_many_threads_at_once;
+    direct [] close_closes_the_connections;
+    direct [send, read] an_idle_connection_that_the_server_closed_goes_unnoticed;
+    direct [] the_pool_recovers_after_a_restart_of_the_server;
+    direct [] a_closed_port_fails_at_once;
+    direct [] a_server_that_never_answers_fails_within_the_connect_timeout;
+    direct [] a_wrong_password_is_refused_and_not_shown;
+    direct [] a_missing_database_is_said_at_once;
+    direct [] no_password_is_shown_by_a_queue;
 }
 
 /// A limit for what should not take long: short of the time-outs that are set unless told.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use pgmq_core::{AsyncQueue, ErrorKind};
 
 use super::{
-    Backend, Builder, Outcome, Q, Step, Subject, UserError, World,
+    Backend, Outcome, Q, Step, Subject, UserError, World,
     case::{case, cases},
     check::fails_as,
 };
@@ -47,14 +47,32 @@ async fn is_committed_at_once(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
     Ok(())
 }
 
+async fn fails_between_two_round_trips(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    let error = fails_as(ErrorKind::Database, queue.send(Q, &1).await);
+    queue.world.has_sqlstate(&error, "26000");
+    assert_eq!(queue.world.ask("SELECT count(*) FROM pgmq.q_q")?, "0");
+    Ok(())
+}
+
+/// Whether the queue of this world needs a transaction on a session or connection of the user's own.
+pub(super) fn needs_a_transaction<B: Backend>(world: &World<'_>) -> bool {
+    world.is_pooled() && B::POOLED_CONNECTIONS_NEED_TRANSACTIONS
+}
+
 async fn a_bound_queue_works_on_a_session<B: Backend>(world: &World<'_>) -> Outcome {
     // With one connection there is no other that it could have taken.
-    let queue = B::builder().url(world.url()).pool_size(1).connect().await?;
+    let queue = world.connect_with::<B>(1).await?;
+    if needs_a_transaction::<B>(world) {
+        return B::on_session(&queue, world, &case!(fails_between_two_round_trips)).await;
+    }
     B::on_session(&queue, world, &case!(is_committed_at_once)).await
 }
 
 async fn a_bound_queue_works_on_a_connection_of_the_drivers_own<B: Backend>(world: &World<'_>) -> Outcome {
-    let queue = B::connect(world.url()).await?;
+    let queue = world.connect::<B>().await?;
+    if needs_a_transaction::<B>(world) {
+        return B::on_connection(&queue, world, &case!(fails_between_two_round_trips)).await;
+    }
     B::on_connection(&queue, world, &case!(is_committed_at_once)).await
 }
 
@@ -63,7 +81,7 @@ const INSERT: Step = Step::Execute("INSERT INTO orders (note) VALUES ('mine')");
 /// Connects with one connection, beside a table of the user's own.
 async fn with_orders<B: Backend>(world: &World<'_>) -> Result<B::Queue, super::Failure> {
     world.execute("CREATE TABLE orders (note text)")?;
-    Ok(B::builder().url(world.url()).pool_size(1).connect().await?)
+    world.connect_with::<B>(1).await
 }
 
 /// Checks that there are so many rows of the user's and so many messages, and that the pool is in order.
@@ -169,7 +187,7 @@ async fn a_message_read_in_a_transaction_that_is_rolled_back_is_visible_again<B:
         assert!(queue.read::<i32>(Q, 600).await?.is_none());
         Ok(())
     }
-    let queue = B::connect(world.url()).await?;
+    let queue = world.connect::<B>().await?;
     queue.send(Q, &1).await?;
     B::in_transaction(&queue, world, &case!(reads)).await?;
     // The roll-back may still be on its way; until it is there, the message is locked, and passed over.

@@ -11,8 +11,8 @@ use chrono::{DateTime, Utc};
 use pgmq_core::{AsyncQueue, QueueError};
 use postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
-use super::{Backend, Failure, Outcome, check::beside};
-use crate::server::{Database, Server};
+use super::{Backend, Builder, Failure, Outcome, check::beside};
+use crate::server::{Database, Pooler, Poolers, Server};
 
 /// A queue that is there, and empty, in the database of every case.
 pub const Q: &str = "q";
@@ -20,10 +20,16 @@ pub const Q: &str = "q";
 /// The limit of what is waited for.
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// How many connections to a database a pooler has, which it takes by turns.
+pub(super) const SESSIONS: usize = 3;
+
 /// The server, and a database that one case has for itself.
 pub struct World<'s> {
     server: &'s Server,
     database: Database,
+    poolers: Option<&'s Poolers>,
+    /// The URL of the database through one of them, if the queues are to work through it.
+    pooled_url: Option<String>,
     config: Config,
     hidden_sqlstates: &'static [&'static str],
     /// A connection beside the queue's.
@@ -35,7 +41,15 @@ impl<'s> World<'s> {
         let database = server.create_database()?;
         let config: Config = database.url().parse()?;
         let hidden_sqlstates = B::HIDDEN_SQLSTATES;
-        let world = Self { server, database, config, hidden_sqlstates, beside: Mutex::new(None) };
+        let world = Self {
+            server,
+            database,
+            poolers: None,
+            pooled_url: None,
+            config,
+            hidden_sqlstates,
+            beside: Mutex::new(None),
+        };
         // A case that waits for what never comes fails, instead of standing still.
         let database = world.database.name();
         world.execute(&format!(
@@ -44,19 +58,74 @@ impl<'s> World<'s> {
         Ok(world)
     }
 
+    /// A world with poolers, through one of which its queues work.
+    pub(super) fn among<B: Backend>(
+        server: &'s Server,
+        poolers: &'s Poolers,
+        route: Option<&Pooler>,
+    ) -> Result<Self, Failure> {
+        let mut world = Self::new::<B>(server)?;
+        world.poolers = Some(poolers);
+        world.pooled_url = route.map(|pooler| world.through(pooler)).transpose()?;
+        Ok(world)
+    }
+
+    /// The poolers of this run.
+    pub(super) fn poolers(&self) -> &'s Poolers {
+        self.poolers.expect("only cases that need poolers ask for them")
+    }
+
+    /// The URL of the database through a pooler. That has [several connections](SESSIONS) to it from then on.
+    pub(super) fn through(&self, pooler: &Pooler) -> Result<String, Failure> {
+        let url = pooler.url_of(self.name());
+        beside(|| {
+            // One for each transaction that is open at the same time.
+            let clients = (0..SESSIONS).map(|_| Client::connect(&url, NoTls));
+            let mut clients = clients.collect::<Result<Vec<_>, _>>()?;
+            clients.iter_mut().try_for_each(|client| client.batch_execute("BEGIN"))?;
+            clients.iter_mut().try_for_each(|client| client.batch_execute("COMMIT"))
+        })?;
+        Ok(url)
+    }
+
     /// The server.
     pub fn server(&self) -> &'s Server {
         self.server
     }
 
-    /// The URL of the database.
+    /// The URL of the database, which leads through a pooler if the world is behind one.
     pub fn url(&self) -> &str {
+        self.pooled_url.as_deref().unwrap_or_else(|| self.direct_url())
+    }
+
+    /// The URL of the database that goes round any pooler.
+    pub fn direct_url(&self) -> &str {
         self.database.url()
     }
 
-    /// The URL of the database with settings for its sessions, such as `-c lock_timeout=100`.
+    /// Whether the URL leads through a pooler.
+    pub fn is_pooled(&self) -> bool {
+        self.pooled_url.is_some()
+    }
+
+    /// Connects to the database, as the back end's documentation says for the pooler if there is one.
+    pub async fn connect<B: Backend>(&self) -> Result<B::Queue, Failure> {
+        if self.is_pooled() { self.connect_with::<B>(10).await } else { Ok(B::connect(self.url()).await?) }
+    }
+
+    /// The same, with a pool of so many connections.
+    pub async fn connect_with<B: Backend>(&self, pool_size: u32) -> Result<B::Queue, Failure> {
+        if self.is_pooled() {
+            B::connect_pooled(self.url(), pool_size).await
+        } else {
+            Ok(B::builder().url(self.url()).pool_size(pool_size).connect().await?)
+        }
+    }
+
+    /// The URL of the database with settings for its sessions, such as `-c lock_timeout=100`. It goes round any pooler: there, a
+    /// session belongs to all clients.
     pub fn url_with(&self, options: &str) -> String {
-        let url = self.url();
+        let url = self.direct_url();
         if !url.starts_with("postgres") {
             return format!("{url} options='{options}'");
         }

@@ -32,6 +32,18 @@ impl Address {
         Self::parse(&format!("postgres://postgres:{password}@{host}:{port}/postgres"))
     }
 
+    /// Returns the same user, password and database at another host and port, as a URL.
+    pub(crate) fn moved_to(&self, host: &str, port: u16) -> Result<Self, ServerError> {
+        let failed = |error| ServerError::because("cannot make a URL", error);
+        let mut url = Url::parse(&format!("postgres://{host}:{port}")).map_err(failed)?;
+        let user = self.config.get_user().unwrap_or("postgres");
+        let password = self.config.get_password().map(String::from_utf8_lossy);
+        // They fail for a URL without a host.
+        let _ = url.set_username(user);
+        let _ = url.set_password(password.as_deref());
+        Self::parse(&Self::parse(url.as_str())?.text_of(self.config.get_dbname().unwrap_or(user)))
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
@@ -94,6 +106,16 @@ mod tests {
         );
         assert_eq!(text_of("postgresql://host"), "postgresql://host/other");
         assert_eq!(text_of("postgres:///mine?host=%2Ftmp"), "postgres:///other?host=%2Ftmp");
+    }
+
+    #[test]
+    fn an_address_elsewhere_has_the_same_user_password_and_database() {
+        let moved = |address: &str| Address::parse(address).unwrap().moved_to("127.0.0.1", 6432).unwrap();
+        assert_eq!(
+            moved("host=/tmp user=me password='p@ ss' dbname=mine").as_str(),
+            "postgres://me:p%40%20ss@127.0.0.1:6432/mine"
+        );
+        assert_eq!(moved("postgresql://me@host:5433").as_str(), "postgres://me@127.0.0.1:6432/me");
     }
 
     #[test]

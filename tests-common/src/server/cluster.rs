@@ -30,10 +30,10 @@ listen_addresses = '127.0.0.1'
 ";
 
 const GUARDIAN: &str = include_str!("guardian.sh");
-const HOST: &str = "127.0.0.1";
-const START_LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const HOST: &str = "127.0.0.1";
+pub(crate) const START_LIMIT: Duration = Duration::from_secs(60);
 /// How often to pick another port when somebody takes it between picking and starting.
-const PORTS_TO_TRY: usize = 10;
+pub(crate) const PORTS_TO_TRY: usize = 10;
 
 /// A cluster in a temporary folder and the server that runs on it.
 pub(crate) struct Cluster {
@@ -221,7 +221,7 @@ impl Drop for Cluster {
 }
 
 /// Asks the system for a port that nobody uses at this moment.
-fn free_port() -> Result<u16, ServerError> {
+pub(crate) fn free_port() -> Result<u16, ServerError> {
     let port = TcpListener::bind((HOST, 0)).and_then(|listener| listener.local_addr());
     Ok(port.map_err(|error| ServerError::because("no free port", error))?.port())
 }

@@ -11,6 +11,8 @@
 //! PGMQ in its newest version comes from its official crate; `PGMQ_TEST_PGMQ_VERSION` asks for an older one, `1.5.1` as an
 //! extension or `1.5.1-sql` as plain SQL, which takes a superuser.
 //!
+//! A PgBouncer can stand before the server; see [`Poolers`].
+//!
 //! Nothing stays behind, whatever becomes of the test process; see `Guardian` for how.
 //!
 //! Several processes share one server and one template when their parent sets `PGMQ_TEST_DATABASE_URL`,
@@ -32,6 +34,8 @@ mod folder;
 mod guardian;
 mod leftovers;
 mod old_pgmq;
+mod pgbouncer;
+mod pooler;
 mod run;
 mod secret;
 mod shared;
@@ -54,9 +58,14 @@ use self::{
     cluster::Cluster,
     guardian::Guardian,
     old_pgmq::OldPgmq,
+    pgbouncer::PgBouncer,
     shared::{Keeper, Shared, lock},
 };
-pub use self::{database::Database, error::ServerError};
+pub use self::{
+    database::Database,
+    error::ServerError,
+    pooler::{Pooler, Poolers},
+};
 
 /// The version of PGMQ that its official crate installs.
 const NEWEST: Version = Version::new(1, 13, 0);

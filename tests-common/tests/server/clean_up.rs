@@ -114,6 +114,7 @@ fn variables_that_make_no_sense_are_errors() {
     for (name, value, expected) in [
         (URL, "nonsense", "the database URL cannot be read"),
         ("PGMQ_TEST_POSTGRES_BIN", "/nowhere", "PGMQ_TEST_POSTGRES_BIN is /nowhere"),
+        ("PGMQ_TEST_PGBOUNCER", "/nowhere/pgbouncer", "apt-get install pgbouncer"),
     ] {
         let output = command(&[(name, value)]).stdin(Stdio::null()).output().unwrap();
         assert!(!output.status.success());

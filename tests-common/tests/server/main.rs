@@ -5,4 +5,5 @@
 mod clean_up;
 mod databases;
 mod own_server;
+mod poolers;
 mod support;

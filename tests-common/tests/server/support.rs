@@ -18,6 +18,7 @@ pub(crate) struct Holder {
     pub(crate) url: String,
     pub(crate) folder: PathBuf,
     pub(crate) database: String,
+    pub(crate) pooler: String,
 }
 
 impl Holder {
@@ -26,7 +27,7 @@ impl Holder {
         let mut process = command(variables).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut next = || lines.next().unwrap().unwrap();
-        Self { url: next(), folder: next().into(), database: next(), process }
+        Self { url: next(), folder: next().into(), database: next(), pooler: next(), process }
     }
 
     /// Lets it end by itself.
@@ -59,7 +60,14 @@ impl Drop for Holder {
 /// Prepares `hold_server` with these of our environment variables and no others.
 pub(crate) fn command(variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hold_server"));
-    for variable in ["PGMQ_TEST_DATABASE_URL", "PGMQ_TEST_RUN", "PGMQ_TEST_TEMPLATE"] {
+    for variable in [
+        "PGMQ_TEST_DATABASE_URL",
+        "PGMQ_TEST_RUN",
+        "PGMQ_TEST_TEMPLATE",
+        "PGMQ_TEST_PGBOUNCER",
+        "PGMQ_TEST_POOLER",
+        "PGMQ_TEST_KEEPING_POOLER",
+    ] {
         command.env_remove(variable);
     }
     command.envs(variables.iter().copied());

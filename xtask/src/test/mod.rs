@@ -21,6 +21,8 @@ use self::report::Report;
 use crate::postgres::Postgres;
 use crate::workspace::{chosen, packages};
 
+const PGBOUNCER: &str = "PGMQ_TEST_PGBOUNCER";
+
 pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     let Arguments { names, for_programs, variables } = Arguments::parse(arguments.clone())?;
     if variables.iter().any(|(name, value)| env::var_os(name).as_ref() != Some(value)) {
@@ -33,6 +35,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
 
     // Before anything is built: whoever has none should not have to wait to be told.
     let postgres = Postgres::obtain()?;
+    postgres.start_poolers()?;
     let mut report = Report::default();
     for program in build::programs(&postgres, &selection)? {
         let progress = Progress::begin(program.label());
@@ -71,10 +74,15 @@ impl Arguments {
                     variables.push(("PGMQ_TEST_POSTGRES_BIN", parser.value()?));
                 }
                 lexopt::Arg::Long("pgmq") => variables.push(("PGMQ_TEST_PGMQ_VERSION", parser.value()?)),
+                lexopt::Arg::Long("pgbouncer") => {
+                    // A program of the user's own choice is one as well.
+                    let program = env::var_os(PGBOUNCER).unwrap_or_else(|| "pgbouncer".into());
+                    variables.push((PGBOUNCER, program));
+                }
                 lexopt::Arg::Value(name) => names.push(name.to_string_lossy().into_owned()),
                 other => {
                     return Err(other.unexpected())
-                        .context("usage: cargo xtask test [--postgres-bin FOLDER] [--pgmq VERSION] [PACKAGE ...] [-- FILTER]");
+                        .context("usage: cargo xtask test [--postgres-bin FOLDER] [--pgmq VERSION] [--pgbouncer] [PACKAGE ...] [-- FILTER]");
                 }
             }
         }
@@ -97,10 +105,15 @@ mod tests {
 
     #[test]
     fn options_become_variables() {
-        let words = ["--postgres-bin", "/pg/bin", "tokio", "--pgmq=1.5.1"];
+        let words = ["--postgres-bin", "/pg/bin", "tokio", "--pgmq=1.5.1", "--pgbouncer"];
         let arguments = Arguments::parse(words.map(OsString::from).into()).unwrap();
         assert_eq!(arguments.names, ["tokio"]);
-        let variables = [("PGMQ_TEST_POSTGRES_BIN", "/pg/bin"), ("PGMQ_TEST_PGMQ_VERSION", "1.5.1")];
-        assert_eq!(arguments.variables, variables.map(|(name, value)| (name, OsString::from(value))));
+        let program = env::var_os(PGBOUNCER).unwrap_or_else(|| "pgbouncer".into());
+        let variables = [
+            ("PGMQ_TEST_POSTGRES_BIN", "/pg/bin".into()),
+            ("PGMQ_TEST_PGMQ_VERSION", "1.5.1".into()),
+            ("PGMQ_TEST_PGBOUNCER", program),
+        ];
+        assert_eq!(arguments.variables, variables);
     }
 }
