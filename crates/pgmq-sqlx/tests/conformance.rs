@@ -88,7 +88,6 @@ impl Backend for Sqlx {
     // To begin, to see that nothing failed, and to commit.
     const ROUND_TRIPS_OF_TRANSACTION: usize = 3;
     const BEHIND_POOLERS: Pooled = Pooled::BySwitch;
-    const POOLED_CONNECTIONS_NEED_TRANSACTIONS: bool = true;
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -34,9 +34,6 @@ pub trait Backend: 'static {
     const ROUND_TRIPS_OF_TRANSACTION: usize = 2;
     /// How it works behind a pooler in transaction mode that knows nothing of prepared statements.
     const BEHIND_POOLERS: Pooled = Pooled::AsItIs;
-    /// Whether a session or connection of the user's own has to be in a transaction there, as the driver prepares a statement in
-    /// a round trip, and runs it in another.
-    const POOLED_CONNECTIONS_NEED_TRANSACTIONS: bool = false;
 
     /// Runs a future to its end: on a runtime of its own, or by [`poll_once`](super::poll_once).
     fn block_on<T>(future: impl Future<Output = T>) -> T;

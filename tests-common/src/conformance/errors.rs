@@ -10,7 +10,6 @@ use super::{
     case::{case, cases},
     check::{fails_as, story},
     hostile::on_every_queue_operation,
-    transactions::needs_a_transaction,
 };
 
 cases! { errors:
@@ -268,9 +267,7 @@ async fn a_connection_that_is_lost_during_a_call_is_a_connection_error<B: Backen
     }
     let queue = world.connect::<B>().await?;
     B::in_transaction(&queue, world, &case!(is_not_tried_again)).await?;
-    if !needs_a_transaction::<B>(world) {
-        B::on_connection(&queue, world, &case!(is_not_tried_again)).await?;
-    }
+    B::on_connection(&queue, world, &case!(is_not_tried_again)).await?;
     // The next call has another connection.
     assert_eq!(queue.send(Q, &1).await?, 1);
     Ok(())

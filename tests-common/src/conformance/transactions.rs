@@ -47,32 +47,14 @@ async fn is_committed_at_once(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
     Ok(())
 }
 
-async fn fails_between_two_round_trips(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
-    let error = fails_as(ErrorKind::Database, queue.send(Q, &1).await);
-    queue.world.has_sqlstate(&error, "26000");
-    assert_eq!(queue.world.ask("SELECT count(*) FROM pgmq.q_q")?, "0");
-    Ok(())
-}
-
-/// Whether the queue of this world needs a transaction on a session or connection of the user's own.
-pub(super) fn needs_a_transaction<B: Backend>(world: &World<'_>) -> bool {
-    world.is_pooled() && B::POOLED_CONNECTIONS_NEED_TRANSACTIONS
-}
-
 async fn a_bound_queue_works_on_a_session<B: Backend>(world: &World<'_>) -> Outcome {
     // With one connection there is no other that it could have taken.
     let queue = world.connect_with::<B>(1).await?;
-    if needs_a_transaction::<B>(world) {
-        return B::on_session(&queue, world, &case!(fails_between_two_round_trips)).await;
-    }
     B::on_session(&queue, world, &case!(is_committed_at_once)).await
 }
 
 async fn a_bound_queue_works_on_a_connection_of_the_drivers_own<B: Backend>(world: &World<'_>) -> Outcome {
     let queue = world.connect::<B>().await?;
-    if needs_a_transaction::<B>(world) {
-        return B::on_connection(&queue, world, &case!(fails_between_two_round_trips)).await;
-    }
     B::on_connection(&queue, world, &case!(is_committed_at_once)).await
 }
 
