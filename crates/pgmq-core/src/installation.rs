@@ -65,7 +65,7 @@ record!(ServerLook {
 
 /// What is to be done about a server before a queue can work on it.
 #[derive(Debug)]
-pub enum Init {
+pub(crate) enum Init {
     /// Nothing: PGMQ is there.
     Done,
     /// Run [`create_extension`](crate::statement::create_extension).
@@ -78,7 +78,7 @@ impl ServerLook {
     /// # Errors
     ///
     /// [`ErrorKind::NotInstalled`], when PGMQ is neither there nor to be had.
-    pub fn init(&self, learned: &Learned) -> Result<Init, Error> {
+    pub(crate) fn init(&self, learned: &Learned) -> Result<Init, Error> {
         if self.is_installed {
             learned.has(self.at_least());
             Ok(Init::Done)
@@ -94,7 +94,7 @@ impl ServerLook {
     }
 
     /// Whether the official installer keeps a record that has the version.
-    pub fn is_recorded(&self) -> bool {
+    pub(crate) fn is_recorded(&self) -> bool {
         self.is_installed && self.extension_version.is_none() && self.is_recorded
     }
 
@@ -103,7 +103,7 @@ impl ServerLook {
     /// # Errors
     ///
     /// [`ErrorKind::NotInstalled`], when PGMQ is not there.
-    pub fn installation(&self, recorded: &[RecordedVersion]) -> Result<Installation, Error> {
+    pub(crate) fn installation(&self, recorded: &[RecordedVersion]) -> Result<Installation, Error> {
         if !self.is_installed {
             let text = "PGMQ is not installed in this database; run CREATE EXTENSION pgmq, or its SQL script";
             return Err(Error::new(ErrorKind::NotInstalled, text));
@@ -126,7 +126,7 @@ impl ServerLook {
 }
 
 /// The error of a client that may not make the extension, because of the server's refusal.
-pub fn not_creatable(refusal: impl std::error::Error + Send + Sync + 'static) -> Error {
+pub(crate) fn not_creatable(refusal: impl std::error::Error + Send + Sync + 'static) -> Error {
     let text = "PGMQ is not installed in this database, and this role could not create it; have a role that may run \
                 CREATE EXTENSION pgmq";
     Error::new(ErrorKind::NotInstalled, text).because(refusal)

@@ -30,6 +30,7 @@
 mod decode;
 pub mod driver;
 mod error;
+mod init;
 mod installation;
 mod learned;
 mod message;
@@ -51,7 +52,8 @@ mod version;
 
 pub use decode::{Output, Record, Rows};
 pub use error::{Context, Error, ErrorKind, Failure, QueueError};
-pub use installation::{Init, Installation, InstallationSource, ServerLook, not_creatable};
+pub use init::{init, init_async, version, version_async};
+pub use installation::{Installation, InstallationSource, ServerLook};
 pub use learned::Learned;
 pub use message::{ArchivedMessage, Message};
 pub use notification::{Backoff, Channels, Notification};

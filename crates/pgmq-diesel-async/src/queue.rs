@@ -10,8 +10,8 @@ use pgmq_core::driver::tokio_postgres::{Tls, listen_config};
 use pgmq_core::driver::{Attempt, Refusals};
 use pgmq_core::prelude::*;
 use pgmq_core::{
-    AsyncQueue, Channels, ErrorKind, Failure, Init, Installation, Learned, Output, Plan, Query, QueueError,
-    Settings, Statement, not_creatable, statement,
+    AsyncQueue, Channels, ErrorKind, Failure, Installation, Learned, Output, Plan, Query, QueueError,
+    Settings, Statement,
 };
 
 use crate::bound::Connection;
@@ -88,20 +88,7 @@ impl PGMQueue {
     ///
     /// [`ErrorKind::NotInstalled`], when PGMQ is neither there nor can be created.
     pub async fn init(&self) -> Result<(), Error> {
-        let Some(look) = self.run(statement::look()).await? else { return Ok(()) };
-        match look.init(&self.known.learned)? {
-            Init::Done => Ok(()),
-            Init::CreateExtension => match self.run(statement::create_extension()).await {
-                Ok(()) => Ok(()),
-                // Another client may have been faster.
-                Err(refusal) => match self.version().await {
-                    Err(error) if error.kind() == ErrorKind::NotInstalled => {
-                        Err(not_creatable(refusal).into())
-                    }
-                    looked => looked.map(drop),
-                },
-            },
-        }
+        pgmq_core::init_async(self, &self.known.learned).await
     }
 
     /// Says how PGMQ is installed and which version it is, by a look into the catalogue: no DDL, no locks.
@@ -110,14 +97,7 @@ impl PGMQueue {
     ///
     /// [`ErrorKind::NotInstalled`], when PGMQ is not there.
     pub async fn version(&self) -> Result<Installation, Error> {
-        let look = self.run(statement::look()).await?;
-        let look =
-            look.ok_or_else(|| pgmq_core::Error::new(ErrorKind::Decode, "the server returned no row"))?;
-        let recorded = match look.is_recorded() {
-            true => self.run(statement::recorded_versions()).await?,
-            false => Vec::new(),
-        };
-        Ok(look.installation(&recorded)?)
+        pgmq_core::version_async(self).await
     }
 
     /// The pool.
@@ -238,8 +218,8 @@ impl PGMQueue {
         tokio::task::yield_now().await;
     }
 
-    fn stop(&self) -> Stop {
-        Stop { tls: self.tls.clone(), limit: self.settings.connect_timeout }
+    fn stop(&self) -> Stop<'_> {
+        Stop { tls: &self.tls, limit: self.settings.connect_timeout }
     }
 
     fn not_acquired(&self, error: AcquireError, started: Instant) -> Error {

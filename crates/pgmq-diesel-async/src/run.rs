@@ -111,16 +111,19 @@ pub(crate) fn was_answered(connection: &mut AsyncPgConnection) -> bool {
 }
 
 /// How to tell the server to stop, and how long that and each answer may take.
-#[derive(Clone)]
-pub(crate) struct Stop {
-    pub(crate) tls: Tls,
+#[derive(Clone, Copy)]
+pub(crate) struct Stop<'q> {
+    pub(crate) tls: &'q Tls,
     pub(crate) limit: Duration,
 }
 
-impl Stop {
+impl Stop<'_> {
     /// Tells the server, over a connection of its own. Where that cannot be, the statement ends by itself.
-    pub(crate) async fn tell(self, token: CancelToken) {
-        let _ = within(self.limit, token.cancel_query(self.tls)).await;
+    pub(crate) fn tell(self, token: CancelToken) -> impl Future<Output = ()> + Send + use<> {
+        let (tls, limit) = (self.tls.clone(), self.limit);
+        async move {
+            let _ = within(limit, token.cancel_query(tls)).await;
+        }
     }
 }
 
@@ -128,15 +131,15 @@ impl Stop {
 /// has answered: else whoever takes it next would wait behind that statement. If it does not answer in time, the pool closes it.
 ///
 /// For a poll, the server is told to stop: else it would go on waiting, and hide messages that nobody gets.
-pub(crate) struct Busy {
+pub(crate) struct Busy<'q> {
     /// There until it is released.
     session: Option<Session>,
     is_poll: bool,
-    stop: Stop,
+    stop: Stop<'q>,
 }
 
-impl Busy {
-    pub(crate) fn new(session: Session, is_poll: bool, stop: Stop) -> Self {
+impl<'q> Busy<'q> {
+    pub(crate) fn new(session: Session, is_poll: bool, stop: Stop<'q>) -> Self {
         Self { session: Some(session), is_poll, stop }
     }
 
@@ -152,15 +155,15 @@ impl Busy {
     }
 }
 
-impl Drop for Busy {
+impl Drop for Busy<'_> {
     fn drop(&mut self) {
         let Some(mut session) = self.session.take() else { return };
-        let (is_poll, stop) = (self.is_poll, self.stop.clone());
+        let stopped = self.is_poll.then(|| self.stop.tell(session.cancel_token()));
+        let limit = self.stop.limit;
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                let limit = stop.limit;
-                if is_poll {
-                    stop.tell(session.cancel_token()).await;
+                if let Some(stopped) = stopped {
+                    stopped.await;
                 }
                 if within(limit, settle(&session)).await.is_err() {
                     condemn(&mut session);

@@ -15,13 +15,13 @@ pub(crate) struct Begun<'s> {
     connection: &'s mut AsyncPgConnection,
     /// 1, unless there was a transaction around it, such as Diesel's test transaction; then it is a savepoint in that.
     depth: u32,
-    stop: Stop,
+    stop: Stop<'s>,
     /// The user's closure runs, and has not come to its end.
     is_open: bool,
 }
 
 impl<'s> Begun<'s> {
-    pub(crate) async fn begin(connection: &'s mut AsyncPgConnection, stop: Stop) -> Result<Self, Error> {
+    pub(crate) async fn begin(connection: &'s mut AsyncPgConnection, stop: Stop<'s>) -> Result<Self, Error> {
         Manager::begin_transaction(connection).await?;
         let depth = depth(connection)?;
         Ok(Self { connection, depth, stop, is_open: true })
@@ -86,9 +86,9 @@ impl Drop for Begun<'_> {
         if !self.is_open || self.depth > 1 {
             return;
         }
-        let (token, stop) = (self.connection.cancel_token(), self.stop.clone());
+        let stopped = self.stop.tell(self.connection.cancel_token());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(stop.tell(token));
+            runtime.spawn(stopped);
         }
     }
 }

@@ -9,8 +9,8 @@ use diesel::r2d2::{ConnectionManager, PoolError, PooledConnection};
 use pgmq_core::driver::{Attempt, Refusals};
 use pgmq_core::prelude::*;
 use pgmq_core::{
-    Channels, ErrorKind, Failure, Init, Installation, Learned, Output, Plan, Query, Queue, QueueError,
-    Settings, Statement, not_creatable, statement,
+    Channels, ErrorKind, Failure, Installation, Learned, Output, Plan, Query, Queue, QueueError, Settings,
+    Statement,
 };
 
 use crate::bound::Connection;
@@ -82,20 +82,7 @@ impl PGMQueue {
     ///
     /// [`ErrorKind::NotInstalled`], when PGMQ is neither there nor can be created.
     pub fn init(&self) -> Result<(), Error> {
-        let Some(look) = self.run(statement::look())? else { return Ok(()) };
-        match look.init(&self.shared.learned)? {
-            Init::Done => Ok(()),
-            Init::CreateExtension => match self.run(statement::create_extension()) {
-                Ok(()) => Ok(()),
-                // Another client may have been faster.
-                Err(refusal) => match self.version() {
-                    Err(error) if error.kind() == ErrorKind::NotInstalled => {
-                        Err(not_creatable(refusal).into())
-                    }
-                    looked => looked.map(drop),
-                },
-            },
-        }
+        pgmq_core::init(self, &self.shared.learned)
     }
 
     /// Says how PGMQ is installed and which version it is, by a look into the catalogue: no DDL, no locks.
@@ -104,14 +91,7 @@ impl PGMQueue {
     ///
     /// [`ErrorKind::NotInstalled`], when PGMQ is not there.
     pub fn version(&self) -> Result<Installation, Error> {
-        let look = self.run(statement::look())?;
-        let look =
-            look.ok_or_else(|| pgmq_core::Error::new(ErrorKind::Decode, "the server returned no row"))?;
-        let recorded = match look.is_recorded() {
-            true => self.run(statement::recorded_versions())?,
-            false => Vec::new(),
-        };
-        Ok(look.installation(&recorded)?)
+        pgmq_core::version(self)
     }
 
     /// The pool.

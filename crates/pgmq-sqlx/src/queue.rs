@@ -5,8 +5,8 @@ use std::sync::Arc;
 use pgmq_core::driver::Attempt;
 use pgmq_core::prelude::*;
 use pgmq_core::{
-    AsyncQueue, Channels, ErrorKind, Failure, Init, Installation, Learned, Output, Plan, Query, QueueError,
-    Settings, Statement, not_creatable, statement,
+    AsyncQueue, Channels, ErrorKind, Failure, Installation, Learned, Output, Plan, Query, QueueError,
+    Settings, Statement,
 };
 use sqlx::Connection as _;
 
@@ -77,20 +77,7 @@ impl PGMQueue {
     ///
     /// [`ErrorKind::NotInstalled`], when PGMQ is neither there nor can be created.
     pub async fn init(&self) -> Result<(), Error> {
-        let Some(look) = self.run(statement::look()).await? else { return Ok(()) };
-        match look.init(&self.learned)? {
-            Init::Done => Ok(()),
-            Init::CreateExtension => match self.run(statement::create_extension()).await {
-                Ok(()) => Ok(()),
-                // Another client may have been faster.
-                Err(refusal) => match self.version().await {
-                    Err(error) if error.kind() == ErrorKind::NotInstalled => {
-                        Err(not_creatable(refusal).into())
-                    }
-                    looked => looked.map(drop),
-                },
-            },
-        }
+        pgmq_core::init_async(self, &self.learned).await
     }
 
     /// Says how PGMQ is installed and which version it is, by a look into the catalogue: no DDL, no locks.
@@ -99,14 +86,7 @@ impl PGMQueue {
     ///
     /// [`ErrorKind::NotInstalled`], when PGMQ is not there.
     pub async fn version(&self) -> Result<Installation, Error> {
-        let look = self.run(statement::look()).await?;
-        let look =
-            look.ok_or_else(|| pgmq_core::Error::new(ErrorKind::Decode, "the server returned no row"))?;
-        let recorded = match look.is_recorded() {
-            true => self.run(statement::recorded_versions()).await?,
-            false => Vec::new(),
-        };
-        Ok(look.installation(&recorded)?)
+        pgmq_core::version_async(self).await
     }
 
     /// The pool.
@@ -256,7 +236,7 @@ impl PGMQueue {
                 true => run_whole(busy.connection(), &self.prepared, &query, form).await,
             };
             session = busy.release();
-            let RunError { attempt, is_outdated, error } = match ran {
+            let RunError { attempt, error } = match ran {
                 Ok(output) => {
                     form.since.inspect(|&version| self.learned.has(version));
                     lacks.inspect(|&version| self.learned.lacks(version));
@@ -270,7 +250,7 @@ impl PGMQueue {
             }
             match (attempt, form.since) {
                 (Attempt::UnknownFunction, Some(version)) => lacks = Some(version),
-                _ if is_outdated && may_repeat => may_repeat = false,
+                (Attempt::StalePlan, _) if may_repeat => may_repeat = false,
                 (Attempt::NotCommitted, _) if moves_left > 0 => {
                     moves_left -= 1;
                     drop(session);

@@ -15,10 +15,6 @@ use crate::{Error, Session};
 /// Why a query failed, and whether it may have had an effect.
 pub(crate) struct RunError {
     pub(crate) attempt: Attempt,
-    /// Whether nothing was done because the statement is not on the server as it was prepared. PGMQ has changed since, so that
-    /// it would return other columns; or it was deallocated; or a pooler has given us the connection of another. Prepared anew,
-    /// it may do.
-    pub(crate) is_outdated: bool,
     pub(crate) error: Error,
 }
 
@@ -27,15 +23,16 @@ impl RunError {
         let report =
             error.as_database_error().and_then(|report| report.try_downcast_ref::<PgDatabaseError>());
         let attempt = match report {
+            Some(report) if !is_complete && is_about_a_prepared_statement(report) => Attempt::StalePlan,
             Some(report) => Attempt::of_report(report.code(), report.message(), is_complete),
             None => Attempt::Failed,
         };
-        let is_outdated = !is_complete && report.is_some_and(is_about_a_prepared_statement);
-        Self { attempt, is_outdated, error: Error::during(query.context())(error) }
+        Self { attempt, error: Error::during(query.context())(error) }
     }
 }
 
-/// Whether the server's own machinery has found fault with a prepared statement, rather than a function in it.
+/// Whether the server's own machinery has found fault with a prepared statement, rather than a function in it: PGMQ has changed
+/// since, so that it would return other columns; or it was deallocated; or a pooler has given us the connection of another.
 fn is_about_a_prepared_statement(report: &PgDatabaseError) -> bool {
     let routines = ["RevalidateCachedQuery", "FetchPreparedStatement", "StorePreparedStatement"];
     ["0A000", "26000", "42P05"].contains(&report.code())
@@ -95,18 +92,15 @@ pub(crate) async fn run<O: Output>(
     match ran {
         Ok(()) if stays => prepared.learn(connection),
         // Kept, it would fail each time. If the driver cannot forget it, the connection is not in order, and fails again.
-        Err(RunError { is_outdated: true, .. }) => {
+        Err(RunError { attempt: Attempt::StalePlan, .. }) => {
             prepared.learn(connection);
             drop(connection.clear_cached_statements().await);
         }
         _ => {}
     }
     ran?;
-    rows.finish(|| query.context()).map_err(|error| RunError {
-        attempt: Attempt::Failed,
-        is_outdated: false,
-        error: error.into(),
-    })
+    rows.finish(|| query.context())
+        .map_err(|error| RunError { attempt: Attempt::Failed, error: error.into() })
 }
 
 /// Runs one form of a query in a transaction of its own.

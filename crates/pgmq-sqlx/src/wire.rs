@@ -1,6 +1,6 @@
 //! Parameters and rows as the driver sends and receives them.
 
-use pgmq_core::driver::timestamptz;
+use pgmq_core::driver::{jsonb_text, timestamptz};
 use pgmq_core::{CellError, JsonArray, JsonText, Param, Row};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
@@ -125,11 +125,10 @@ impl Row for SqlxRow {
             return Ok(None);
         }
         let sql_type = value.type_info();
-        match (sql_type.name(), value.as_bytes()?) {
-            ("JSON", text) | ("JSONB", [1, text @ ..]) => Ok(Some(read(text))),
-            ("JSONB", [version, ..]) => Err(format!("jsonb of version {version} is not known").into()),
-            ("JSONB", []) => Err("jsonb without a version".into()),
-            (other, _) => Err(format!("the column is {other}, not JSONB").into()),
+        match sql_type.name() {
+            "JSON" => Ok(Some(read(value.as_bytes()?))),
+            "JSONB" => Ok(Some(read(jsonb_text(value.as_bytes()?)?))),
+            other => Err(format!("the column is {other}, not JSONB").into()),
         }
     }
 }

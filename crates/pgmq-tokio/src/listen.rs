@@ -1,15 +1,12 @@
 //! Listening for notifications.
 
-use std::collections::HashSet;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
-use pgmq_core::driver::tokio_postgres::{Tls, connect_limit};
+use pgmq_core::driver::tokio_postgres::{Events, Offers, Tls, connect_limit, events};
 use pgmq_core::{Backoff, Channels, Notification, QueueError};
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, Client, Config, Socket};
@@ -29,35 +26,8 @@ type Driver = tokio_postgres::Connection<Socket, <Tls as MakeTlsConnect<Socket>>
 /// Dropping it closes the connection.
 #[derive(Debug)]
 pub struct Listener {
-    events: mpsc::UnboundedReceiver<Event>,
-    waiting: Waiting,
+    events: Events<Error>,
     task: JoinHandle<()>,
-}
-
-type Event = Result<Notification, Error>;
-
-/// What waits for the consumer: notifications, and `None` for an error. One of each says as much as a hundred, so there is
-/// never more than one for each queue, however slow the consumer is.
-#[derive(Debug, Clone, Default)]
-struct Waiting(Arc<Mutex<HashSet<Option<Notification>>>>);
-
-impl Waiting {
-    fn set(&self) -> MutexGuard<'_, HashSet<Option<Notification>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sends an event unless its like waits already; false when nobody listens any more.
-    fn offer(&self, event: Event, events: &mpsc::UnboundedSender<Event>) -> bool {
-        let is_new = self.set().insert(event.as_ref().ok().cloned());
-        if is_new { events.send(event).is_ok() } else { !events.is_closed() }
-    }
-
-    /// Notes that an event no longer waits.
-    fn taken(&self, event: Option<Event>) -> Option<Event> {
-        let event = event?;
-        self.set().remove(&event.as_ref().ok().cloned());
-        Some(event)
-    }
 }
 
 impl Listener {
@@ -65,10 +35,9 @@ impl Listener {
         let limit = connect_limit(&config);
         let source = Source { config, tls, channels, limit };
         let connected = source.connect().await?;
-        let (sender, events) = mpsc::unbounded_channel();
-        let waiting = Waiting::default();
-        let task = tokio::spawn(source.forward(connected, waiting.clone(), sender));
-        Ok(Self { events, waiting, task })
+        let (offers, events) = events();
+        let task = tokio::spawn(source.forward(connected, offers));
+        Ok(Self { events, task })
     }
 
     /// The next notification, or `None` if there is none within `timeout`.
@@ -77,10 +46,8 @@ impl Listener {
     ///
     /// When the server refuses a new connection after one was lost.
     pub async fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Notification>, Error> {
-        match tokio::time::timeout(timeout, self.events.recv()).await {
-            Ok(event) => self.waiting.taken(event).transpose(),
-            Err(_) => Ok(None),
-        }
+        let event = tokio::time::timeout(timeout, self.events.next()).await;
+        event.ok().flatten().transpose()
     }
 }
 
@@ -88,8 +55,7 @@ impl Stream for Listener {
     type Item = Result<Notification, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let event = self.events.poll_recv(cx);
-        event.map(|event| self.waiting.taken(event))
+        self.events.poll_next(cx)
     }
 }
 
@@ -135,32 +101,32 @@ impl Source {
     }
 
     /// Hands on what the connection notifies, and connects anew when it is lost, until nobody listens any more.
-    async fn forward(self, mut connected: Connected, waiting: Waiting, events: mpsc::UnboundedSender<Event>) {
+    async fn forward(self, mut connected: Connected, offers: Offers<Error>) {
         loop {
             while let Some(Ok(message)) = std::future::poll_fn(|cx| connected.driver.poll_message(cx)).await {
                 let AsyncMessage::Notification(notification) = message else { continue };
                 let Some(notification) = self.channels.notification(notification.channel()) else { continue };
-                if !waiting.offer(Ok(notification), &events) {
+                if !offers.offer(Ok(notification)) {
                     return;
                 }
             }
-            connected = match self.reconnect(&waiting, &events).await {
+            connected = match self.reconnect(&offers).await {
                 Some(connected) => connected,
                 None => return,
             };
-            if !waiting.offer(Ok(Notification::Reconnected), &events) {
+            if !offers.offer(Ok(Notification::Reconnected)) {
                 return;
             }
         }
     }
 
-    async fn reconnect(&self, waiting: &Waiting, events: &mpsc::UnboundedSender<Event>) -> Option<Connected> {
+    async fn reconnect(&self, offers: &Offers<Error>) -> Option<Connected> {
         for wait in Backoff::default() {
             match self.connect().await {
                 Ok(connected) => return Some(connected),
                 Err(error) if error.is_transient() => {}
                 Err(error) => {
-                    if !waiting.offer(Err(error), events) {
+                    if !offers.offer(Err(error)) {
                         return None;
                     }
                 }

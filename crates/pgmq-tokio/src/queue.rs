@@ -8,8 +8,8 @@ use pgmq_core::driver::tokio_postgres::{Tls, listen_config};
 use pgmq_core::driver::{Attempt, COMMIT, Refusals};
 use pgmq_core::prelude::*;
 use pgmq_core::{
-    AsyncQueue, Channels, ErrorKind, Failure, Init, Installation, Learned, Output, Plan, Query, QueueError,
-    Settings, Statement, not_creatable, statement,
+    AsyncQueue, Channels, ErrorKind, Failure, Installation, Learned, Output, Plan, Query, QueueError,
+    Settings, Statement,
 };
 use tokio_postgres::Transaction;
 
@@ -79,20 +79,7 @@ impl<M: ManageClients> PGMQueue<M> {
     ///
     /// [`ErrorKind::NotInstalled`], when PGMQ is neither there nor can be created.
     pub async fn init(&self) -> Result<(), Error> {
-        let Some(look) = self.run(statement::look()).await? else { return Ok(()) };
-        match look.init(&self.learned)? {
-            Init::Done => Ok(()),
-            Init::CreateExtension => match self.run(statement::create_extension()).await {
-                Ok(()) => Ok(()),
-                // Another client may have been faster.
-                Err(refusal) => match self.version().await {
-                    Err(error) if error.kind() == ErrorKind::NotInstalled => {
-                        Err(not_creatable(refusal).into())
-                    }
-                    looked => looked.map(drop),
-                },
-            },
-        }
+        pgmq_core::init_async(self, &self.learned).await
     }
 
     /// Says how PGMQ is installed and which version it is, by a look into the catalogue: no DDL, no locks.
@@ -101,14 +88,7 @@ impl<M: ManageClients> PGMQueue<M> {
     ///
     /// [`ErrorKind::NotInstalled`], when PGMQ is not there.
     pub async fn version(&self) -> Result<Installation, Error> {
-        let look = self.run(statement::look()).await?;
-        let look =
-            look.ok_or_else(|| pgmq_core::Error::new(ErrorKind::Decode, "the server returned no row"))?;
-        let recorded = match look.is_recorded() {
-            true => self.run(statement::recorded_versions()).await?,
-            false => Vec::new(),
-        };
-        Ok(look.installation(&recorded)?)
+        pgmq_core::version_async(self).await
     }
 
     /// The pool.

@@ -1,6 +1,7 @@
 //! What several back ends share of a driver. For back ends; each driver's module is behind a feature of its own.
 
 mod attempt;
+mod jsonb;
 mod refusals;
 mod timestamptz;
 
@@ -12,6 +13,7 @@ pub mod diesel;
 pub mod tokio_postgres;
 
 pub use attempt::Attempt;
+pub use jsonb::jsonb_text;
 pub use refusals::Refusals;
 pub use timestamptz::timestamptz;
 

@@ -11,8 +11,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::param::write_jsonb;
-use super::row::jsonb_text;
 use crate::JsonText;
+use crate::driver::jsonb_text;
 
 /// A value as `jsonb`, in a query that is composed in Diesel: whatever serde can write or read.
 ///

@@ -10,7 +10,7 @@ use diesel::row::{Field, Row as DriverRow, RowIndex};
 use diesel::sql_types::{BigInt, Bool, Integer, Text, Timestamptz};
 
 use super::param::JSONB;
-use crate::driver::timestamptz;
+use crate::driver::{jsonb_text, timestamptz};
 use crate::{CellError, Row};
 
 // The OIDs of the types of columns.
@@ -84,14 +84,5 @@ impl<'conn, R: DriverRow<'conn, Pg>> Row for DieselRow<'conn, R> {
             _ => jsonb_text(value.as_bytes()).map(read),
         };
         self.value(column, &[JSONB, JSON], read)?.transpose()
-    }
-}
-
-/// The JSON text of a `jsonb`: what stands behind its version number.
-pub(super) fn jsonb_text(raw: &[u8]) -> Result<&[u8], CellError> {
-    match raw {
-        [1, text @ ..] => Ok(text),
-        [version, ..] => Err(format!("jsonb of version {version} is not known").into()),
-        [] => Err("jsonb without a version".into()),
     }
 }

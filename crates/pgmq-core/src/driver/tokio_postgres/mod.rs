@@ -2,12 +2,14 @@
 
 mod config;
 mod error;
+mod events;
 mod param;
 mod row;
 mod tls;
 
 pub use config::{config, connect_limit, listen_config};
 pub use error::{attempt_of, kind_of};
+pub use events::{Events, Offers, events};
 pub use param::Bound;
 pub use row::TokioRow;
 pub use tls::{Tls, TlsStream};

@@ -5,7 +5,7 @@ use postgres_protocol::types::timestamp_from_sql;
 use postgres_types::{FromSql, Type};
 use tokio_postgres::Row as DriverRow;
 
-use crate::driver::timestamptz;
+use crate::driver::{jsonb_text, timestamptz};
 use crate::{CellError, Row};
 
 /// The driver's row.
@@ -65,11 +65,7 @@ struct JsonbText<'r>(&'r [u8]);
 
 impl<'r> FromSql<'r> for JsonbText<'r> {
     fn from_sql(ty: &Type, raw: &'r [u8]) -> Result<Self, CellError> {
-        match (ty, raw) {
-            (&Type::JSON, text) | (_, [1, text @ ..]) => Ok(Self(text)),
-            (_, [version, ..]) => Err(format!("jsonb of version {version} is not known").into()),
-            (_, []) => Err("jsonb without a version".into()),
-        }
+        Ok(Self(if *ty == Type::JSON { raw } else { jsonb_text(raw)? }))
     }
 
     fn accepts(ty: &Type) -> bool {
