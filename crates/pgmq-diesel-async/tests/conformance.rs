@@ -2,15 +2,14 @@
 
 #![allow(clippy::expect_used, reason = "a panic is how a test fails")]
 
-use std::{pin::Pin, process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use diesel_async::{
     AnsiTransactionManager, AsyncConnection, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
     pooled_connection::AsyncDieselConnectionManager,
 };
-use futures_core::Stream;
-use pgmq_core::{AsyncQueue, Installation, Notification, Output, Statement, prelude::*};
-use pgmq_diesel_async::{BoundQueue, Error, PGMQueue, Session, bb8};
+use pgmq_core::prelude::*;
+use pgmq_diesel_async::{Error, Session, bb8};
 use tests_common::conformance::{
     self, Backend, Failure, Outcome, Pooled, QueueCase, Step, Subject, UserError, World,
 };
@@ -21,119 +20,15 @@ fn main() -> ExitCode {
 
 struct DieselAsync;
 
-#[derive(Clone, Debug)]
-struct Queue(PGMQueue);
-
-impl AsyncQueue for Queue {
-    type Error = Error;
-
-    fn run<O: Output>(&self, statement: Statement<'_, O>) -> impl Future<Output = Result<O, Error>> + Send {
-        self.0.run(statement)
-    }
-
-    pgmq_core::operations!(tests_common::async_methods);
-}
-
-struct Bound<'c>(BoundQueue<'c>);
-
-impl AsyncQueue for Bound<'_> {
-    type Error = Error;
-
-    fn run<O: Output>(&self, statement: Statement<'_, O>) -> impl Future<Output = Result<O, Error>> + Send {
-        self.0.run(statement)
-    }
-
-    pgmq_core::operations!(tests_common::async_methods);
-}
-
-struct Builder(pgmq_diesel_async::Builder);
-
-impl conformance::Builder for Builder {
-    type Queue = Queue;
-    type Error = Error;
-
-    tests_common::builder_setters!();
-
-    async fn connect(self) -> Result<Queue, Error> {
-        self.0.connect().await.map(Queue)
-    }
-}
-
-struct Listener(pgmq_diesel_async::Listener);
-
-impl conformance::Listener for Listener {
-    type Error = Error;
-
-    async fn next_timeout(&mut self, limit: Duration) -> Result<Option<Notification>, Error> {
-        self.0.next_timeout(limit).await
-    }
-
-    async fn next(&mut self) -> Option<Result<Notification, Error>> {
-        std::future::poll_fn(|cx| Pin::new(&mut self.0).poll_next(cx)).await
-    }
-}
+tests_common::adapters!(async pgmq_diesel_async);
 
 impl Backend for DieselAsync {
-    type Error = Error;
-    type Queue = Queue;
-    type Builder = Builder;
-    type Pool = pgmq_diesel_async::Pool;
-    type Session = Session;
-    type Listener = Listener;
-
     // Diesel hands on what a server says, but not under which code; those of PGMQ and of the server itself are found again.
     const HIDDEN_SQLSTATES: &'static [&'static str] = &["MINE1"];
     // It prepares each statement in a round trip of its own, under a name, whether it is to be kept or not.
     const BEHIND_POOLERS: Pooled = Pooled::No;
 
-    fn block_on<T>(future: impl Future<Output = T>) -> T {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.expect("a runtime can be made").block_on(future)
-    }
-
-    fn builder() -> Builder {
-        Builder(PGMQueue::builder())
-    }
-
-    async fn connect(url: &str) -> Result<Queue, Error> {
-        PGMQueue::connect(url).await.map(Queue)
-    }
-
-    async fn from_env() -> Result<Queue, Error> {
-        PGMQueue::from_env().await.map(Queue)
-    }
-
-    fn from_pool(pool: Self::Pool) -> Queue {
-        Queue(PGMQueue::from(pool))
-    }
-
-    fn listening_by(queue: Queue, url: &str) -> Queue {
-        Queue(queue.0.listening_by(url))
-    }
-
-    async fn init(queue: &Queue) -> Result<(), Error> {
-        queue.0.init().await
-    }
-
-    async fn version(queue: &Queue) -> Result<Installation, Error> {
-        queue.0.version().await
-    }
-
-    fn pool(queue: &Queue) -> &Self::Pool {
-        queue.0.pool()
-    }
-
-    async fn session(queue: &Queue) -> Result<Session, Error> {
-        queue.0.session().await
-    }
-
-    async fn listen(queue: &Queue, to: &[&str]) -> Result<Listener, Error> {
-        queue.0.listen(to).await.map(Listener)
-    }
-
-    async fn close(queue: Queue) {
-        queue.0.close().await;
-    }
+    tests_common::backend_methods!(async pgmq_diesel_async);
 
     async fn transaction(queue: &Queue, steps: &[Step]) -> Result<(), UserError<Error>> {
         let Queue(queue) = queue;
@@ -160,11 +55,6 @@ impl Backend for DieselAsync {
         // The case may have lost the connection, and then it is rolled back already.
         let _ = AnsiTransactionManager::rollback_transaction(&mut *session).await;
         outcome
-    }
-
-    async fn on_session(queue: &Queue, world: &World<'_>, case: &impl QueueCase) -> Outcome {
-        let mut session = queue.0.session().await?;
-        case.run(&Subject::new(&Bound(queue.0.with(&mut session)), world)).await
     }
 
     async fn on_connection(queue: &Queue, world: &World<'_>, case: &impl QueueCase) -> Outcome {

@@ -1,10 +1,10 @@
 //! The conformance suite of all back ends, against this one.
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
-use pgmq_core::{AsyncQueue, Installation, Notification, Output, Statement, prelude::*};
+use pgmq_core::prelude::*;
 use pgmq_diesel::{
-    BoundQueue, Error, PGMQueue, Queue as _, Session,
+    Error, PGMQueue, Session,
     diesel::{
         Connection as _, PgConnection,
         connection::{CacheSize, SimpleConnection},
@@ -21,57 +21,7 @@ fn main() -> ExitCode {
 
 struct Diesel;
 
-#[derive(Clone, Debug)]
-struct Queue(PGMQueue);
-
-impl AsyncQueue for Queue {
-    type Error = Error;
-
-    fn run<O: Output>(&self, statement: Statement<'_, O>) -> impl Future<Output = Result<O, Error>> + Send {
-        std::future::ready(self.0.run(statement))
-    }
-
-    pgmq_core::operations!(tests_common::blocking_methods);
-}
-
-struct Bound<'c>(BoundQueue<'c>);
-
-impl AsyncQueue for Bound<'_> {
-    type Error = Error;
-
-    fn run<O: Output>(&self, statement: Statement<'_, O>) -> impl Future<Output = Result<O, Error>> + Send {
-        std::future::ready(self.0.run(statement))
-    }
-
-    pgmq_core::operations!(tests_common::blocking_methods);
-}
-
-struct Builder(pgmq_diesel::Builder);
-
-impl conformance::Builder for Builder {
-    type Queue = Queue;
-    type Error = Error;
-
-    tests_common::builder_setters!();
-
-    async fn connect(self) -> Result<Queue, Error> {
-        self.0.connect().map(Queue)
-    }
-}
-
-struct Listener(pgmq_diesel::Listener);
-
-impl conformance::Listener for Listener {
-    type Error = Error;
-
-    async fn next_timeout(&mut self, limit: Duration) -> Result<Option<Notification>, Error> {
-        self.0.next_timeout(limit)
-    }
-
-    async fn next(&mut self) -> Option<Result<Notification, Error>> {
-        self.0.next()
-    }
-}
+tests_common::adapters!(blocking pgmq_diesel);
 
 #[derive(Debug)]
 struct KeepNoStatements;
@@ -84,28 +34,11 @@ impl CustomizeConnection<PgConnection, r2d2::Error> for KeepNoStatements {
 }
 
 impl Backend for Diesel {
-    type Error = Error;
-    type Queue = Queue;
-    type Builder = Builder;
-    type Pool = pgmq_diesel::Pool;
-    type Session = Session;
-    type Listener = Listener;
-
     const HIDDEN_SQLSTATES: &'static [&'static str] = &["MINE1"];
     const TLS_FEATURES: &'static [&'static str] = &["bundled"];
     const BEHIND_POOLERS: Pooled = Pooled::BySwitch;
 
-    fn block_on<T>(future: impl Future<Output = T>) -> T {
-        conformance::poll_once(future)
-    }
-
-    fn builder() -> Builder {
-        Builder(PGMQueue::builder())
-    }
-
-    async fn connect(url: &str) -> Result<Queue, Error> {
-        PGMQueue::connect(url).map(Queue)
-    }
+    tests_common::backend_methods!(blocking pgmq_diesel);
 
     async fn connect_pooled(url: &str, pool_size: u32) -> Result<Queue, Failure> {
         let builder = r2d2::Pool::builder().max_size(pool_size).min_idle(Some(1)).test_on_check_out(false);
@@ -113,42 +46,6 @@ impl Backend for Diesel {
         let queue = PGMQueue::from(builder.build(ConnectionManager::new(url))?);
         queue.init()?;
         Ok(Queue(queue))
-    }
-
-    async fn from_env() -> Result<Queue, Error> {
-        PGMQueue::from_env().map(Queue)
-    }
-
-    fn from_pool(pool: Self::Pool) -> Queue {
-        Queue(PGMQueue::from(pool))
-    }
-
-    fn listening_by(queue: Queue, url: &str) -> Queue {
-        Queue(queue.0.listening_by(url))
-    }
-
-    async fn init(queue: &Queue) -> Result<(), Error> {
-        queue.0.init()
-    }
-
-    async fn version(queue: &Queue) -> Result<Installation, Error> {
-        queue.0.version()
-    }
-
-    fn pool(queue: &Queue) -> &Self::Pool {
-        queue.0.pool()
-    }
-
-    async fn session(queue: &Queue) -> Result<Session, Error> {
-        queue.0.session()
-    }
-
-    async fn listen(queue: &Queue, to: &[&str]) -> Result<Listener, Error> {
-        queue.0.listen(to).map(Listener)
-    }
-
-    async fn close(queue: Queue) {
-        queue.0.close();
     }
 
     async fn transaction(queue: &Queue, steps: &[Step]) -> Result<(), UserError<Error>> {
@@ -177,11 +74,6 @@ impl Backend for Diesel {
         });
         drop(rolled_back);
         outcome
-    }
-
-    async fn on_session(queue: &Queue, world: &World<'_>, case: &impl QueueCase) -> Outcome {
-        let mut session = queue.0.session()?;
-        case.run(&Subject::new(&Bound(queue.0.with(&mut session)), world)).await
     }
 
     async fn on_connection(queue: &Queue, world: &World<'_>, case: &impl QueueCase) -> Outcome {

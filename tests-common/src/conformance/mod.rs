@@ -28,6 +28,7 @@
 )]
 
 mod adapt;
+mod adapters;
 mod backend;
 mod case;
 mod check;
