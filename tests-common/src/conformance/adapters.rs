@@ -80,8 +80,18 @@ macro_rules! adapters {
 macro_rules! backend_methods {
     (async $backend:ident) => {
         fn block_on<T>(future: impl ::std::future::Future<Output = T>) -> T {
-            let runtime = ::tokio::runtime::Builder::new_current_thread().enable_all().build();
+            // What it drives meanwhile goes on while a case blocks.
+            let runtime = ::tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
             runtime.expect("a runtime can be made").block_on(future)
+        }
+
+        async fn side_by_side<T: Send + 'static>(works: Vec<$crate::conformance::Work<T>>) -> Vec<T> {
+            let tasks: Vec<_> = works.into_iter().map(::tokio::spawn).collect();
+            let mut ends = Vec::with_capacity(tasks.len());
+            for task in tasks {
+                ends.push(task.await.unwrap_or_else(|error| ::std::panic::resume_unwind(error.into_panic())));
+            }
+            ends
         }
 
         $crate::backend_methods!(@ $backend await);
@@ -89,6 +99,13 @@ macro_rules! backend_methods {
     (blocking $backend:ident) => {
         fn block_on<T>(future: impl ::std::future::Future<Output = T>) -> T {
             $crate::conformance::poll_once(future)
+        }
+
+        async fn side_by_side<T: Send + 'static>(works: Vec<$crate::conformance::Work<T>>) -> Vec<T> {
+            let on_a_thread = |work| ::std::thread::spawn(|| $crate::conformance::poll_once(work));
+            let threads: Vec<_> = works.into_iter().map(on_a_thread).collect();
+            let end = |thread: ::std::thread::JoinHandle<T>| thread.join();
+            threads.into_iter().map(end).map(|end| end.unwrap_or_else(|panic| ::std::panic::resume_unwind(panic))).collect()
         }
 
         $crate::backend_methods!(@ $backend);

@@ -1,6 +1,6 @@
 //! What the suite asks of a back end.
 
-use std::{fmt::Debug, future::Future, time::Duration};
+use std::{fmt::Debug, future::Future, pin::Pin, time::Duration};
 
 use pgmq_core::{AsyncQueue, Installation, Notification, QueueError};
 
@@ -37,6 +37,8 @@ pub trait Backend: 'static {
 
     /// Runs a future to its end: on a runtime of its own, or by [`poll_once`](super::poll_once).
     fn block_on<T>(future: impl Future<Output = T>) -> T;
+    /// Runs pieces of work side by side to their ends: as tasks of the runtime, or on a thread each.
+    fn side_by_side<T: Send + 'static>(works: Vec<Work<T>>) -> impl Future<Output = Vec<T>>;
 
     /// Calls `PGMQueue::builder`.
     fn builder() -> Self::Builder;
@@ -100,6 +102,9 @@ pub trait Backend: 'static {
     /// Runs a statement on a session.
     fn execute_on_session(session: &mut Self::Session, sql: &str) -> impl Future<Output = Outcome>;
 }
+
+/// What runs beside other work, until it ends.
+pub type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// How a back end works behind a pooler in transaction mode that knows nothing of prepared statements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

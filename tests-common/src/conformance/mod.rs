@@ -37,6 +37,7 @@ mod failure;
 mod harness;
 mod world;
 
+mod concurrency;
 mod errors;
 mod finish;
 mod hostile;
@@ -54,7 +55,7 @@ mod transactions;
 mod undecoded;
 
 pub use adapt::poll_once;
-pub use backend::{Backend, Builder, Listener, Pooled, Step, UserError};
+pub use backend::{Backend, Builder, Listener, Pooled, Step, UserError, Work};
 pub use case::{CaseInfo, QueueCase, Runs};
 pub use failure::{Failure, Outcome};
 pub use harness::run;
@@ -63,7 +64,7 @@ pub use world::{Q, Subject, World};
 /// Calls a macro with the groups, in the order of the documentation.
 macro_rules! groups {
     ($then:ident) => {
-        $then! { setup transactions queues send topics read undecoded finish look notify listen errors hostile round_trips pooler }
+        $then! { setup transactions queues send topics read undecoded finish look notify listen errors hostile concurrency round_trips pooler }
     };
 }
 
