@@ -17,6 +17,7 @@ async fn sixty_four_consumers_process_what_sixteen_producers_send_each_once<B: B
     const PRODUCERS: usize = 16;
     const CONSUMERS: usize = 64;
     const SENT_BY_EACH: usize = 50;
+    const ALL: i64 = 800;
 
     let queue = world.connect_with::<B>(16).await?;
     let produce = |queue: B::Queue| async move {
@@ -31,7 +32,7 @@ async fn sixty_four_consumers_process_what_sixteen_producers_send_each_once<B: B
         // All of them together have processed all once nobody finds more.
         loop {
             let Some(message) = queue.read::<usize>(Q, 600).await? else {
-                if queue.metrics(Q).await?.total_messages == (PRODUCERS * SENT_BY_EACH) as i64 {
+                if queue.metrics(Q).await?.total_messages == ALL {
                     return Ok(processed);
                 }
                 continue;
