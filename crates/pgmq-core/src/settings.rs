@@ -35,6 +35,8 @@ pub struct Settings {
     pub idle_timeout: Option<Duration>,
     /// After how long a connection is closed when it is next idle.
     pub max_lifetime: Option<Duration>,
+    /// Whether statements stay prepared on the connections; `None` leaves it to the back end.
+    pub prepared_statements: Option<bool>,
     /// Whether `connect` makes sure that PGMQ is there.
     pub init: bool,
 }
@@ -55,6 +57,7 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Some(Duration::from_secs(600)),
             max_lifetime: Some(Duration::from_secs(1800)),
+            prepared_statements: None,
             init: true,
         }
     }
@@ -256,6 +259,18 @@ macro_rules! settings_methods {
         #[must_use]
         pub fn max_lifetime(mut self, lifetime: impl Into<Option<::std::time::Duration>>) -> Self {
             self.settings.max_lifetime = lifetime.into();
+            self
+        }
+
+        /// Whether statements stay prepared on their connections, so that the server parses and plans an operation once per
+        /// connection, and not each time.
+        ///
+        /// Unless told, the drivers do as they use to: `pgmq-postgres` and `pgmq-tokio` prepare nothing, and work behind any
+        /// pooler; the others do, and behind a pooler in transaction mode that knows nothing of prepared statements they need
+        /// `false` here. `pgmq-diesel-async` always prepares, and refuses `false`.
+        #[must_use]
+        pub fn prepared_statements(mut self, prepared: bool) -> Self {
+            self.settings.prepared_statements = Some(prepared);
             self
         }
 

@@ -7,7 +7,7 @@ use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use pgmq_core::driver::Refusals;
 use pgmq_core::driver::tokio_postgres::{Tls, config, connect_limit};
-use pgmq_core::{QueueError, Settings};
+use pgmq_core::{ErrorKind, QueueError, Settings};
 use tokio_postgres::Config;
 
 use crate::{Error, PGMQueue, Pool};
@@ -33,6 +33,9 @@ impl Builder {
     /// At once when the server refuses, with the server's reason, and within the time-outs when it does not answer.
     pub async fn connect(self) -> Result<PGMQueue, Error> {
         let settings = self.settings;
+        if settings.prepared_statements == Some(false) {
+            return Err(always_prepares().into());
+        }
         let (config, tls) = config(&settings)?;
         let endpoint = Endpoint::new(config, tls.clone());
         let refusals = Refusals::default();
@@ -64,6 +67,12 @@ fn pool_of(settings: &Settings, endpoint: Endpoint, refusals: Refusals<Error>) -
         .max_lifetime(settings.max_lifetime)
         .test_on_check_out(false)
         .build_unchecked(AsyncDieselConnectionManager::new_with_config("", config))
+}
+
+fn always_prepares() -> pgmq_core::Error {
+    let text = "prepared_statements(false) cannot be had: diesel-async prepares all statements; behind a pooler in transaction mode \
+                that knows nothing of those, use another back end";
+    pgmq_core::Error::new(ErrorKind::InvalidArgument, text)
 }
 
 /// Keeps what the pool would only log.

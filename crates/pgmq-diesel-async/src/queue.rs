@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::{PoolableConnection, bb8::RunError as AcquireError};
-use pgmq_core::driver::tokio_postgres::{Tls, listen_config};
+use pgmq_core::driver::tokio_postgres::{Tls, Turn, Turns, listen_config};
 use pgmq_core::driver::{Attempt, Refusals};
 use pgmq_core::prelude::*;
 use pgmq_core::{
@@ -33,6 +33,7 @@ pub type Session = diesel_async::pooled_connection::bb8::PooledConnection<'stati
 #[derive(Clone)]
 pub struct PGMQueue {
     pool: Pool,
+    turns: Turns,
     known: Arc<Known>,
     settings: Arc<Settings>,
     refusals: Refusals<Error>,
@@ -77,7 +78,8 @@ impl PGMQueue {
     }
 
     pub(crate) fn own(pool: Pool, settings: Settings, refusals: Refusals<Error>, tls: Tls) -> Self {
-        Self { pool, known: Arc::default(), settings: Arc::new(settings), refusals, tls }
+        let turns = Turns::of(pool.config().max_size);
+        Self { pool, turns, known: Arc::default(), settings: Arc::new(settings), refusals, tls }
     }
 }
 
@@ -111,6 +113,21 @@ impl PGMQueue {
     ///
     /// [`ErrorKind::Timeout`], when none becomes free in time; [`ErrorKind::Connection`], when none can be made.
     pub async fn session(&self) -> Result<Session, Error> {
+        self.acquire().await.map(|(_, session)| session)
+    }
+
+    /// Takes a session when it is our turn.
+    async fn acquire(&self) -> Result<(Option<Turn>, Session), Error> {
+        let started = Instant::now();
+        let acquiring = async { (self.turns.take().await, self.next_session().await) };
+        match tokio::time::timeout(self.pool.config().connection_timeout, acquiring).await {
+            Ok((turn, session)) => Ok((turn, session?)),
+            Err(_) => Err(self.not_acquired(AcquireError::TimedOut, started)),
+        }
+    }
+
+    /// Takes a session out of the pool, whoever else waits for one.
+    async fn next_session(&self) -> Result<Session, Error> {
         // The driver notices while a connection is idle that it was closed. The pool takes such a one back, and away. Those
         // that it makes meanwhile are handed out as they are.
         let mut idle = self.pool.state().connections;
@@ -170,7 +187,7 @@ impl PGMQueue {
         &self,
         work: impl AsyncFnOnce(&mut AsyncPgConnection) -> Result<R, E>,
     ) -> Result<R, E> {
-        let mut session = self.session().await?;
+        let (_turn, mut session) = self.acquire().await?;
         let mut may_move = true;
         loop {
             let error = match Begun::begin(&mut session, self.stop()).await {
@@ -184,7 +201,7 @@ impl PGMQueue {
             may_move = false;
             let _ = within(self.settings.connect_timeout, settle(&session)).await;
             drop(session);
-            session = self.session().await?;
+            session = self.next_session().await?;
         }
     }
 
@@ -237,7 +254,7 @@ impl PGMQueue {
     /// Runs a query on a pooled connection; once more on another one, or in an older form, where it is sure that the server
     /// committed nothing.
     async fn run_pooled<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
-        let mut session = self.session().await?;
+        let (_turn, mut session) = self.acquire().await?;
         let (mut may_move, mut may_prepare) = (true, true);
         let mut lacks = None;
         loop {
@@ -260,7 +277,7 @@ impl PGMQueue {
                     // With what is of no use any more on it.
                     condemn(&mut session);
                     drop(session);
-                    session = self.session().await?;
+                    session = self.next_session().await?;
                 }
                 (Attempt::NotCommitted, _) if may_move => {
                     may_move = false;
@@ -271,7 +288,7 @@ impl PGMQueue {
                         return Err(failed.error);
                     }
                     drop(session);
-                    session = self.session().await?;
+                    session = self.next_session().await?;
                 }
                 _ => return Err(failed.error),
             }
@@ -298,6 +315,7 @@ impl From<Pool> for PGMQueue {
     /// Uses a pool of your own as it is.
     fn from(pool: Pool) -> Self {
         Self {
+            turns: Turns::of(pool.config().max_size),
             pool,
             known: Arc::default(),
             settings: Arc::default(),

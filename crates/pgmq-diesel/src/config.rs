@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use diesel::connection::SimpleConnection;
+use diesel::connection::{CacheSize, SimpleConnection};
 use diesel::r2d2::ConnectionManager;
 use diesel::{Connection, PgConnection, r2d2};
 use pgmq_core::driver::Refusals;
@@ -54,7 +54,11 @@ fn pool_of(
     manager: ConnectionManager<PgConnection>,
     refusals: Refusals<r2d2::Error>,
 ) -> Pool {
-    r2d2::Pool::builder()
+    let builder = match settings.prepared_statements {
+        Some(false) => r2d2::Pool::builder().connection_customizer(Box::new(KeepNoStatements)),
+        _ => r2d2::Pool::builder(),
+    };
+    builder
         .max_size(settings.pool_size)
         .min_idle(Some(0))
         .connection_timeout(settings.acquire_timeout)
@@ -63,6 +67,17 @@ fn pool_of(
         .test_on_check_out(false)
         .error_handler(Box::new(Sink(refusals)))
         .build_unchecked(manager)
+}
+
+/// Has Diesel prepare no statement under a name.
+#[derive(Debug)]
+struct KeepNoStatements;
+
+impl r2d2::CustomizeConnection<PgConnection, r2d2::Error> for KeepNoStatements {
+    fn on_acquire(&self, connection: &mut PgConnection) -> Result<(), r2d2::Error> {
+        connection.set_prepared_statement_cache_size(CacheSize::Disabled);
+        Ok(())
+    }
 }
 
 /// Keeps what the pool would only log.

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use pgmq_core::prelude::*;
 use pgmq_diesel::{
-    Error, PGMQueue, Session,
+    Error, Session,
     diesel::{
         Connection as _, PgConnection,
         connection::{CacheSize, SimpleConnection},
     },
-    r2d2::{self, ConnectionManager, CustomizeConnection},
+    r2d2::{self, ConnectionManager},
 };
 use tests_common::conformance::{
     self, Backend, Failure, Outcome, Pooled, QueueCase, Step, Subject, UserError, World,
@@ -23,30 +23,12 @@ struct Diesel;
 
 tests_common::adapters!(blocking pgmq_diesel);
 
-#[derive(Debug)]
-struct KeepNoStatements;
-
-impl CustomizeConnection<PgConnection, r2d2::Error> for KeepNoStatements {
-    fn on_acquire(&self, connection: &mut PgConnection) -> Result<(), r2d2::Error> {
-        connection.set_prepared_statement_cache_size(CacheSize::Disabled);
-        Ok(())
-    }
-}
-
 impl Backend for Diesel {
     const HIDDEN_SQLSTATES: &'static [&'static str] = &["MINE1"];
     const TLS_FEATURES: &'static [&'static str] = &["bundled"];
     const BEHIND_POOLERS: Pooled = Pooled::BySwitch;
 
     tests_common::backend_methods!(blocking pgmq_diesel);
-
-    async fn connect_pooled(url: &str, pool_size: u32) -> Result<Queue, Failure> {
-        let builder = r2d2::Pool::builder().max_size(pool_size).min_idle(Some(1)).test_on_check_out(false);
-        let builder = builder.connection_customizer(Box::new(KeepNoStatements));
-        let queue = PGMQueue::from(builder.build(ConnectionManager::new(url))?);
-        queue.init()?;
-        Ok(Queue(queue))
-    }
 
     async fn transaction(queue: &Queue, steps: &[Step]) -> Result<(), UserError<Error>> {
         let Queue(queue) = queue;

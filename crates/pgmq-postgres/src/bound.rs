@@ -83,7 +83,7 @@ pub(crate) mod sealed {
 
     impl<M: ManageClients> Bind for Session<M> {
         fn target<'c>(&'c mut self) -> &'c mut (dyn Target + Send + 'c) {
-            &mut **self
+            self
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use pgmq_core::driver::tokio_postgres::{connect_limit, listen_config};
+use pgmq_core::driver::tokio_postgres::{Statements, connect_limit, listen_config};
 use pgmq_core::driver::{Attempt, COMMIT, Refusals};
 use pgmq_core::prelude::*;
 use pgmq_core::{
@@ -116,10 +116,20 @@ impl<M: ManageClients> PGMQueue<M> {
             let started = Instant::now();
             let mut session = self.pool.get().map_err(|error| self.not_acquired(error, started))?;
             if self.is_good(&mut session) {
+                self.have_keep_statements(&mut session);
                 return Ok(session);
             }
             // The pool drops it: each turn leaves one fewer.
             give_up(session);
+        }
+    }
+
+    /// Gives a session a place for the statements that stay prepared on it, if any are to.
+    fn have_keep_statements(&self, session: &mut Session<M>) {
+        let extensions = r2d2::PooledConnection::extensions_mut(session);
+        if self.shared.settings.prepared_statements == Some(true) && extensions.get::<Statements>().is_none()
+        {
+            extensions.insert(Statements::default());
         }
     }
 
@@ -254,10 +264,11 @@ impl<M: ManageClients> PGMQueue<M> {
     fn run_pooled<O: Output>(&self, query: &Query<'_, O>) -> Result<O, Error> {
         let mut session = self.session()?;
         let mut may_move = true;
+        let mut may_prepare = true;
         let mut lacks = None;
         loop {
             let form = if lacks.is_some() { query.oldest() } else { query.form(&self.shared.learned, true) };
-            let RunError { attempt, error } = match run(&mut *session, query, form) {
+            let RunError { attempt, error } = match run(&mut session, query, form) {
                 Ok(output) => {
                     form.since.inspect(|&version| self.shared.learned.has(version));
                     lacks.inspect(|&version| self.shared.learned.lacks(version));
@@ -268,6 +279,7 @@ impl<M: ManageClients> PGMQueue<M> {
             self.is_loss(&error);
             match (attempt, form.since) {
                 (Attempt::UnknownFunction, Some(version)) => lacks = Some(version),
+                (Attempt::StalePlan, _) if may_prepare => may_prepare = false,
                 (Attempt::NotCommitted, _) if may_move => {
                     may_move = false;
                     drop(session);

@@ -51,6 +51,9 @@ impl Builder {
     }
 }
 
+/// The driver's own default.
+const CACHE_CAPACITY: usize = 100;
+
 /// Where and how to connect.
 pub(crate) struct Server {
     pub(crate) options: PgConnectOptions,
@@ -86,7 +89,15 @@ impl Server {
         if let Some(name) = &settings.application_name {
             options = options.application_name(name);
         }
-        server.options = options;
+        server.options = match settings.prepared_statements {
+            Some(false) => options.statement_cache_capacity(0),
+            // The URL may say otherwise.
+            Some(true) if server.prepared.is_off() => options.statement_cache_capacity(CACHE_CAPACITY),
+            _ => options,
+        };
+        if let Some(prepared) = settings.prepared_statements {
+            server.prepared = Prepared::off(!prepared);
+        }
         Ok(server)
     }
 

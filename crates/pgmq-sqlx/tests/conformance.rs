@@ -33,10 +33,6 @@ impl Backend for Sqlx {
 
     tests_common::backend_methods!(async pgmq_sqlx);
 
-    async fn connect_pooled(url: &str, pool_size: u32) -> Result<Queue, Failure> {
-        Ok(Queue(PGMQueue::builder().url(keeping_none(url)).pool_size(pool_size).connect().await?))
-    }
-
     async fn transaction(queue: &Queue, steps: &[Step]) -> Result<(), UserError<Error>> {
         let Queue(queue) = queue;
         queue

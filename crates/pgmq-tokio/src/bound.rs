@@ -7,7 +7,7 @@ use pgmq_core::{AsyncQueue, Learned, Output, Plan, Statement};
 use tokio_postgres::{Client, Transaction};
 
 use crate::run::Target;
-use crate::{Error, ManageClients};
+use crate::{Error, ManageClients, PooledClient};
 
 /// The queue on a connection or in a transaction of your own: what it does commits and rolls back with the rest.
 ///
@@ -58,10 +58,45 @@ impl<C: sealed::Bind> Connection for C {}
 
 #[expect(private_interfaces, reason = "the trait cannot be named outside of this crate")]
 pub(crate) mod sealed {
-    use super::{Client, ManageClients, Target, Transaction};
+    use super::{Client, ManageClients, PooledClient, Target, Transaction};
 
     pub trait Bind {
         fn target(&self) -> Target<'_>;
+    }
+
+    /// What pools hold.
+    pub trait Clients: Bind + Send + Sync {
+        fn client(&self) -> &Client;
+        fn client_mut(&mut self) -> &mut Client;
+    }
+
+    impl Clients for Client {
+        fn client(&self) -> &Client {
+            self
+        }
+
+        fn client_mut(&mut self) -> &mut Client {
+            self
+        }
+    }
+
+    impl Clients for PooledClient {
+        fn client(&self) -> &Client {
+            self
+        }
+
+        fn client_mut(&mut self) -> &mut Client {
+            self
+        }
+    }
+
+    impl Bind for PooledClient {
+        fn target(&self) -> Target<'_> {
+            match &self.statements {
+                Some(statements) => Target::Keeping(self, statements),
+                None => Target::Client(self),
+            }
+        }
     }
 
     impl Bind for Client {
@@ -78,7 +113,7 @@ pub(crate) mod sealed {
 
     impl<M: ManageClients> Bind for bb8::PooledConnection<'_, M> {
         fn target(&self) -> Target<'_> {
-            Target::Client(self)
+            (**self).target()
         }
     }
 

@@ -13,7 +13,7 @@ pub use bound::{BoundQueue, Connection};
 pub use config::Builder;
 pub use error::Error;
 pub use listen::Listener;
-pub use manager::{ManageClients, Manager};
+pub use manager::{ManageClients, Manager, PooledClient};
 pub use pgmq_core::{self, chrono, serde_json};
 pub use pgmq_core::{
     ArchivePartitionOptions, ArchivedMessage, AsyncQueue, Delay, ErrorKind, Failure, Installation,

@@ -2,20 +2,46 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use pgmq_core::Settings;
-use pgmq_core::driver::tokio_postgres::{Tls, config, connect_limit};
+use pgmq_core::driver::tokio_postgres::{Statements, Tls, config, connect_limit};
 use tokio_postgres::{Client, Config};
 
+use crate::bound::sealed::Clients;
 use crate::{Error, Session};
 
 /// What a pool has to be able to do so that a queue can use it: whatever makes clients of this driver.
 ///
 /// [`Manager`] does, and so does the one of the crate `bb8-postgres`.
-pub trait ManageClients: bb8::ManageConnection<Connection = Client, Error: Into<Error>> {}
+pub trait ManageClients: bb8::ManageConnection<Connection: Clients, Error: Into<Error>> {}
 
-impl<M: bb8::ManageConnection<Connection = Client, Error: Into<Error>>> ManageClients for M {}
+impl<M: bb8::ManageConnection<Connection: Clients, Error: Into<Error>>> ManageClients for M {}
+
+/// A client of the driver's, as a [`Manager`] makes it, with the statements that stay prepared on it.
+///
+/// It is used like the driver's: `session.transaction().await`.
+#[derive(Debug)]
+pub struct PooledClient {
+    client: Client,
+    /// None where nothing is to stay prepared.
+    pub(crate) statements: Option<Statements>,
+}
+
+impl Deref for PooledClient {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl DerefMut for PooledClient {
+    fn deref_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+}
 
 /// Makes connections for a pool of this crate's own, or for one of yours.
 ///
@@ -36,6 +62,7 @@ impl<M: bb8::ManageConnection<Connection = Client, Error: Into<Error>>> ManageCl
 pub struct Manager {
     config: Config,
     tls: Tls,
+    keeps_statements: bool,
 }
 
 impl Manager {
@@ -51,7 +78,14 @@ impl Manager {
 
     pub(crate) fn of(settings: &Settings) -> Result<Self, Error> {
         let (config, tls) = config(settings)?;
-        Ok(Self { config, tls })
+        Ok(Self { config, tls, keeps_statements: settings.prepared_statements == Some(true) })
+    }
+
+    /// Whether statements stay prepared on the connections, as
+    /// [`Builder::prepared_statements`](crate::Builder::prepared_statements) says; they do not unless told.
+    #[must_use]
+    pub fn prepared_statements(self, prepared: bool) -> Self {
+        Self { keeps_statements: prepared, ..self }
     }
 
     pub(crate) fn tls(&self) -> &Tls {
@@ -60,22 +94,22 @@ impl Manager {
 }
 
 impl bb8::ManageConnection for Manager {
-    type Connection = Client;
+    type Connection = PooledClient;
     type Error = Error;
 
-    async fn connect(&self) -> Result<Client, Error> {
+    async fn connect(&self) -> Result<PooledClient, Error> {
         let connect = self.config.connect(self.tls.clone());
         let (client, connection) = within(connect_limit(&self.config), connect).await??;
         // It reports its end to the client as well.
         tokio::spawn(connection);
-        Ok(client)
+        Ok(PooledClient { client, statements: self.keeps_statements.then(Statements::default) })
     }
 
-    async fn is_valid(&self, client: &mut Client) -> Result<(), Error> {
+    async fn is_valid(&self, client: &mut PooledClient) -> Result<(), Error> {
         Ok(client.check_connection().await?)
     }
 
-    fn has_broken(&self, client: &mut Client) -> bool {
+    fn has_broken(&self, client: &mut PooledClient) -> bool {
         client.is_closed() || GIVEN_UP.get()
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use pgmq_core::driver::tokio_postgres::{Tls, listen_config};
+use pgmq_core::driver::tokio_postgres::{Tls, Turn, Turns, listen_config};
 use pgmq_core::driver::{Attempt, COMMIT, Refusals};
 use pgmq_core::prelude::*;
 use pgmq_core::{
@@ -14,8 +14,9 @@ use pgmq_core::{
 use tokio_postgres::Transaction;
 
 use crate::bound::Connection;
+use crate::bound::sealed::Clients;
 use crate::manager::within;
-use crate::run::{Busy, RunError, Target};
+use crate::run::{Busy, RunError};
 use crate::{BoundQueue, Builder, Error, Listener, ManageClients, Manager};
 
 /// A pool of connections of this driver.
@@ -33,6 +34,7 @@ pub type Session<M = Manager> = bb8::PooledConnection<'static, M>;
 /// connections are made by something else.
 pub struct PGMQueue<M: ManageClients = Manager> {
     pool: Pool<M>,
+    turns: Turns,
     learned: Arc<Learned>,
     settings: Arc<Settings>,
     refusals: Refusals<Error>,
@@ -68,7 +70,8 @@ impl PGMQueue {
     }
 
     pub(crate) fn own(pool: Pool, settings: Settings, refusals: Refusals<Error>, tls: Tls) -> Self {
-        Self { pool, learned: Arc::default(), settings: Arc::new(settings), refusals, tls }
+        let turns = Turns::of(pool.config().max_size);
+        Self { pool, turns, learned: Arc::default(), settings: Arc::new(settings), refusals, tls }
     }
 }
 
@@ -102,12 +105,27 @@ impl<M: ManageClients> PGMQueue<M> {
     ///
     /// [`ErrorKind::Timeout`], when none becomes free in time; [`ErrorKind::Connection`], when none can be made.
     pub async fn session(&self) -> Result<Session<M>, Error> {
+        self.acquire().await.map(|(_, session)| session)
+    }
+
+    /// Takes a session when it is our turn.
+    async fn acquire(&self) -> Result<(Option<Turn>, Session<M>), Error> {
+        let started = Instant::now();
+        let acquiring = async { (self.turns.take().await, self.next_session().await) };
+        match tokio::time::timeout(self.pool.config().connection_timeout, acquiring).await {
+            Ok((turn, session)) => Ok((turn, session?)),
+            Err(_) => Err(self.not_acquired(bb8::RunError::TimedOut, started)),
+        }
+    }
+
+    /// Takes a session out of the pool, whoever else waits for one.
+    async fn next_session(&self) -> Result<Session<M>, Error> {
         loop {
             let started = Instant::now();
             let session = self.pool.get_owned().await.map_err(|error| self.not_acquired(error, started))?;
             // The driver notices while a connection is idle that it was closed. The pool takes such a one back, and away;
             // each turn of this loop leaves one fewer.
-            if !session.is_closed() {
+            if !session.client().is_closed() {
                 return Ok(session);
             }
         }
@@ -151,10 +169,10 @@ impl<M: ManageClients> PGMQueue<M> {
         &self,
         work: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
-        let mut session = self.session().await?;
+        let (_turn, mut session) = self.acquire().await?;
         let mut may_move = true;
         loop {
-            let error = match session.transaction().await {
+            let error = match session.client_mut().transaction().await {
                 Ok(mut transaction) => {
                     let done = work(&mut transaction).await?;
                     transaction.batch_execute(COMMIT).await.map_err(Error::from)?;
@@ -169,9 +187,9 @@ impl<M: ManageClients> PGMQueue<M> {
                 return Err(error.into());
             }
             may_move = false;
-            let _ = within(self.settings.connect_timeout, session.check_connection()).await;
+            let _ = within(self.settings.connect_timeout, session.client().check_connection()).await;
             drop(session);
-            session = self.session().await?;
+            session = self.next_session().await?;
         }
     }
 
@@ -220,14 +238,15 @@ impl<M: ManageClients> PGMQueue<M> {
     /// Runs a query on a pooled connection; once more on another one, or in an older form, where it is sure that the server
     /// committed nothing.
     async fn run_pooled<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
-        let mut session = self.session().await?;
+        let (_turn, mut session) = self.acquire().await?;
         let mut may_move = true;
+        let mut may_prepare = true;
         let mut lacks = None;
         loop {
             let form = if lacks.is_some() { query.oldest() } else { query.form(&self.learned, true) };
             let limit = self.settings.connect_timeout;
             let busy = Busy::new(session, query.call().is_poll(), &self.tls, limit);
-            let ran = Target::Client(busy.client()).run(&query, form).await;
+            let ran = busy.target().run(&query, form).await;
             session = busy.release();
             let RunError { attempt, error } = match ran {
                 Ok(output) => {
@@ -239,13 +258,14 @@ impl<M: ManageClients> PGMQueue<M> {
             };
             match (attempt, form.since) {
                 (Attempt::UnknownFunction, Some(version)) => lacks = Some(version),
+                (Attempt::StalePlan, _) if may_prepare => may_prepare = false,
                 (Attempt::NotCommitted, _) if may_move => {
                     may_move = false;
                     // The server has said that it goes; once it has gone, the pool sees that too. Given back before, the
                     // connection would be handed out again.
-                    let _ = within(self.settings.connect_timeout, session.check_connection()).await;
+                    let _ = within(self.settings.connect_timeout, session.client().check_connection()).await;
                     drop(session);
-                    session = self.session().await?;
+                    session = self.next_session().await?;
                 }
                 _ => return Err(error),
             }
@@ -272,6 +292,7 @@ impl<M: ManageClients> From<Pool<M>> for PGMQueue<M> {
     /// Uses a pool of your own as it is.
     fn from(pool: Pool<M>) -> Self {
         Self {
+            turns: Turns::of(pool.config().max_size),
             pool,
             learned: Arc::default(),
             settings: Arc::default(),
@@ -285,6 +306,7 @@ impl<M: ManageClients> Clone for PGMQueue<M> {
     fn clone(&self) -> Self {
         Self {
             pool: self.pool.clone(),
+            turns: self.turns.clone(),
             learned: Arc::clone(&self.learned),
             settings: Arc::clone(&self.settings),
             refusals: self.refusals.clone(),

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use pgmq_core::driver::Attempt;
-use pgmq_core::driver::tokio_postgres::{Bound, Tls, TokioRow, attempt_of};
+use pgmq_core::driver::tokio_postgres::{Bound, Statements, Tls, TokioRow, attempt_of, types_of};
 use pgmq_core::{Form, Output, Query};
-use tokio_postgres::{Client, RowStream, Transaction};
+use tokio_postgres::{Client, RowStream, Statement, Transaction};
 
+use crate::bound::sealed::{Bind, Clients};
 use crate::manager::{give_up, within};
 use crate::{Error, ManageClients, Session};
 
@@ -18,6 +19,8 @@ use crate::{Error, ManageClients, Session};
 pub(crate) enum Target<'c> {
     Client(&'c Client),
     Transaction(&'c Transaction<'c>),
+    /// A client on which statements stay prepared.
+    Keeping(&'c Client, &'c Statements),
 }
 
 /// Why a query failed, and whether it may have had an effect.
@@ -28,8 +31,19 @@ pub(crate) struct RunError {
 
 impl Target<'_> {
     /// Runs one form of a query. One round trip: parsing, binding and executing travel together, and no statement is left
-    /// prepared on the server, which a pooler between us would give to others.
+    /// prepared on the server, which a pooler between us would give to others. Where statements stay prepared, they are one
+    /// round trip as well, but for the first time on a connection.
     pub(crate) async fn run<O: Output>(self, query: &Query<'_, O>, form: Form<'_>) -> Result<O, RunError> {
+        let ran = self.load(query, form).await;
+        if let (Self::Keeping(_, statements), Err(RunError { attempt: Attempt::StalePlan, .. })) =
+            (self, &ran)
+        {
+            statements.forget(form.text);
+        }
+        ran
+    }
+
+    async fn load<O: Output>(self, query: &Query<'_, O>, form: Form<'_>) -> Result<O, RunError> {
         let failed = |error: tokio_postgres::Error, is_complete: bool| RunError {
             attempt: attempt_of(&error, is_complete),
             error: Error::during(query.context())(error),
@@ -48,16 +62,35 @@ impl Target<'_> {
         query: &Query<'_, O>,
         form: Form<'_>,
     ) -> Result<RowStream, tokio_postgres::Error> {
-        let params = query.params().iter().map(|param| {
-            let bound = Bound(param);
+        let bound = query.params().iter().map(Bound);
+        let typed = bound.clone().map(|bound| {
             let sql_type = bound.sql_type();
             (bound, sql_type)
         });
         match self {
-            Self::Client(client) => client.query_typed_raw(form.text, params).await,
-            Self::Transaction(transaction) => transaction.query_typed_raw(form.text, params).await,
+            Self::Client(client) => client.query_typed_raw(form.text, typed).await,
+            Self::Transaction(transaction) => transaction.query_typed_raw(form.text, typed).await,
+            Self::Keeping(client, statements) => {
+                let statement = prepared(client, statements, query, form).await?;
+                client.query_raw(&statement, bound).await
+            }
         }
     }
+}
+
+/// The statement of a form of a query, which is prepared if it is not yet.
+async fn prepared<O: Output>(
+    client: &Client,
+    statements: &Statements,
+    query: &Query<'_, O>,
+    form: Form<'_>,
+) -> Result<Statement, tokio_postgres::Error> {
+    if let Some(statement) = statements.get(form.text) {
+        return Ok(statement);
+    }
+    let statement = client.prepare_typed(form.text, &types_of(query.params())).await?;
+    statements.keep(form.text, &statement);
+    Ok(statement)
 }
 
 /// A session that runs a statement.
@@ -79,9 +112,9 @@ impl<'q, M: ManageClients> Busy<'q, M> {
         Self { session: Some(session), is_poll, tls, limit }
     }
 
-    pub(crate) fn client(&self) -> &Client {
+    pub(crate) fn target(&self) -> Target<'_> {
         #[expect(clippy::expect_used, reason = "it is taken only by `release` and by `drop`, which end this")]
-        self.session.as_deref().expect("the session is there until it is released")
+        self.session.as_deref().expect("the session is there until it is released").target()
     }
 
     /// The statement has ended.
@@ -94,7 +127,7 @@ impl<'q, M: ManageClients> Busy<'q, M> {
 impl<M: ManageClients> Drop for Busy<'_, M> {
     fn drop(&mut self) {
         let Some(session) = self.session.take() else { return };
-        let cancel = self.is_poll.then(|| (session.cancel_token(), self.tls.clone()));
+        let cancel = self.is_poll.then(|| (session.client().cancel_token(), self.tls.clone()));
         let limit = self.limit;
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
@@ -104,7 +137,7 @@ impl<M: ManageClients> Drop for Busy<'_, M> {
                         let _ = token.cancel_query(tls).await;
                     }
                     // Answered when what was asked before has ended.
-                    session.check_connection().await
+                    session.client().check_connection().await
                 });
                 if !matches!(settled.await, Ok(Ok(()))) {
                     give_up(session);

@@ -38,7 +38,7 @@ macro_rules! builder_setters {
             url: &str, host: &str, port: u16, database: &str, username: &str, password: &str, application_name: &str,
             listen_url: &str, pool_size: u32, acquire_timeout: ::std::time::Duration,
             connect_timeout: ::std::time::Duration, idle_timeout: ::std::time::Duration,
-            max_lifetime: ::std::time::Duration, init: bool
+            max_lifetime: ::std::time::Duration, prepared_statements: bool, init: bool
         }
     };
     ($($name:ident: $type:ty),*) => {$(

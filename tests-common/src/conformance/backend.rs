@@ -44,10 +44,6 @@ pub trait Backend: 'static {
     fn builder() -> Self::Builder;
     /// Calls `PGMQueue::connect`.
     fn connect(url: &str) -> impl Future<Output = Result<Self::Queue, Self::Error>>;
-    /// Connects as the back end's documentation says for poolers that know nothing of prepared statements.
-    fn connect_pooled(url: &str, pool_size: u32) -> impl Future<Output = Result<Self::Queue, Failure>> {
-        async move { Ok(Self::builder().url(url).pool_size(pool_size).connect().await?) }
-    }
     /// Calls `PGMQueue::from_env`.
     fn from_env() -> impl Future<Output = Result<Self::Queue, Self::Error>>;
     /// Makes a queue from the user's own pool, by `From`.
@@ -109,9 +105,9 @@ pub type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// How a back end works behind a pooler in transaction mode that knows nothing of prepared statements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pooled {
-    /// It needs nothing for it.
+    /// It needs nothing for it: it prepares statements only if it is told to.
     AsItIs,
-    /// By a switch of the driver's: only by [`connect_pooled`](Backend::connect_pooled).
+    /// It prepares statements, unless it is told not to.
     BySwitch,
     /// Not at all: the driver prepares its statements under names in any case. The cases go through a pooler that keeps
     /// statements, or round all of them where the version has none.
@@ -137,6 +133,7 @@ pub trait Builder: Sized {
     fn connect_timeout(self, timeout: Duration) -> Self;
     fn idle_timeout(self, timeout: Duration) -> Self;
     fn max_lifetime(self, lifetime: Duration) -> Self;
+    fn prepared_statements(self, prepared: bool) -> Self;
     fn init(self, init: bool) -> Self;
     fn connect(self) -> impl Future<Output = Result<Self::Queue, Self::Error>>;
 }

@@ -26,7 +26,7 @@ pub struct CaseInfo {
 pub enum Runs {
     /// On a pool, and on a connection inside a transaction.
     everywhere,
-    /// On a pool.
+    /// On a pool; and on one whose statements stay prepared, where that is not the same.
     pool,
     /// On a connection inside a transaction.
     transaction,
@@ -64,6 +64,7 @@ macro_rules! cases {
     };
     (@pool $trials:ident $name:ident) => {
         $trials.on_pool(stringify!($name), $crate::conformance::case::case!($name));
+        $trials.on_prepared(stringify!($name), $crate::conformance::case::case!($name));
     };
     (@transaction $trials:ident $name:ident) => {
         $trials.in_transaction(stringify!($name), $crate::conformance::case::case!($name));

@@ -10,7 +10,7 @@ use std::{
 use libtest_mimic::{Arguments, Failed, Trial};
 use pgmq_core::Version;
 
-use super::{Backend, Failure, Outcome, Pooled, QueueCase, Subject, World, add_all, child};
+use super::{Backend, Builder, Failure, Outcome, Pooled, QueueCase, Subject, World, add_all, child};
 use crate::server::{Poolers, Server, ServerError};
 
 /// The cases, ready to be run against a back end.
@@ -25,6 +25,19 @@ impl<B: Backend> Trials<B> {
         self.add("pool", name, Way::Usual, move |world| {
             B::block_on(async {
                 let queue = world.connect::<B>().await?;
+                case.run(&Subject::new(&queue, world)).await
+            })
+        });
+    }
+
+    /// On a pool that keeps statements prepared, of a back end that does not do so unless it is told to.
+    pub(super) fn on_prepared(&mut self, name: &str, case: impl QueueCase + Send) {
+        if B::BEHIND_POOLERS != Pooled::AsItIs {
+            return;
+        }
+        self.add("prepared", name, Way::Direct, move |world| {
+            B::block_on(async {
+                let queue = B::builder().url(world.url()).prepared_statements(true).connect().await?;
                 case.run(&Subject::new(&queue, world)).await
             })
         });

@@ -45,6 +45,7 @@ mod listen;
 mod look;
 mod notify;
 mod pooler;
+mod prepared;
 mod queues;
 mod read;
 mod round_trips;
@@ -64,7 +65,7 @@ pub use world::{Q, Subject, World};
 /// Calls a macro with the groups, in the order of the documentation.
 macro_rules! groups {
     ($then:ident) => {
-        $then! { setup transactions queues send topics read undecoded finish look notify listen errors hostile concurrency round_trips pooler }
+        $then! { setup transactions queues send topics read undecoded finish look notify listen errors hostile concurrency prepared round_trips pooler }
     };
 }
 

@@ -44,7 +44,8 @@ async fn a_back_end_works_as_its_documentation_says<B: Backend>(world: &World<'_
         Pooled::AsItIs => works::<B>(&B::connect(&url).await?).await,
         Pooled::BySwitch => {
             loses_statements::<B>(&url).await;
-            works::<B>(&B::connect_pooled(&url, 1).await?).await
+            let builder = B::builder().url(&url).pool_size(1).prepared_statements(false);
+            works::<B>(&builder.connect().await?).await
         }
         Pooled::No => {
             loses_statements::<B>(&url).await;

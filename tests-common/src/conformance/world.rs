@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use pgmq_core::{AsyncQueue, QueueError};
 use postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
-use super::{Backend, Builder, Failure, Outcome, check::beside};
+use super::{Backend, Builder, Failure, Outcome, Pooled, check::beside};
 use crate::server::{Database, Pooler, Poolers, Server};
 
 /// A queue that is there, and empty, in the database of every case.
@@ -115,11 +115,12 @@ impl<'s> World<'s> {
 
     /// The same, with a pool of so many connections.
     pub async fn connect_with<B: Backend>(&self, pool_size: u32) -> Result<B::Queue, Failure> {
-        if self.is_pooled() {
-            B::connect_pooled(self.url(), pool_size).await
-        } else {
-            Ok(B::builder().url(self.url()).pool_size(pool_size).connect().await?)
-        }
+        let builder = B::builder().url(self.url()).pool_size(pool_size);
+        let builder = match B::BEHIND_POOLERS {
+            Pooled::BySwitch if self.is_pooled() => builder.prepared_statements(false),
+            _ => builder,
+        };
+        Ok(builder.connect().await?)
     }
 
     /// The URL of the database with settings for its sessions, such as `-c lock_timeout=100`. It goes round any pooler: there, a

@@ -22,22 +22,6 @@ fn prepared(queue: &PGMQueue) -> i64 {
 }
 
 #[test]
-fn a_statement_that_was_prepared_before_pgmq_changed_is_prepared_anew() {
-    on_a_database(|database| {
-        let queue = PGMQueue::builder().url(database.url()).pool_size(3).connect().unwrap();
-        let mut sessions = [queue.session().unwrap(), queue.session().unwrap(), queue.session().unwrap()];
-        for session in &mut sessions {
-            assert_eq!(queue.with(session).list_queues().unwrap().len(), 1);
-        }
-        drop(sessions);
-        database.execute(ADD_A_COLUMN).unwrap();
-        for _ in 0..4 {
-            assert_eq!(queue.list_queues().unwrap().len(), 1);
-        }
-    });
-}
-
-#[test]
 fn in_a_transaction_such_a_statement_fails_once() {
     on_a_database(|database| {
         let queue = connect(database);

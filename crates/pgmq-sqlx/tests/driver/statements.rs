@@ -90,28 +90,6 @@ fn what_does_not_decode_was_done_all_the_same() {
 const ADD_A_COLUMN: &str = "ALTER TABLE pgmq.q_q ADD COLUMN more text";
 
 #[test]
-fn a_statement_that_was_prepared_before_pgmq_changed_is_prepared_anew() {
-    on_a_database(async |database| {
-        let queue = PGMQueue::builder().url(database.url()).pool_size(1).connect().await.unwrap();
-        let id = queue.send("q", &1).await.unwrap();
-        assert!(queue.get::<i32>("q", id).await.unwrap().is_some());
-        database.execute(ADD_A_COLUMN).unwrap();
-        assert!(queue.get::<i32>("q", id).await.unwrap().is_some());
-    });
-}
-
-#[test]
-fn a_statement_that_was_deallocated_is_prepared_anew() {
-    on_a_database(async |database| {
-        let queue = PGMQueue::builder().url(database.url()).pool_size(1).connect().await.unwrap();
-        queue.send("q", &1).await.unwrap();
-        sqlx::query("DEALLOCATE ALL").persistent(false).execute(queue.pool()).await.unwrap();
-        queue.send("q", &2).await.unwrap();
-        assert_eq!(queue.metrics("q").await.unwrap().queue_length, 2);
-    });
-}
-
-#[test]
 fn in_a_transaction_such_a_statement_fails_once() {
     on_a_database(async |database| {
         let queue = PGMQueue::builder().url(database.url()).pool_size(1).connect().await.unwrap();
