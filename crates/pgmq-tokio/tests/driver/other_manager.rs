@@ -1,24 +1,19 @@
 //! A pool whose connections are made by something else than this crate's manager.
 
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
 use bb8_postgres::PostgresConnectionManager;
 use pgmq_tokio::PGMQueue;
 use pgmq_tokio::bb8::Pool;
 use pgmq_tokio::tokio_postgres::NoTls;
-use tests_common::server::Server;
+
+use crate::support::on_a_database;
 
 #[test]
 fn a_pool_of_another_manager_is_as_good() {
-    let server = Server::obtain().unwrap_or_else(|error| panic!("{error:?}"));
-    let database = server.create_database().unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
+    on_a_database(async |database| {
         let manager = PostgresConnectionManager::new(database.url().parse().unwrap(), NoTls);
         let pool = Pool::builder().max_size(2).test_on_check_out(false).build(manager).await.unwrap();
         let queue = PGMQueue::from(pool.clone());
         queue.init().await.unwrap();
-        queue.create_queue("q").await.unwrap();
         let sent = queue.transaction(async |transaction| queue.with(transaction).send("q", &1).await).await;
         let mut session = queue.session().await.unwrap();
         let message = queue.with(&mut session).read::<i32>("q", 30).await.unwrap().unwrap();
