@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use pgmq_core::prelude::*;
 use pgmq_sqlx::sqlx::{self, AssertSqlSafe, Connection, PgConnection, postgres::PgPoolOptions};
-use pgmq_sqlx::{Error, PGMQueue, Session};
+use pgmq_sqlx::{Error, Session};
 use tests_common::conformance::{
     self, Backend, Failure, Outcome, Pooled, QueueCase, Step, Subject, UserError, World,
 };
