@@ -8,7 +8,7 @@ mod row;
 mod tls;
 
 pub use config::{config, connect_limit, listen_config};
-pub use error::{attempt_of, kind_of};
+pub use error::{attempt_of, handshake, kind_of};
 pub use events::{Events, Offers, events};
 pub use param::Bound;
 pub use row::TokioRow;
