@@ -36,6 +36,7 @@ impl CustomizeConnection<PgConnection, r2d2::Error> for KeepNoStatements {
 impl Backend for Diesel {
     const HIDDEN_SQLSTATES: &'static [&'static str] = &["MINE1"];
     const TLS_FEATURES: &'static [&'static str] = &["bundled"];
+    const REQUIRE_VERIFIES: bool = false;
     const BEHIND_POOLERS: Pooled = Pooled::BySwitch;
 
     tests_common::backend_methods!(blocking pgmq_diesel);
