@@ -72,3 +72,20 @@ pub(super) fn run(
     }
     Ok(ended)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::BACKENDS;
+
+    #[test]
+    fn every_back_end_is_tested_with_a_library() {
+        for backend in BACKENDS {
+            let package = format!("pgmq-{backend}");
+            assert!(
+                LIBRARIES.iter().any(|library| library.backends.contains(&package.as_str())),
+                "{package}"
+            );
+        }
+    }
+}
