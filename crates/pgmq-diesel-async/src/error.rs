@@ -6,7 +6,7 @@ use std::time::Duration;
 use diesel::ConnectionError;
 use diesel_async::pooled_connection::{PoolError, bb8::RunError};
 use pgmq_core::driver::diesel::{connecting_kind_of, kind_of, sqlstate_of};
-use pgmq_core::driver::tokio_postgres::kind_of as driver_kind_of;
+use pgmq_core::driver::tokio_postgres::{handshake, kind_of as driver_kind_of};
 use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
 
 /// An error of this back end.
@@ -114,7 +114,10 @@ impl From<diesel::result::Error> for Error {
 
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
-        Self::Connect(Failure::new(driver_kind_of(&error), error))
+        match handshake(error) {
+            Ok(error) => Self::Client(error),
+            Err(error) => Self::Connect(Failure::new(driver_kind_of(&error), error)),
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! What libpq is told: a URL or a string of keywords and values, which it reads itself.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use diesel::ConnectionError;
+use pgmq_core::driver::conninfo::{percent, quoted, split_uri};
 use pgmq_core::{Error, ErrorKind, Settings};
 
 /// The connection string for these settings.
@@ -73,51 +73,6 @@ fn compose<'p>(
         return Err(invalid("there is a NUL character in what to connect to, which nothing there can have"));
     }
     Ok(text)
-}
-
-/// A URI in front of its question mark, and what stands behind that; `None` if it is no URI of Postgres.
-fn split_uri(given: &str) -> Result<Option<(&str, Option<&str>)>, Error> {
-    let scheme = ["postgresql://", "postgres://"].into_iter().find(|scheme| given.starts_with(scheme));
-    let Some(scheme) = scheme else { return Ok(None) };
-    let rest = given.get(scheme.len()..).unwrap_or_default();
-    // As libpq does it: up to the first @ stands who connects, if no slash comes before.
-    let host = match rest.find(['@', '/']) {
-        Some(at) if rest.as_bytes().get(at) == Some(&b'@') => rest.get(at + 1..).unwrap_or_default(),
-        _ => rest,
-    };
-    if host.split(['/', '?']).next().is_some_and(|host| host.contains('@')) {
-        // It would be looked up, and a part of a password be shown as the name of a host.
-        return Err(invalid(
-            "there is more than one @ in the URL; in a name or password it is written as %40",
-        ));
-    }
-    let begin = given.len() - host.len();
-    Ok(Some(match host.find('?') {
-        None => (given, None),
-        Some(at) => {
-            let (address, query) = given.split_at(begin + at);
-            (address, query.strip_prefix('?').filter(|query| !query.is_empty()))
-        }
-    }))
-}
-
-/// A value in a URI.
-fn percent(value: &str) -> String {
-    let mut text = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            // Writing to a string does not fail.
-            let _ = write!(text, "%{byte:02X}");
-        }
-    }
-    text
-}
-
-/// A value behind a keyword.
-fn quoted(value: &str) -> String {
-    format!("'{}'", value.replace('\\', r"\\").replace('\'', r"\'"))
 }
 
 /// The error for a string that libpq cannot use. `string` is what it was, if that is known.

@@ -5,6 +5,7 @@ use std::fmt;
 use diesel::ConnectionError;
 use diesel::r2d2::PoolError;
 use pgmq_core::driver::diesel::{connecting_kind_of, connecting_sqlstate_of, kind_of, sqlstate_of};
+use pgmq_core::driver::untrusted;
 use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
 
 use crate::conninfo::unusable;
@@ -51,6 +52,9 @@ impl Error {
         let has_tried = error.to_string().starts_with("connection to server");
         match kind {
             ErrorKind::InvalidArgument if !has_tried => Self::Client(unusable(&error, conninfo)),
+            ErrorKind::InvalidArgument if connecting_sqlstate_of(&error).is_none() => {
+                Self::Client(untrusted(error))
+            }
             kind => Self::Connect(Failure::new(kind, error)),
         }
     }

@@ -26,6 +26,7 @@ tests_common::adapters!(blocking pgmq_diesel);
 impl Backend for Diesel {
     const HIDDEN_SQLSTATES: &'static [&'static str] = &["MINE1"];
     const TLS_FEATURES: &'static [&'static str] = &["bundled"];
+    const REQUIRE_VERIFIES: bool = false;
     const BEHIND_POOLERS: Pooled = Pooled::BySwitch;
 
     tests_common::backend_methods!(blocking pgmq_diesel);

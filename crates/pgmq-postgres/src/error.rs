@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use pgmq_core::driver::tokio_postgres::kind_of;
+use pgmq_core::driver::tokio_postgres::{handshake, kind_of};
 use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
 
 /// An error of this back end.
@@ -96,7 +96,10 @@ impl From<pgmq_core::Error> for Error {
 
 impl From<postgres::Error> for Error {
     fn from(error: postgres::Error) -> Self {
-        Self::Driver(Failure::new(kind_of(&error), error))
+        match handshake(error) {
+            Ok(error) => Self::Client(error),
+            Err(error) => Self::Driver(Failure::new(kind_of(&error), error)),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
 use crate::run::Prepared;
+use crate::tls::TlsFiles;
 use crate::{Error, PGMQueue, Pool};
 
 /// Sets up a queue with a pool of its own. Made by [`PGMQueue::builder`].
@@ -111,7 +112,9 @@ impl Server {
 
     fn parse(text: &str, connect_timeout: Duration) -> Result<Self, Error> {
         let url = crate::url::url_of(text)?;
+        let (url, tls) = TlsFiles::take(&url)?;
         let options = url.parse().map_err(|error: sqlx::Error| crate::url::refused().because(error))?;
+        let options = tls.apply(options, &url)?;
         let limit = crate::url::connect_timeout(&url)?.unwrap_or(connect_timeout);
         let prepared =
             Prepared::off(crate::url::pairs(&url).any(|pair| pair == ("statement-cache-capacity", "0")));

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use pgmq_core::driver::{refuses_client, untrusted};
 use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
 
 /// An error of this back end.
@@ -30,14 +31,17 @@ impl Error {
 
     /// An error of making a connection.
     pub(crate) fn connecting(error: sqlx::Error) -> Self {
-        let kind = match &error {
+        match &error {
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) if refuses_client(&error.to_string()) => {
+                Self::Driver(Failure::new(ErrorKind::PermissionDenied, error))
+            }
+            sqlx::Error::Tls(_) => Self::Client(untrusted(error)),
             // What the server shows is no certificate that is trusted.
             sqlx::Error::Io(cause) if cause.kind() == std::io::ErrorKind::InvalidData => {
-                ErrorKind::InvalidArgument
+                Self::Client(untrusted(error))
             }
-            other => kind_of(other),
-        };
-        Self::Driver(Failure::new(kind, error))
+            _ => error.into(),
+        }
     }
 
     pub(crate) fn during(context: Context) -> impl FnOnce(sqlx::Error) -> Self {

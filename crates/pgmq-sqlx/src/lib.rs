@@ -7,6 +7,7 @@ mod error;
 mod listen;
 mod queue;
 mod run;
+mod tls;
 mod url;
 mod wire;
 

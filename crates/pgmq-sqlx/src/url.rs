@@ -1,9 +1,9 @@
 //! Connection strings.
 
 use std::borrow::Cow;
-use std::fmt::Write;
 use std::time::Duration;
 
+use pgmq_core::driver::conninfo::{keywords, percent};
 use pgmq_core::{Error, ErrorKind};
 
 /// A URL that the driver takes: that which was given, or one that says the same as a libpq string.
@@ -14,10 +14,7 @@ pub(crate) fn url_of(text: &str) -> Result<Cow<'_, str>, Error> {
     let settings = keywords(text).ok_or_else(refused)?;
     let mut url = "postgres:///?".to_owned();
     for (key, value) in settings {
-        push_encoded(&mut url, &key);
-        url.push('=');
-        push_encoded(&mut url, &value);
-        url.push('&');
+        url.extend([&percent(&key), "=", &percent(&value), "&"]);
     }
     Ok(Cow::Owned(url))
 }
@@ -43,50 +40,6 @@ pub(crate) fn connect_timeout(url: &str) -> Result<Option<Duration>, Error> {
 pub(crate) fn pairs(url: &str) -> impl Iterator<Item = (&str, &str)> {
     let query = url.split_once('?').map_or("", |(_, query)| query);
     query.split(['&', '#']).filter_map(|pair| pair.split_once('='))
-}
-
-fn push_encoded(url: &mut String, text: &str) {
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => url.push(byte.into()),
-            // Writing to a string does not fail.
-            _ => drop(write!(url, "%{byte:02X}")),
-        }
-    }
-}
-
-/// The settings of a libpq string: `key = value`, with quotes around values that are empty or have spaces in them, and
-/// backslashes before quotes and backslashes. `None` if it is no such string.
-fn keywords(text: &str) -> Option<Vec<(String, String)>> {
-    let mut settings = Vec::new();
-    let mut rest = text.trim_start();
-    while !rest.is_empty() {
-        let (key, after) = rest.split_once('=')?;
-        let key = key.trim_end();
-        if key.is_empty() || key.contains(char::is_whitespace) {
-            return None;
-        }
-        let (value, after) = value(after.trim_start())?;
-        settings.push((key.to_owned(), value));
-        rest = after.trim_start();
-    }
-    (!settings.is_empty()).then_some(settings)
-}
-
-/// The value at the start of a text, and what comes after it.
-fn value(text: &str) -> Option<(String, &str)> {
-    let (inner, is_quoted) = text.strip_prefix('\'').map_or((text, false), |inner| (inner, true));
-    let mut value = String::new();
-    let mut characters = inner.char_indices();
-    while let Some((at, character)) = characters.next() {
-        match character {
-            '\\' => value.push(characters.next()?.1),
-            '\'' if is_quoted => return Some((value, &inner[at + 1..])),
-            space if !is_quoted && space.is_whitespace() => return Some((value, &inner[at..])),
-            other => value.push(other),
-        }
-    }
-    (!is_quoted).then_some((value, ""))
 }
 
 #[cfg(test)]

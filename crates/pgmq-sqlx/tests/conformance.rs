@@ -25,6 +25,7 @@ fn keeping_none(url: &str) -> String {
 }
 
 impl Backend for Sqlx {
+    const REQUIRE_VERIFIES: bool = false;
     const LISTENS_FROM_ANY_POOL: bool = true;
     const TESTS_ON_RETURN: bool = true;
     // To begin, to see that nothing failed, and to commit.

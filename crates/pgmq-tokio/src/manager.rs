@@ -66,7 +66,7 @@ pub struct Manager {
 }
 
 impl Manager {
-    /// Connects by a URL or libpq connection string, which goes to the driver's own parser as it is.
+    /// Connects by a URL or libpq connection string, which goes to the driver's own parser, but for what it says of TLS.
     ///
     /// # Errors
     ///

@@ -26,6 +26,8 @@ pub trait Backend: 'static {
     const HIDDEN_SQLSTATES: &'static [&'static str] = &[];
     /// What an error names that says how to have TLS: the crate's features for it.
     const TLS_FEATURES: &'static [&'static str] = &["rustls", "native-tls"];
+    /// Whether `sslmode=require` trusts a server no more than `verify-full` does.
+    const REQUIRE_VERIFIES: bool = true;
     /// Whether the driver's pool says how to connect, so that a queue over one of the user's own listens without a URL.
     const LISTENS_FROM_ANY_POOL: bool = false;
     /// Whether the pool asks the server if a connection is alive when it comes back, after the operation has returned.

@@ -36,6 +36,10 @@ pub enum Runs {
     direct,
     /// The same, and only where there are poolers.
     pooler,
+    /// On its own, on a server that speaks TLS, and only where TLS is compiled in.
+    tls,
+    /// On its own, and only where TLS is not compiled in.
+    without_tls,
 }
 
 /// A case over any queue.

@@ -11,7 +11,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use pgmq_core::Version;
 
 use super::{Backend, Builder, Failure, Outcome, Pooled, QueueCase, Subject, World, add_all, child};
-use crate::server::{Poolers, Server, ServerError};
+use crate::server::{Poolers, Server, ServerError, TlsLibrary, TlsServer};
 
 /// The cases, ready to be run against a back end.
 pub(super) struct Trials<B> {
@@ -66,6 +66,22 @@ impl<B: Backend> Trials<B> {
         }
     }
 
+    pub(super) fn tls(&mut self, name: &str, case: impl FnOnce(&World<'_>) -> Outcome + Send + 'static) {
+        if TlsLibrary::compiled_in().is_some() {
+            self.add("tls", name, Way::Encrypted, case);
+        }
+    }
+
+    pub(super) fn without_tls(
+        &mut self,
+        name: &str,
+        case: impl FnOnce(&World<'_>) -> Outcome + Send + 'static,
+    ) {
+        if TlsLibrary::compiled_in().is_none() {
+            self.add("setup", name, Way::Direct, case);
+        }
+    }
+
     fn add(
         &mut self,
         place: &str,
@@ -88,6 +104,8 @@ enum Way {
     Usual,
     /// Never through a pooler.
     Direct,
+    /// To a server that speaks TLS.
+    Encrypted,
 }
 
 /// Runs a case on this version of PGMQ. It may fail for what came with a later one, if that is what the error says.
@@ -142,6 +160,7 @@ struct Slot {
     /// First, as they have connections to the server.
     poolers: OnceLock<Option<Poolers>>,
     server: OnceLock<Server>,
+    tls: OnceLock<TlsServer>,
     /// Held for writing once the process is about to end, so that nothing is made any more that nobody would drop.
     ending: RwLock<()>,
 }
@@ -149,12 +168,15 @@ struct Slot {
 impl SharedServer {
     fn make_world<B: Backend>(&self, way: Way) -> Result<World<'_>, Failure> {
         let _not_ending = self.0.ending.read().unwrap_or_else(PoisonError::into_inner);
+        if let Way::Encrypted = way {
+            return World::on_tls::<B>(self.0.tls.get_or_init(|| or_exit(TlsServer::start())));
+        }
         let server = self.0.server.get_or_init(|| or_exit(Server::obtain()));
         let Some(poolers) = self.0.poolers.get_or_init(|| or_exit(Poolers::obtain(server))) else {
             return World::new::<B>(server);
         };
         let route = match (way, B::BEHIND_POOLERS) {
-            (Way::Direct, _) => None,
+            (Way::Direct | Way::Encrypted, _) => None,
             (Way::Usual, Pooled::No) => poolers.keeping.as_ref(),
             (Way::Usual, _) => Some(&poolers.plain),
         };

@@ -9,6 +9,8 @@
 //! beside its queue goes directly. Those that are [`direct`](Runs::direct) go round it, and so does all that needs
 //! [settings](World::url_with) of its own for its sessions, which PgBouncer refuses or ignores.
 //!
+//! Cases about [TLS](Runs::tls) run where the variable `PGMQ_TEST_TLS` says that it is compiled in, and by which library.
+//!
 //! A back end runs the suite from a test without a harness of its own:
 //!
 //! ```text
@@ -51,6 +53,7 @@ mod read;
 mod round_trips;
 mod send;
 mod setup;
+mod tls;
 mod topics;
 mod transactions;
 mod undecoded;
@@ -65,7 +68,10 @@ pub use world::{Q, Subject, World};
 /// Calls a macro with the groups, in the order of the documentation.
 macro_rules! groups {
     ($then:ident) => {
-        $then! { setup transactions queues send topics read undecoded finish look notify listen errors hostile concurrency prepared round_trips pooler }
+        $then! {
+            setup transactions queues send topics read undecoded finish look notify listen errors hostile concurrency prepared
+            round_trips tls pooler
+        }
     };
 }
 

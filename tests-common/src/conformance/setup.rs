@@ -26,7 +26,6 @@ cases! { setup:
     direct [] the_options_of_a_url_count;
     direct [] a_builder_that_contradicts_itself_is_refused;
     direct [] what_is_no_connection_string_is_refused_without_repeating_it;
-    direct [] sslmode_require_without_tls_says_which_feature_to_switch_on;
     direct [] from_env_reads_the_database_url;
     direct [] from_env_reads_the_parts;
     direct [] from_env_can_leave_out_the_look_for_pgmq;
@@ -148,18 +147,6 @@ async fn what_is_no_connection_string_is_refused_without_repeating_it<B: Backend
         let error = fails_as(ErrorKind::InvalidArgument, B::connect(text).await.map(drop));
         assert!(!format!("{} {error:?}", story(&error)).contains("s3cret"), "{error:?}");
     }
-    Ok(())
-}
-
-async fn sslmode_require_without_tls_says_which_feature_to_switch_on<B: Backend>(
-    world: &World<'_>,
-) -> Outcome {
-    let Parts { host, port, user, password } = parts(world);
-    let dbname = world.name();
-    let text =
-        format!("host={host} port={port} user={user} password='{password}' dbname={dbname} sslmode=require");
-    let error = fails_as(ErrorKind::InvalidArgument, B::connect(&text).await.map(drop));
-    assert!(B::TLS_FEATURES.iter().all(|feature| error.to_string().contains(feature)), "{error}");
     Ok(())
 }
 

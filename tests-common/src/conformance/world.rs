@@ -12,7 +12,7 @@ use pgmq_core::{AsyncQueue, QueueError};
 use postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use super::{Backend, Builder, Failure, Outcome, Pooled, check::beside};
-use crate::server::{Database, Pooler, Poolers, Server};
+use crate::server::{Database, Pooler, Poolers, Server, TlsServer};
 
 /// A queue that is there, and empty, in the database of every case.
 pub const Q: &str = "q";
@@ -28,6 +28,7 @@ pub struct World<'s> {
     server: &'s Server,
     database: Database,
     poolers: Option<&'s Poolers>,
+    tls: Option<&'s TlsServer>,
     /// The URL of the database through one of them, if the queues are to work through it.
     pooled_url: Option<String>,
     config: Config,
@@ -45,6 +46,7 @@ impl<'s> World<'s> {
             server,
             database,
             poolers: None,
+            tls: None,
             pooled_url: None,
             config,
             hidden_sqlstates,
@@ -68,6 +70,18 @@ impl<'s> World<'s> {
         world.poolers = Some(poolers);
         world.pooled_url = route.map(|pooler| world.through(pooler)).transpose()?;
         Ok(world)
+    }
+
+    /// A world on a server that speaks TLS.
+    pub(super) fn on_tls<B: Backend>(tls: &'s TlsServer) -> Result<Self, Failure> {
+        let mut world = Self::new::<B>(tls.server())?;
+        world.tls = Some(tls);
+        Ok(world)
+    }
+
+    /// What the server that speaks TLS has for its clients.
+    pub(super) fn tls(&self) -> &'s TlsServer {
+        self.tls.expect("only cases about TLS ask for it")
     }
 
     /// The poolers of this run.

@@ -2,9 +2,12 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::Write,
+    io::{self, Write},
     net::TcpListener,
-    os::unix::{fs::chown, process::CommandExt},
+    os::unix::{
+        fs::{OpenOptionsExt, chown},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
@@ -49,6 +52,14 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Makes a cluster and starts a server on a free port.
     pub(crate) fn create(binaries: PathBuf) -> Result<Self, ServerError> {
+        Self::create_configured(binaries, |_| Ok(()))
+    }
+
+    /// The same, with settings of its own, made before it starts.
+    pub(crate) fn create_configured(
+        binaries: PathBuf,
+        configure: impl FnOnce(&Self) -> Result<(), ServerError>,
+    ) -> Result<Self, ServerError> {
         let (folder, account) = folder::create()?;
         let guardian = Guardian::start(GUARDIAN, folder.as_os_str())
             .map_err(|error| ServerError::because("cannot start sh, which cleans up later", error))?;
@@ -57,6 +68,7 @@ impl Cluster {
         // From here on dropping the cluster cleans up.
         let mut cluster = Self { binaries, folder, account, address, port: 0, postmaster: None, guardian };
         cluster.initialize(&password)?;
+        configure(&cluster)?;
         for _ in 0..PORTS_TO_TRY {
             cluster.port = free_port()?;
             cluster.address = Address::local(HOST, cluster.port, &password)?;
@@ -69,6 +81,10 @@ impl Cluster {
 
     pub(crate) fn address(&self) -> &Address {
         &self.address
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -101,12 +117,8 @@ impl Cluster {
     }
 
     fn initialize(&mut self, password: &str) -> Result<(), ServerError> {
-        let failed = |error| ServerError::because("cannot write to the server's folder", error);
         let password_file = self.folder.join("password");
-        fs::write(&password_file, secret::of(password)).map_err(failed)?;
-        if let Some(account) = self.account {
-            chown(&password_file, Some(account.user), Some(account.group)).map_err(failed)?;
-        }
+        self.write(&password_file, &secret::of(password))?;
         let password_option = format!("--pwfile={}", password_file.display());
         self.run(
             "initdb",
@@ -120,10 +132,25 @@ impl Cluster {
                 "--no-instructions",
             ],
         )?;
-        let mut settings =
-            OpenOptions::new().append(true).open(self.data().join("postgresql.conf")).map_err(failed)?;
         // The folder's name is ours, so it has nothing in it to quote.
-        writeln!(settings, "{SETTINGS}unix_socket_directories = '{}'", self.folder.display()).map_err(failed)
+        self.set(&format!("{SETTINGS}unix_socket_directories = '{}'", self.folder.display()))
+    }
+
+    /// Adds lines to the server's settings.
+    pub(crate) fn set(&self, lines: &str) -> Result<(), ServerError> {
+        let file = OpenOptions::new().append(true).open(self.data().join("postgresql.conf"));
+        file.and_then(|mut file| writeln!(file, "{lines}")).map_err(not_written)
+    }
+
+    /// Writes a file that nobody but the server reads.
+    pub(crate) fn write(&self, path: &Path, content: &str) -> Result<(), ServerError> {
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+        file.and_then(|mut file| file.write_all(content.as_bytes())).map_err(not_written)?;
+        match self.account {
+            Some(account) => chown(path, Some(account.user), Some(account.group)).map_err(not_written),
+            None => Ok(()),
+        }
     }
 
     /// Starts the postmaster and waits until it answers; `false` when its port is taken.
@@ -191,7 +218,7 @@ impl Cluster {
         command
     }
 
-    fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.folder.join("data")
     }
 
@@ -218,6 +245,10 @@ impl Drop for Cluster {
             eprintln!("cannot remove {}: {error}", self.folder.display());
         }
     }
+}
+
+fn not_written(error: io::Error) -> ServerError {
+    ServerError::because("cannot write to the server's folder", error)
 }
 
 /// Asks the system for a port that nobody uses at this moment.

@@ -11,7 +11,7 @@
 //! PGMQ in its newest version comes from its official crate; `PGMQ_TEST_PGMQ_VERSION` asks for an older one, `1.5.1` as an
 //! extension or `1.5.1-sql` as plain SQL, which takes a superuser.
 //!
-//! A PgBouncer can stand before the server; see [`Poolers`].
+//! A PgBouncer can stand before the server; see [`Poolers`]. A server that speaks TLS is one of its own; see [`TlsServer`].
 //!
 //! Nothing stays behind, whatever becomes of the test process; see `Guardian` for how.
 //!
@@ -25,6 +25,7 @@ mod account;
 mod address;
 mod admin;
 mod binaries;
+mod certificates;
 mod cluster;
 mod database;
 #[cfg(feature = "docker")]
@@ -40,6 +41,7 @@ mod run;
 mod secret;
 mod shared;
 mod template;
+mod tls;
 
 use std::{
     env, fmt,
@@ -65,6 +67,7 @@ pub use self::{
     database::Database,
     error::ServerError,
     pooler::{Pooler, Poolers},
+    tls::{TlsLibrary, TlsServer},
 };
 
 /// The version of PGMQ that its official crate installs.

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use super::CONFORMANCE;
 use crate::cargo;
 use crate::postgres::{Errors, Postgres};
 use crate::workspace::{Package, Target};
@@ -26,8 +27,22 @@ impl<'a> Selection<'a> {
         }
     }
 
+    /// Those of these packages that are also among some by name.
+    pub(super) fn of(&self, names: &[&str]) -> Self {
+        let packages = self.packages.iter().copied();
+        Self {
+            packages: packages.filter(|package| names.contains(&package.name.as_str())).collect(),
+            is_all: false,
+        }
+    }
+
     pub(super) fn packages(&self) -> &[&'a Package] {
         &self.packages
+    }
+
+    /// Whether that is all that there are.
+    pub(super) fn is_all(&self) -> bool {
+        self.is_all
     }
 
     /// `cargo test` for these packages.
@@ -97,7 +112,29 @@ impl Program<'_> {
 /// Has cargo build the test programs, and everything else that has to compile, such as the examples.
 pub(super) fn programs<'a>(postgres: &Postgres, selection: &Selection<'a>) -> Result<Vec<Program<'a>>> {
     let mut command = selection.cargo_test();
-    command.args(selection.targets()).args(["--no-run", "--message-format=json-render-diagnostics"]);
+    command.args(selection.targets());
+    built(postgres, selection, command)
+}
+
+/// Has cargo build the conformance suite of these packages with a library for TLS, which is a feature of this package.
+pub(super) fn encrypted<'a>(
+    postgres: &Postgres,
+    selection: &Selection<'a>,
+    library: &str,
+) -> Result<Vec<Program<'a>>> {
+    let mut command = selection.cargo_test();
+    command.args(["--features", &format!("{}/{library}", env!("CARGO_PKG_NAME"))]);
+    command.args(["--test", CONFORMANCE]);
+    built(postgres, selection, command)
+}
+
+/// The test programs that a command builds.
+fn built<'a>(
+    postgres: &Postgres,
+    selection: &Selection<'a>,
+    mut command: Command,
+) -> Result<Vec<Program<'a>>> {
+    command.args(["--no-run", "--message-format=json-render-diagnostics"]);
     let mut messages = Vec::new();
     let status = postgres.run(command, Errors::Shown, |line| messages.push(line.to_owned()))?;
     if !status.success() {

@@ -1,13 +1,15 @@
 //! `cargo xtask test`: runs the tests on one Postgres, and says how they went.
 //!
 //! Cargo builds the test programs, and they are run one after the other from here: so each has its own row in the table,
-//! with its time, and one that crashes is seen for what it is. The documentation's tests are built and run by cargo.
+//! with its time, and one that crashes is seen for what it is. The documentation's tests are built and run by cargo. At the end
+//! come builds with TLS, for the cases about that.
 
 mod build;
 mod docs;
 mod outcome;
 mod progress;
 mod report;
+mod tls;
 
 use std::env;
 use std::ffi::OsString;
@@ -15,13 +17,18 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
+use tests_common::server::TlsServer;
 
 use self::progress::Progress;
 use self::report::Report;
 use crate::postgres::Postgres;
+use crate::terminal::say;
 use crate::workspace::{chosen, packages};
 
 const PGBOUNCER: &str = "PGMQ_TEST_PGBOUNCER";
+
+/// What the tests that every back end runs are called.
+const CONFORMANCE: &str = "conformance";
 
 pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     let Arguments { names, for_programs, variables } = Arguments::parse(arguments.clone())?;
@@ -37,13 +44,43 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     let postgres = Postgres::obtain()?;
     postgres.start_poolers()?;
     let mut report = Report::default();
-    for program in build::programs(&postgres, &selection)? {
-        let progress = Progress::begin(program.label());
-        report.extend([progress.follow(&postgres, program.command(&postgres, &for_programs)?)?]);
+    if let Some(library) = tls::asked_for()? {
+        report.extend(tls::run(&postgres, &selection, library, &for_programs)?);
+    } else {
+        run_usual(&postgres, &selection, &for_programs, &mut report)?;
+        // Whoever asks for less than everything does not wait for other builds.
+        if selection.is_all() && for_programs.is_empty() {
+            run_encrypted(&postgres, &selection, &mut report)?;
+        }
     }
-    docs::run(&postgres, &selection, &for_programs, &mut report)?;
     drop(postgres);
     Ok(report.conclude(&for_programs))
+}
+
+/// Runs the tests as they are built without TLS.
+fn run_usual(
+    postgres: &Postgres,
+    selection: &build::Selection<'_>,
+    for_programs: &[OsString],
+    report: &mut Report,
+) -> Result<()> {
+    for program in build::programs(postgres, selection)? {
+        let progress = Progress::begin(program.label());
+        report.extend([progress.follow(postgres, program.command(postgres, for_programs)?)?]);
+    }
+    docs::run(postgres, selection, for_programs, report)
+}
+
+/// Runs the cases about TLS, with each library for it.
+fn run_encrypted(postgres: &Postgres, selection: &build::Selection<'_>, report: &mut Report) -> Result<()> {
+    if !TlsServer::is_possible() {
+        say("TLS is not tested: there are no server programs on this machine");
+        return Ok(());
+    }
+    for library in &tls::LIBRARIES {
+        report.extend(tls::run(postgres, selection, library, &[])?);
+    }
+    Ok(())
 }
 
 /// Runs this program with these variables, in place of itself: what the options say is said by variables to the tests.
@@ -79,10 +116,11 @@ impl Arguments {
                     let program = env::var_os(PGBOUNCER).unwrap_or_else(|| "pgbouncer".into());
                     variables.push((PGBOUNCER, program));
                 }
+                lexopt::Arg::Long("tls") => variables.push((tls::VARIABLE, parser.value()?)),
                 lexopt::Arg::Value(name) => names.push(name.to_string_lossy().into_owned()),
                 other => {
                     return Err(other.unexpected())
-                        .context("usage: cargo xtask test [--postgres-bin FOLDER] [--pgmq VERSION] [--pgbouncer] [PACKAGE ...] [-- FILTER]");
+                        .context("usage: cargo xtask test [--postgres-bin FOLDER] [--pgmq VERSION] [--pgbouncer] [--tls LIBRARY] [PACKAGE ...] [-- FILTER]");
                 }
             }
         }
@@ -105,7 +143,7 @@ mod tests {
 
     #[test]
     fn options_become_variables() {
-        let words = ["--postgres-bin", "/pg/bin", "tokio", "--pgmq=1.5.1", "--pgbouncer"];
+        let words = ["--postgres-bin", "/pg/bin", "tokio", "--pgmq=1.5.1", "--pgbouncer", "--tls=rustls"];
         let arguments = Arguments::parse(words.map(OsString::from).into()).unwrap();
         assert_eq!(arguments.names, ["tokio"]);
         let program = env::var_os(PGBOUNCER).unwrap_or_else(|| "pgbouncer".into());
@@ -113,6 +151,7 @@ mod tests {
             ("PGMQ_TEST_POSTGRES_BIN", "/pg/bin".into()),
             ("PGMQ_TEST_PGMQ_VERSION", "1.5.1".into()),
             ("PGMQ_TEST_PGBOUNCER", program),
+            ("PGMQ_TEST_TLS", "rustls".into()),
         ];
         assert_eq!(arguments.variables, variables);
     }

@@ -6,12 +6,11 @@ use std::process::ExitCode;
 
 use tests_common::conformance;
 
+use super::CONFORMANCE;
 use super::progress::Ended;
+use super::tls::is_library;
 use crate::terminal::{Table, red, say};
 use crate::workspace::short_name;
-
-/// What the tests that every back end runs are called.
-const CONFORMANCE: &str = "conformance";
 
 /// The test programs of a run that have ended.
 #[derive(Default)]
@@ -89,10 +88,12 @@ impl Report {
     fn print_failures(&self) {
         for program in &self.programs {
             let package = short_name(&program.package);
+            let tls =
+                if is_library(&program.what) { format!("--tls {} ", program.what) } else { String::new() };
             for (name, _) in program.outcome.tests.iter().filter(|(_, passed)| !passed) {
                 let quote = if name.contains(' ') { "'" } else { "" };
                 say(format!(
-                    "{} again with: cargo xtask test {package} -- {quote}{name}{quote}",
+                    "{} again with: cargo xtask test {tls}{package} -- {quote}{name}{quote}",
                     red("failed;")
                 ));
             }

@@ -1,9 +1,12 @@
 //! What several back ends share of a driver. For back ends; each driver's module is behind a feature of its own.
 
 mod attempt;
+pub mod conninfo;
 mod jsonb;
+mod named_file;
 mod refusals;
 mod timestamptz;
+mod tls;
 
 #[cfg(feature = "diesel")]
 #[cfg_attr(docsrs, doc(cfg(feature = "diesel")))]
@@ -14,8 +17,10 @@ pub mod tokio_postgres;
 
 pub use attempt::Attempt;
 pub use jsonb::jsonb_text;
+pub use named_file::NamedFile;
 pub use refusals::Refusals;
 pub use timestamptz::timestamptz;
+pub use tls::{refuses_client, untrusted};
 
 /// Commits, in one flight, and fails where the transaction has failed: on `COMMIT` alone the server would roll back and say
 /// that all is well. For a simple query.

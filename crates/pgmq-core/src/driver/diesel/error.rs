@@ -8,7 +8,7 @@ use diesel::ConnectionError;
 use diesel::result::{DatabaseErrorKind, Error};
 
 use crate::ErrorKind;
-use crate::driver::Attempt;
+use crate::driver::{Attempt, refuses_client};
 
 /// What kind of thing went wrong.
 pub fn kind_of(error: &Error) -> ErrorKind {
@@ -34,6 +34,7 @@ pub fn connecting_kind_of(error: &ConnectionError) -> ErrorKind {
     match error {
         ConnectionError::BadConnection(text) => match connecting_sqlstate_by_wording(text) {
             Some(sqlstate) => ErrorKind::of_report(sqlstate, text),
+            None if refuses_client(text) => ErrorKind::PermissionDenied,
             None if is_unusable(text) => ErrorKind::InvalidArgument,
             None => ErrorKind::Connection,
         },
@@ -99,6 +100,8 @@ const BEGINNINGS: &[(&str, &str)] = &[
     ("canceling statement due to", "57014"),
     ("password authentication failed", "28P01"),
     ("no pg_hba.conf entry", "28000"),
+    ("connection requires a valid client certificate", "28000"),
+    ("certificate authentication failed", "28000"),
     ("permission denied", "42501"),
     ("must be owner of", "42501"),
     ("invalid input syntax for type", "22P02"),
@@ -202,8 +205,10 @@ fn is_unusable(text: &str) -> bool {
         "not compiled in",
         "server does not support SSL",
         "certificate verify failed",
-        "root certificate file",
+        "certificate file",
+        "private key file",
         "does not match host name",
+        "host name must be specified",
     ];
     let is_bad_value = text.starts_with("invalid ") && text.contains(" value: ");
     is_bad_value || words.iter().any(|words| text.contains(words))
@@ -298,6 +303,14 @@ mod tests {
             (
                 "connection to server failed: SSL error: certificate verify failed\n",
                 ErrorKind::InvalidArgument,
+            ),
+            (
+                "connection to server failed: could not load private key file \"f\": unsupported\n",
+                ErrorKind::InvalidArgument,
+            ),
+            (
+                "connection to server failed: FATAL:  connection requires a valid client certificate\n",
+                ErrorKind::PermissionDenied,
             ),
         ] {
             assert_eq!(connecting_kind_of(&ConnectionError::BadConnection(text.to_owned())), kind, "{text}");

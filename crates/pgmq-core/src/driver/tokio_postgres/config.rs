@@ -6,6 +6,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::SslMode;
 
 use super::Tls;
+use super::tls::TlsOptions;
 use crate::{Error, ErrorKind, Settings};
 
 /// The driver's configuration for these settings, and how it encrypts.
@@ -15,9 +16,9 @@ use crate::{Error, ErrorKind, Settings};
 /// [`ErrorKind::InvalidArgument`], when the driver does not take the URL, or TLS is required and not compiled in.
 pub fn config(settings: &Settings) -> Result<(Config, Tls), Error> {
     settings.check()?;
-    let mut config = match &settings.url {
+    let (mut config, tls) = match &settings.url {
         Some(url) => parse(url)?,
-        None => Config::new(),
+        None => (Config::new(), TlsOptions::default()),
     };
     if let Some(host) = &settings.host {
         config.host(host);
@@ -37,7 +38,7 @@ pub fn config(settings: &Settings) -> Result<(Config, Tls), Error> {
     if let Some(name) = &settings.application_name {
         config.application_name(name);
     }
-    finish(config, settings)
+    finish(config, &tls, settings)
 }
 
 /// The driver's configuration for listening, which has a URL of its own if the settings say so.
@@ -47,31 +48,38 @@ pub fn config(settings: &Settings) -> Result<(Config, Tls), Error> {
 /// As for [`config`].
 pub fn listen_config(settings: &Settings) -> Result<(Config, Tls), Error> {
     match &settings.listen_url {
-        Some(url) => finish(parse(url)?, settings),
+        Some(url) => {
+            let (config, tls) = parse(url)?;
+            finish(config, &tls, settings)
+        }
         None => config(settings),
     }
 }
 
-fn finish(mut config: Config, settings: &Settings) -> Result<(Config, Tls), Error> {
+fn finish(mut config: Config, options: &TlsOptions, settings: &Settings) -> Result<(Config, Tls), Error> {
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(settings.connect_timeout);
     }
-    let tls = match config.get_ssl_mode() {
-        SslMode::Disable => Tls::disabled(),
-        mode => match Tls::compiled_in()? {
-            Some(tls) => tls,
-            None if mode == SslMode::Prefer => {
-                config.ssl_mode(SslMode::Disable);
-                Tls::disabled()
-            }
-            None => {
-                let text = "sslmode asks for an encrypted connection, and TLS is not compiled in; switch on the cargo \
-                            feature \"rustls\" or \"native-tls\" of this crate";
-                return Err(Error::new(ErrorKind::InvalidArgument, text));
-            }
-        },
-    };
-    Ok((config, tls))
+    // The driver encrypts for hosts only. Where there is but an address, it is what a certificate has to be for.
+    if config.get_hosts().is_empty() {
+        for address in config.get_hostaddrs().to_vec() {
+            config.host(address.to_string());
+        }
+    }
+    config.ssl_mode(options.ssl_mode());
+    if options.ssl_mode() == SslMode::Disable {
+        return Ok((config, Tls::disabled()));
+    }
+    if let Some(tls) = Tls::compiled_in(options)? {
+        return Ok((config, tls));
+    }
+    if options.asks_for_tls() {
+        let text = "the connection string asks for an encrypted connection, and TLS is not compiled in; switch on the cargo \
+                    feature \"rustls\" or \"native-tls\" of this crate";
+        return Err(Error::new(ErrorKind::InvalidArgument, text));
+    }
+    config.ssl_mode(SslMode::Disable);
+    Ok((config, Tls::disabled()))
 }
 
 /// How long connecting may take in all. The driver's time-out is for one address, and ends with the TCP connection: so there
@@ -85,11 +93,14 @@ pub fn connect_limit(config: &Config) -> Duration {
 /// No wait is longer: those who add it to a clock would overflow some day.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-fn parse(url: &str) -> Result<Config, Error> {
-    url.parse().map_err(|error: tokio_postgres::Error| {
+/// Reads a connection string: what it says of TLS here, and the rest by the driver's own parser.
+fn parse(url: &str) -> Result<(Config, TlsOptions), Error> {
+    let (rest, tls) = TlsOptions::take(url)?;
+    let config = rest.parse().map_err(|error: tokio_postgres::Error| {
         let text = "the connection string is not one that the driver takes, such as postgres://user:password@host/database";
         let refused = Error::new(ErrorKind::InvalidArgument, text);
         // The cause repeats a word of it, which could be part of a password with a space in it.
         if url.contains("password") { refused } else { refused.because(error) }
-    })
+    })?;
+    Ok((config, tls))
 }

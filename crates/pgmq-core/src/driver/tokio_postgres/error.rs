@@ -2,8 +2,8 @@
 
 use tokio_postgres::Error;
 
-use crate::ErrorKind;
-use crate::driver::Attempt;
+use crate::driver::{Attempt, refuses_client, untrusted};
+use crate::{Error as ClientError, ErrorKind};
 
 /// What kind of thing went wrong.
 pub fn kind_of(error: &Error) -> ErrorKind {
@@ -13,7 +13,14 @@ pub fn kind_of(error: &Error) -> ErrorKind {
         None => {
             let text = error.to_string();
             let is = |begins: &[&str]| begins.iter().any(|begin| text.starts_with(begin));
-            if is(&["error communicating", "connection closed", "error connecting", "unexpected message"]) {
+            if is(&["error communicating"]) && causes(error).any(|cause| refuses_client(&cause.to_string())) {
+                ErrorKind::PermissionDenied
+            } else if is(&[
+                "error communicating",
+                "connection closed",
+                "error connecting",
+                "unexpected message",
+            ]) {
                 ErrorKind::Connection
             } else if is(&["timeout"]) {
                 ErrorKind::Timeout
@@ -34,20 +41,29 @@ pub fn kind_of(error: &Error) -> ErrorKind {
     }
 }
 
+/// The error for a connection that could not be encrypted as it was asked for, which says what to do. Any other is handed back.
+///
+/// # Errors
+///
+/// Any other.
+pub fn handshake(error: Error) -> Result<ClientError, Error> {
+    let has_failed = error.to_string().starts_with("error performing TLS") && !is_cut(&error);
+    if has_failed { Ok(untrusted(error)) } else { Err(error) }
+}
+
 /// Whether a handshake failed because the connection went away, and not because of what the server showed.
 fn is_cut(error: &Error) -> bool {
-    use std::error::Error as _;
     use std::io::{Error as IoError, ErrorKind as Io};
 
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let kind = error.downcast_ref::<IoError>().map(IoError::kind);
-        if let Some(Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe | Io::UnexpectedEof) = kind {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    let mut kinds = causes(error).filter_map(|cause| cause.downcast_ref::<IoError>()).map(IoError::kind);
+    kinds.any(|kind| {
+        matches!(kind, Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe | Io::UnexpectedEof)
+    })
+}
+
+/// What caused an error, and what caused that.
+fn causes(error: &Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(std::error::Error::source(error), |cause| cause.source())
 }
 
 /// What an error says of a query outside of a transaction; `is_complete` is whether the server had said that the command is

@@ -10,7 +10,7 @@ mod tls;
 mod turns;
 
 pub use config::{config, connect_limit, listen_config};
-pub use error::{attempt_of, kind_of};
+pub use error::{attempt_of, handshake, kind_of};
 pub use events::{Events, Offers, events};
 pub use param::Bound;
 pub use row::TokioRow;

@@ -1,5 +1,11 @@
 //! Encrypted connections, by whichever library is compiled in.
 
+#[cfg(all(feature = "native-tls", not(feature = "rustls")))]
+mod by_native_tls;
+#[cfg(feature = "rustls")]
+mod by_rustls;
+mod options;
+
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -10,6 +16,8 @@ use tokio_postgres::Socket;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream as DriverStream};
 
 use crate::Error;
+
+pub(super) use self::options::TlsOptions;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -32,44 +40,35 @@ impl Tls {
         Self(Library::None)
     }
 
-    /// The library that is compiled in, trusting what the system trusts; `rustls` where both are.
+    /// By the library that is compiled in, `rustls` where both are; `None` if there is none.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument), when the library cannot be set up.
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument), when a file that the options name cannot be used, or
+    /// the library cannot be set up.
     #[cfg(feature = "rustls")]
-    pub fn compiled_in() -> Result<Option<Self>, Error> {
-        use std::sync::Arc;
-
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let config =
-            rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .map_err(unusable)?
-                .with_root_certificates(roots)
-                .with_no_client_auth();
-        Ok(Some(Self(Library::Rustls(tokio_postgres_rustls::MakeRustlsConnect::new(config)))))
+    pub(super) fn compiled_in(options: &TlsOptions) -> Result<Option<Self>, Error> {
+        Ok(Some(Self(Library::Rustls(by_rustls::connector(options)?))))
     }
 
-    /// The library that is compiled in, trusting what the system trusts.
+    /// By the library that is compiled in.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument), when the library cannot be set up.
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument), when a file that the options name cannot be used, or
+    /// the library cannot be set up.
     #[cfg(all(feature = "native-tls", not(feature = "rustls")))]
-    pub fn compiled_in() -> Result<Option<Self>, Error> {
-        let connector = native_tls::TlsConnector::new().map_err(unusable)?;
-        Ok(Some(Self(Library::Native(postgres_native_tls::MakeTlsConnector::new(connector)))))
+    pub(super) fn compiled_in(options: &TlsOptions) -> Result<Option<Self>, Error> {
+        Ok(Some(Self(Library::Native(by_native_tls::connector(options)?))))
     }
 
-    /// The library that is compiled in: none.
+    /// By the library that is compiled in: none.
     ///
     /// # Errors
     ///
     /// None.
     #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
-    pub fn compiled_in() -> Result<Option<Self>, Error> {
+    pub(super) fn compiled_in(_: &TlsOptions) -> Result<Option<Self>, Error> {
         Ok(None)
     }
 }
