@@ -33,6 +33,7 @@ mod backend;
 mod case;
 mod check;
 mod child;
+mod every_operation;
 mod failure;
 mod harness;
 mod world;
@@ -43,6 +44,7 @@ mod finish;
 mod hostile;
 mod listen;
 mod look;
+mod nonsense;
 mod notify;
 mod pooler;
 mod queues;
@@ -64,7 +66,7 @@ pub use world::{Q, Subject, World};
 /// Calls a macro with the groups, in the order of the documentation.
 macro_rules! groups {
     ($then:ident) => {
-        $then! { setup transactions queues send topics read undecoded finish look notify listen errors hostile concurrency round_trips pooler }
+        $then! { setup transactions queues send topics read undecoded nonsense finish look notify listen errors hostile concurrency round_trips pooler }
     };
 }
 
