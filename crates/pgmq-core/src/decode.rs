@@ -10,7 +10,7 @@ pub trait Output: Sized + Send {
     /// What one row decodes to.
     type Record: Record;
 
-    /// The result of all records in their order; `None` if there are too few.
+    /// The result of all records in their order; `None` if there are too few, or too many.
     fn from_records(records: Vec<Self::Record>) -> Option<Self>;
 }
 
@@ -73,22 +73,48 @@ impl<O: Output, R: Row> Rows<O, R> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Decode`] with all messages of the result, when one of its rows did not decode.
+    /// [`ErrorKind::Decode`] with all messages of the result, when one of its rows did not decode, or there are more rows than
+    /// the operation returns, or fewer.
     pub fn finish(mut self, context: impl FnOnce() -> Context) -> Result<O, Error> {
-        if let (Some(error), Some(columns)) = (self.failed, &self.columns) {
-            let undecoded = self.kept.iter().filter_map(|row| O::Record::undecoded(row, columns));
-            let mut undecoded: Vec<_> = undecoded.collect();
-            if self.arrange.is_some() {
-                undecoded.sort_unstable_by_key(|message| message.msg_id);
+        let error = match self.failed.take() {
+            Some(error) => error,
+            None => {
+                if let Some(arrange) = self.arrange {
+                    arrange(&mut self.records);
+                }
+                let count = self.records.len();
+                match O::from_records(std::mem::take(&mut self.records)) {
+                    Some(output) => return Ok(output),
+                    None => wrong_number(count),
+                }
             }
-            return Err(error.during(context()).carrying(undecoded));
-        }
-        if let Some(arrange) = self.arrange {
-            arrange(&mut self.records);
-        }
-        O::from_records(self.records)
-            .ok_or_else(|| Error::new(ErrorKind::Decode, "the server returned no row").during(context()))
+        };
+        Err(error.during(context()).carrying(self.undecoded()))
     }
+
+    /// All messages of the result, in the order in which they would have been returned.
+    fn undecoded(&self) -> Vec<Message<RawJson>> {
+        let Some(columns) = &self.columns else { return Vec::new() };
+        let mut undecoded: Vec<_> =
+            self.kept.iter().filter_map(|row| O::Record::undecoded(row, columns)).collect();
+        if self.arrange.is_some() {
+            undecoded.sort_by_key(|message| message.msg_id);
+        }
+        undecoded
+    }
+}
+
+fn wrong_number(rows: usize) -> Error {
+    let text = match rows {
+        0 => "the server returned no row".to_owned(),
+        _ => format!("the server returned {rows} rows instead of one"),
+    };
+    Error::new(ErrorKind::Decode, text)
+}
+
+/// The only one of the records.
+pub(crate) fn only<T>(mut records: Vec<T>) -> Option<T> {
+    records.pop().filter(|_| records.is_empty())
 }
 
 impl<T: Record> Output for Vec<T> {
@@ -103,7 +129,7 @@ impl<T: Record> Output for Option<T> {
     type Record = T;
 
     fn from_records(records: Vec<T>) -> Option<Self> {
-        Some(records.into_iter().next())
+        if records.is_empty() { Some(None) } else { only(records).map(Some) }
     }
 }
 
@@ -133,7 +159,7 @@ macro_rules! scalars {
             type Record = $scalar;
 
             fn from_records(records: Vec<$scalar>) -> Option<Self> {
-                records.into_iter().next()
+                only(records)
             }
         }
 

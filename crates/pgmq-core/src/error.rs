@@ -59,6 +59,8 @@ impl ErrorKind {
             "55P03" | "57014" | "25P03" => Self::Timeout,
             "53300" | "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "3D000" => Self::Connection,
             "22P02" | "22P05" | "22032" | "22003" | "22008" | "22021" => Self::InvalidArgument,
+            // Nested too deeply for the server's stack, or longer than `jsonb` can be.
+            "54000" | "54001" => Self::InvalidArgument,
             // A column that came with a later PGMQ, where a table is read or written directly.
             "42703" if message.contains("\"headers\"") => Self::Unsupported,
             // PGMQ's own exceptions are raised in English, whatever the server's language.
@@ -178,6 +180,9 @@ impl Error {
     /// By the time that a payload turns out not to fit, `read` has hidden its messages and `pop` has removed them. So the
     /// error of [`ErrorKind::Decode`] carries every message of that call, those that did fit included: archive them, put
     /// them elsewhere, or decode them as another type. Empty for any other error.
+    ///
+    /// What cannot be read, because the server's columns are not PGMQ's, is as in [`Message::new`], and the id is 0. A payload
+    /// that is no JSON is a JSON string.
     pub fn undecoded(&self) -> &[Message<RawJson>] {
         &self.0.undecoded
     }
@@ -370,6 +375,7 @@ mod tests {
             ("57014", "canceling statement due to statement timeout", Kind::Timeout),
             ("57P01", "terminating connection due to administrator command", Kind::Connection),
             ("08006", "connection failure", Kind::Connection),
+            ("54001", "stack depth limit exceeded", Kind::InvalidArgument),
             ("23505", "duplicate key", Kind::Database),
         ] {
             assert_eq!(Kind::of_report(sqlstate, message), kind, "{sqlstate} {message}");

@@ -30,6 +30,8 @@
 mod decode;
 pub mod driver;
 mod error;
+#[cfg(test)]
+mod every_operation;
 mod init;
 mod installation;
 mod learned;

@@ -96,9 +96,9 @@ impl<T: DeserializeOwned + Send> Record for Message<T> {
 
     fn undecoded<R: Row>(row: &R, columns: &Self::Columns) -> Option<Message<RawJson>> {
         let [msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers] = *columns;
-        let msg_id = required(row, "msg_id", msg_id).ok()?;
-        // Whatever else is wrong with it, the message itself is handed over.
-        let mut undecoded = Message::new(msg_id, payload(row, msg_id, message).ok()?);
+        // Whatever else is wrong with it, the payload is handed over.
+        let mut undecoded = Message::new(0, payload_text(row, message?)?);
+        undecoded.msg_id = required(row, "msg_id", msg_id).unwrap_or_default();
         undecoded.read_ct = required(row, "read_ct", read_ct).unwrap_or_default();
         undecoded.enqueued_at = required(row, "enqueued_at", enqueued_at).unwrap_or_default();
         undecoded.last_read_at = optional(row, "last_read_at", last_read_at).unwrap_or_default();
@@ -122,6 +122,17 @@ fn payload<T: DeserializeOwned>(row: &impl Row, msg_id: i64, column: Option<usiz
         );
         Error::new(ErrorKind::Decode, text).because(error)
     })
+}
+
+/// The text of the payload, whatever is wrong with it. What is no JSON becomes a JSON string.
+fn payload_text(row: &impl Row, column: usize) -> Option<RawJson> {
+    let as_it_is = |text: &[u8]| {
+        RawJson::from_slice(text).or_else(|_| RawJson::new(&String::from_utf8_lossy(text))).ok()
+    };
+    match row.json(column, as_it_is) {
+        Ok(json) => json.unwrap_or_else(|| as_it_is(b"null")),
+        Err(_) => row.text(column).ok()?.and_then(|text| as_it_is(text.as_bytes())),
+    }
 }
 
 impl<T: DeserializeOwned + Send> Record for ArchivedMessage<T> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::decode::{Output, Record, record, required};
+use crate::decode::{Output, Record, only, record, required};
 use crate::{Error, ErrorKind, Row};
 
 /// A queue, as `list_queues` returns it.
@@ -67,7 +67,7 @@ impl Output for QueueMetrics {
     type Record = Self;
 
     fn from_records(records: Vec<Self>) -> Option<Self> {
-        records.into_iter().next()
+        only(records)
     }
 }
 

@@ -1,18 +1,24 @@
 //! Bad input: refused with a reason, before it can do harm.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, env, time::Duration};
 
 use chrono::TimeDelta;
 use pgmq_core::{
-    ArchivePartitionOptions, AsyncQueue, Delay, ErrorKind, NotifyOptions, PartitionOptions, PollOptions,
-    QueueError, ReadOptions, SendBatchOptions, SendOptions, VisibilityTimeout,
+    AsyncQueue, Delay, ErrorKind, PartitionOptions, PollOptions, QueueError, RawJson, ReadOptions,
+    SendBatchOptions, SendOptions, VisibilityTimeout,
+};
+use proptest::{
+    prelude::*,
+    strategy::{Strategy, ValueTree},
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 use serde_json::{Value, json};
 
 use super::{
     Outcome, Q, Subject,
     case::cases,
-    check::{fails_as, ids},
+    check::{fails_as, ids, story},
+    every_operation::{Texts, on_every_operation, on_every_queue_operation},
 };
 
 cases! { hostile:
@@ -32,68 +38,9 @@ cases! { hostile:
     everywhere [send, send_batch, send_with] what_cannot_be_json_is_refused;
     everywhere [delete, get, set_vt, archive] ids_that_cannot_be_are_just_not_there;
     everywhere [send, read] sql_and_json_in_a_payload_are_just_text;
-}
-
-/// What every operation on a queue comes to with this name.
-pub(super) async fn on_every_queue_operation<Queue: AsyncQueue>(
-    queue: &Subject<'_, Queue>,
-    name: &str,
-) -> Vec<(&'static str, Result<(), Queue::Error>)> {
-    macro_rules! each {
-        ($($operation:ident $(::<$T:ty>)? ($($argument:expr),*),)*) => {
-            vec![$((stringify!($operation), queue.$operation$(::<$T>)?(name $(, $argument)*).await.map(drop))),*]
-        };
-    }
-    let poll = &PollOptions::new().timeout(Duration::from_secs(1));
-    each! {
-        create_queue(),
-        create_unlogged_queue(),
-        create_partitioned_queue(),
-        create_partitioned_queue_with(&PartitionOptions::new()),
-        drop_queue(),
-        purge(),
-        queue_exists(),
-        validate_queue_name(),
-        convert_archive_partitioned(),
-        convert_archive_partitioned_with(&ArchivePartitionOptions::new()),
-        detach_archive(),
-        create_fifo_index(),
-        acquire_queue_lock(),
-        send(&1),
-        send_with(&1, &SendOptions::new().delay(1).headers(&1)),
-        send_batch(&[1]),
-        send_batch_with(&[1], &SendBatchOptions::new().delay(1)),
-        bind_topic("a.b"),
-        unbind_topic("a.b"),
-        list_topic_bindings_for(),
-        read::<Value>(1),
-        read_batch::<Value>(1, 1),
-        read_with::<Value>(&ReadOptions::new().conditional(&1)),
-        read_with_poll::<Value>(1, 1, poll),
-        read_grouped::<Value>(1, 1),
-        read_grouped_with_poll::<Value>(1, 1, poll),
-        read_grouped_rr::<Value>(1, 1),
-        read_grouped_rr_with_poll::<Value>(1, 1, poll),
-        read_grouped_head::<Value>(1, 1),
-        read_grouped_head_with_poll::<Value>(1, 1, poll),
-        pop::<Value>(),
-        pop_batch::<Value>(1),
-        delete(1),
-        delete_batch(&[1]),
-        archive(1),
-        archive_batch(&[1]),
-        set_vt::<Value>(1, 1),
-        set_vt_batch::<Value>(&[1], 1),
-        metrics(),
-        peek::<Value>(1),
-        get::<Value>(1),
-        read_archive::<Value>(0, 1),
-        requeue_archived(&[1]),
-        enable_notify(),
-        enable_notify_with(&NotifyOptions::new()),
-        disable_notify(),
-        update_notify(Duration::from_secs(1)),
-    }
+    pool [send, send_with, send_batch, read, pop] nesting_is_carried_as_deep_as_the_server_goes_and_refused_beyond;
+    pool [create_queue, drop_queue, test_routing, send_topic_with, send_batch_topic_with, list_topic_bindings]
+        no_text_in_any_argument_reaches_what_is_not_a_queue;
 }
 
 async fn every_operation_refuses_a_bad_name_before_anything_is_sent(
@@ -112,7 +59,7 @@ async fn every_operation_refuses_a_bad_name_before_anything_is_sent(
         ("x'; DROP TABLE y; --", "does not take"),
         ("q\0", "does not take"),
     ] {
-        for (operation, result) in on_every_queue_operation(queue, name).await {
+        for (operation, result) in on_every_queue_operation(&**queue, name).await {
             let Err(error) = result else { panic!("{operation} took {name:?}") };
             assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{operation} of {name:?}: {error}");
             let text = error.to_string();
@@ -308,4 +255,125 @@ async fn sql_and_json_in_a_payload_are_just_text(queue: &Subject<'_, impl AsyncQ
         queue.delete(Q, message.msg_id).await?;
     }
     Ok(())
+}
+
+async fn nesting_is_carried_as_deep_as_the_server_goes_and_refused_beyond(
+    queue: &Subject<'_, impl AsyncQueue>,
+) -> Outcome {
+    let nested = |depth| ("[".repeat(depth) + &"]".repeat(depth)).parse::<RawJson>();
+    let too_deep = nested(1_000_000)?;
+    for result in [
+        queue.send(Q, &too_deep).await.map(drop),
+        queue.send_with(Q, &1, &SendOptions::new().headers(&too_deep)).await.map(drop),
+        queue.send_batch(Q, &[&too_deep]).await.map(drop),
+    ] {
+        let error = fails_as(ErrorKind::InvalidArgument, result);
+        queue.world.has_sqlstate(&error, "54001");
+    }
+    // Too deep for a `Value`, and not for the server.
+    let deep = nested(1_000)?;
+    queue.send(Q, &deep).await?;
+    assert_eq!(queue.read::<RawJson>(Q, 0).await?.unwrap().message, deep);
+    let error = fails_as(ErrorKind::Decode, queue.pop::<Value>(Q).await);
+    assert_eq!(error.undecoded()[0].message, deep);
+    assert_eq!(queue.metrics(Q).await?.queue_length, 0);
+    Ok(())
+}
+
+/// Texts that mean something in SQL, in any place; and queues' names that are sure to be taken, in half of the cases.
+fn hostile_texts() -> impl Strategy<Value = Texts> {
+    let text = || {
+        let sql = "([a-zA-Z_0-9]|['\"$;%\\\\.*#\n\0 ]|--|/\\*|q_victim|DROP TABLE|ö|队|\u{202e}){0,24}";
+        prop_oneof![3 => sql, 1 => "\\PC{0,60}", 1 => "[a-z]{1,9}(\\.[a-z*#]{1,9}){0,40}", 1 => "[a-z]{1,9}"]
+    };
+    let victims =
+        prop::sample::select(vec!["../secret", "victim\" -", "q.secret", "public.secret", "pg_class"]);
+    let queue = prop_oneof![
+        1 => text(),
+        1 => "([a-zA-Z_0-9]|[\"%\\\\.*#\n()\\[\\]{}=,@ \t]|/\\*|ö|队|İ|ẞ|\u{202e}){1,20}",
+        1 => victims.prop_map(ToOwned::to_owned),
+    ];
+    // What cannot be sent is another case's, and polls would wait for it.
+    let json = text().prop_map(|text| text.replace('\0', ""));
+    (queue, text(), text(), text(), json).prop_map(|(queue, routing_key, pattern, interval, json)| Texts {
+        queue,
+        routing_key,
+        pattern,
+        interval,
+        json,
+    })
+}
+
+/// All that is in the database beside the messages of queues: relations, functions, triggers, and what the victims hold.
+const STATE: &str = "SELECT concat_ws(E'\\n', \
+    (SELECT string_agg(oid::regclass || ' ' || relkind::text, ' ' ORDER BY oid) FROM pg_class \
+     WHERE relnamespace::regnamespace::text !~ '^(pg_|information_schema|partman)'), \
+    (SELECT string_agg(oid::regprocedure::text, ' ' ORDER BY oid) FROM pg_proc \
+     WHERE pronamespace::regnamespace::text !~ '^(pg_|information_schema|partman)'), \
+    (SELECT string_agg(tgname::text, ' ' ORDER BY oid) FROM pg_trigger), \
+    (SELECT string_agg(queue_name::text, ' ' ORDER BY queue_name) FROM pgmq.meta), \
+    (SELECT string_agg(word, ' ') FROM public.secret), (SELECT string_agg(word, ' ') FROM pgmq.secret), \
+    (SELECT string_agg(message::text, ' ') FROM public.q_victim))";
+
+async fn no_text_in_any_argument_reaches_what_is_not_a_queue(
+    queue: &Subject<'_, impl AsyncQueue>,
+) -> Outcome {
+    const SECRET: &str = "nobody is to see this";
+    queue.world.execute(&format!(
+        "CREATE TABLE public.secret AS SELECT '{SECRET}' AS word; CREATE TABLE pgmq.secret AS TABLE public.secret; \
+         CREATE TABLE public.q_victim (LIKE pgmq.q_q INCLUDING ALL); \
+         INSERT INTO public.q_victim (vt, message) VALUES (now(), to_jsonb('{SECRET}'::text))"
+    ))?;
+    // Indexes are made on all queues that are there.
+    queue.drop_queue(Q).await?;
+    let before = queue.world.ask(STATE)?;
+    let mut runner = runner();
+    for case in 0..runner.config().cases {
+        let texts = hostile_texts().new_tree(&mut runner).expect("texts are to be had").current();
+        let created = queue.create_queue(&texts.queue).await.is_ok();
+        let others =
+            |operation: &str, _: Option<&str>| !is_of_partitions(operation) && operation != "drop_queue";
+        for (operation, result) in on_every_operation(&**queue, &texts, others).await {
+            match result {
+                Ok(shown) => {
+                    assert!(
+                        !shown.contains(SECRET),
+                        "case {case}: {operation} of {texts:?} returned {shown}"
+                    );
+                }
+                Err(error) => {
+                    let story = story(&error);
+                    let is_known = match error.kind() {
+                        ErrorKind::InvalidArgument
+                        | ErrorKind::Encode
+                        | ErrorKind::QueueNotFound
+                        | ErrorKind::Unsupported => true,
+                        ErrorKind::Database => story.contains("does not have notify_insert enabled"),
+                        _ => false,
+                    };
+                    assert!(
+                        is_known && !story.contains("syntax error"),
+                        "case {case}: {operation} of {texts:?}: {story}"
+                    );
+                }
+            }
+        }
+        if created {
+            assert!(queue.drop_queue(&texts.queue).await?, "case {case}: {texts:?}");
+        }
+        assert_eq!(queue.world.ask(STATE)?, before, "case {case}: {texts:?}");
+    }
+    Ok(())
+}
+
+/// Gives the same texts each time, so that one that does harm does so again: a hundred, or as many as proptest is told to.
+fn runner() -> TestRunner {
+    let is_told = env::var_os("PROPTEST_CASES").is_some();
+    let config = if is_told { Config::default() } else { Config::with_cases(100) };
+    TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+}
+
+/// Whether an operation needs pg_partman, which makes tables of its own.
+fn is_of_partitions(operation: &str) -> bool {
+    operation.contains("partitioned")
 }

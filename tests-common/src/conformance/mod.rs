@@ -35,6 +35,7 @@ mod backend;
 mod case;
 mod check;
 mod child;
+mod every_operation;
 mod failure;
 mod harness;
 mod world;
@@ -45,6 +46,7 @@ mod finish;
 mod hostile;
 mod listen;
 mod look;
+mod nonsense;
 mod notify;
 mod pooler;
 mod prepared;
@@ -69,8 +71,8 @@ pub use world::{Q, Subject, World};
 macro_rules! groups {
     ($then:ident) => {
         $then! {
-            setup transactions queues send topics read undecoded finish look notify listen errors hostile concurrency prepared
-            round_trips tls pooler
+            setup transactions queues send topics read undecoded nonsense finish look notify listen errors hostile concurrency
+            prepared round_trips tls pooler
         }
     };
 }

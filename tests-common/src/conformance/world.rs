@@ -214,6 +214,16 @@ impl<'s> World<'s> {
         Ok(())
     }
 
+    /// Waits until somebody else waits for a lock, and is not the one that a deadlock will fail: the server looks for them once
+    /// per wait, after a second.
+    #[track_caller]
+    pub fn wait_until_another_is_stuck(&self) -> Outcome {
+        self.wait_until(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
+             AND wait_event_type = 'Lock' AND query_start < clock_timestamp() - interval '1500 ms')",
+        )
+    }
+
     /// Runs statements meanwhile, on a thread and a connection of their own.
     pub fn meanwhile(&self, sql: String) -> Meanwhile {
         let config = self.config.clone();

@@ -10,16 +10,16 @@ use crate::param::JsonText;
 use crate::{ArchivedMessage, Call, Plan, QueueMetrics, statement};
 
 /// A row made by hand: the columns in their order.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 struct Fake(Vec<(&'static str, Cell)>);
 
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 enum Cell {
     Null,
     Bigint(i64),
     Int(i32),
     Boolean(bool),
-    Text(&'static str),
+    Text(String),
     Time(DateTime<Utc>),
     Json(Vec<u8>),
 }
@@ -52,7 +52,7 @@ impl Row for Fake {
     }
 
     fn text(&self, column: usize) -> Result<Option<String>, CellError> {
-        cell!(self, column, Text, cell => (*cell).to_owned())
+        cell!(self, column, Text, cell => cell.clone())
     }
 
     fn timestamptz(&self, column: usize) -> Result<Option<DateTime<Utc>>, CellError> {
@@ -92,7 +92,7 @@ fn columns_that_came_later_may_be_missing_and_stand_anywhere() {
     let message = decode(statement::read::<Value>("q", 1), [row.clone()]).unwrap().unwrap();
     assert_eq!((message.msg_id, message.message, message.headers), (7, json!([1]), None));
     row.0.insert(0, ("headers", Cell::Json(b"{\"n\": 1.50}".to_vec())));
-    row.0.insert(0, ("something_new", Cell::Text("?")));
+    row.0.insert(0, ("something_new", Cell::Text("?".to_owned())));
     let message = decode(statement::read::<Value>("q", 1), [row]).unwrap().unwrap();
     assert_eq!(message.headers.unwrap().get(), "{\"n\": 1.50}");
 }
@@ -143,18 +143,55 @@ fn what_a_server_would_not_send_is_an_error() {
     assert!(metrics(vec![wrong]).unwrap_err().to_string().contains("does not fit"));
     let negative = decode(statement::send_topic("k", &1), [Fake(vec![("send_topic", Cell::Int(-1))])]);
     assert_eq!(negative.unwrap_err().kind(), ErrorKind::Decode);
-    let broken = decode(statement::read::<Value>("q", 1), [old_message(1, "{")]).unwrap_err();
-    assert_eq!(
-        (broken.kind(), broken.undecoded().len()),
-        (ErrorKind::Decode, 0),
-        "there is no JSON to carry"
-    );
+}
+
+#[test]
+fn a_payload_is_carried_whatever_is_wrong_with_its_row() {
+    let text = |row| {
+        let error = decode(statement::pop::<Value>("q"), [row]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Decode);
+        let [message] = error.undecoded() else { panic!("{error}: {:?}", error.undecoded()) };
+        (message.msg_id, message.message.get().to_owned())
+    };
+    let with = |column: usize, cell| {
+        let mut row = old_message(7, "[1]");
+        row.0[column].1 = cell;
+        text(row)
+    };
+    for id in [Cell::Null, Cell::Text("7".to_owned()), Cell::Int(7)] {
+        assert_eq!(with(0, id), (0, "[1]".to_owned()));
+    }
+    assert_eq!(with(1, Cell::Bigint(i64::MAX)), (7, "[1]".to_owned()));
+    assert_eq!(with(3, Cell::Null), (7, "[1]".to_owned()));
+    assert_eq!(with(4, Cell::Text("[1]".to_owned())), (7, "[1]".to_owned()));
+    assert_eq!(with(4, Cell::Text("{".to_owned())), (7, "\"{\"".to_owned()));
+    assert_eq!(with(4, Cell::Json(b"{".to_vec())), (7, "\"{\"".to_owned()));
+    // As a database that knows no encoding sends it.
+    assert_eq!(with(4, Cell::Json(b"\"gr\xFCn\"".to_vec())), (7, "\"\\\"gr\u{FFFD}n\\\"\"".to_owned()));
+}
+
+#[test]
+fn more_rows_than_an_operation_returns_are_an_error_that_carries_them() {
+    let rows = || [old_message(2, "20"), old_message(1, "10")];
+    for error in [
+        decode(statement::read::<Value>("q", 1), rows()).unwrap_err(),
+        decode(statement::pop::<Value>("q"), rows()).unwrap_err(),
+        decode(statement::set_vt::<Value>("q", 1, 1), rows()).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Decode);
+        assert!(error.to_string().contains("2 rows instead of one"), "{error}");
+        let ids: Vec<_> = error.undecoded().iter().map(|message| message.msg_id).collect();
+        assert_eq!(ids, [2, 1]);
+    }
+    let ids = || [1, 2].map(|id| Fake(vec![("send", Cell::Bigint(id))]));
+    let twice = decode(statement::send("q", &1), ids()).unwrap_err();
+    assert_eq!(twice.to_string(), "send on queue \"q\": the server returned 2 rows instead of one");
 }
 
 #[test]
 fn records_are_made_of_their_columns() {
     let row = Fake(vec![
-        ("queue_name", Cell::Text("q")),
+        ("queue_name", Cell::Text("q".to_owned())),
         ("queue_length", Cell::Bigint(2)),
         ("newest_msg_age_sec", Cell::Null),
         ("oldest_msg_age_sec", Cell::Int(5)),
@@ -181,6 +218,16 @@ fn a_call_says_what_it_is() {
     let Call { operation, function, since, .. } = query.call();
     assert_eq!((operation, function, since), ("pop_batch", "pgmq.pop", Some(crate::Version::new(1, 7, 0))));
     assert_eq!(query.context().to_string(), "pop_batch on queue \"myq\"");
+}
+
+#[test]
+fn a_million_levels_of_nesting_are_carried() {
+    let text = "[".repeat(1_000_000) + &"]".repeat(1_000_000);
+    let raw = decode(statement::read::<RawJson>("q", 1), [old_message(1, &text)]).unwrap().unwrap();
+    assert!(raw.message.get() == text);
+    let error = decode(statement::pop::<Value>("q"), [old_message(1, &text)]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Decode);
+    assert!(error.undecoded()[0].message.get() == text);
 }
 
 /// JSON of every kind, nested, without the character that `jsonb` cannot hold.
@@ -229,3 +276,5 @@ proptest! {
         prop_assert_eq!(raw.message.get(), &number);
     }
 }
+
+mod hostile;

@@ -229,3 +229,5 @@ fn what_is_refused_says_in_which_call() {
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     assert_eq!(error.to_string(), "read on queue \"\": \"\" is not a queue name: it is empty");
 }
+
+mod hostile;

@@ -110,6 +110,9 @@ const BEGINNINGS: &[(&str, &str)] = &[
     ("bigint out of range", "22003"),
     ("timestamp out of range", "22008"),
     ("invalid byte sequence for encoding", "22021"),
+    ("string too long to represent as jsonb", "54000"),
+    ("total size of jsonb", "54000"),
+    ("stack depth limit exceeded", "54001"),
     ("null values cannot be formatted as an SQL identifier", "22004"),
 ];
 
