@@ -65,8 +65,11 @@ const POP: &str = "queue_name text";
 const SEND: &str =
     "queue_name text, msg jsonb, headers jsonb DEFAULT NULL, delay timestamptz DEFAULT clock_timestamp()";
 
-/// Columns that do not fit, and the message that the error has all the same.
-const UNFIT: [(&str, &str, Option<(i64, &str)>); 20] = [
+/// A column, what it is instead, and the id and payload of the message that the error has all the same.
+type Unfit = (&'static str, &'static str, Option<(i64, &'static str)>);
+
+/// Columns that do not fit.
+const UNFIT: [Unfit; 20] = [
     ("msg_id", "NULL::bigint", Some((0, PAYLOAD))),
     ("msg_id", "'7'::text", Some((0, PAYLOAD))),
     ("msg_id", "7", Some((0, PAYLOAD))),
