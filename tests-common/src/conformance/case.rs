@@ -36,6 +36,8 @@ pub enum Runs {
     direct,
     /// The same, and only where there are poolers.
     pooler,
+    /// In a process of its own, with a server of its own.
+    alone,
 }
 
 /// A case over any queue.

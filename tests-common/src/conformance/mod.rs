@@ -9,6 +9,8 @@
 //! beside its queue goes directly. Those that are [`direct`](Runs::direct) go round it, and so does all that needs
 //! [settings](World::url_with) of its own for its sessions, which PgBouncer refuses or ignores.
 //!
+//! The last group has the trials of [`faults`], which have no world: each makes its own.
+//!
 //! A back end runs the suite from a test without a harness of its own:
 //!
 //! ```text
@@ -54,17 +56,22 @@ mod topics;
 mod transactions;
 mod undecoded;
 
+use crate::faults;
+
 pub use adapt::poll_once;
 pub use backend::{Backend, Builder, Listener, Pooled, Step, UserError, Work};
 pub use case::{CaseInfo, QueueCase, Runs};
+pub(crate) use check::beside;
+pub(crate) use failure::chain;
 pub use failure::{Failure, Outcome};
+pub(crate) use harness::Trials;
 pub use harness::run;
 pub use world::{Q, Subject, World};
 
 /// Calls a macro with the groups, in the order of the documentation.
 macro_rules! groups {
     ($then:ident) => {
-        $then! { setup transactions queues send topics read undecoded finish look notify listen errors hostile concurrency round_trips pooler }
+        $then! { setup transactions queues send topics read undecoded finish look notify listen errors hostile concurrency round_trips pooler faults }
     };
 }
 
