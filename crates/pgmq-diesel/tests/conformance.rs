@@ -40,6 +40,9 @@ impl Backend for Diesel {
 
     tests_common::backend_methods!(blocking pgmq_diesel);
 
+    // The pool's threads end once they have looked for idle connections a last time, in half a minute at most.
+    const LINGERERS: usize = 3;
+
     async fn connect_pooled(url: &str, pool_size: u32) -> Result<Queue, Failure> {
         let builder = r2d2::Pool::builder().max_size(pool_size).min_idle(Some(1)).test_on_check_out(false);
         let builder = builder.connection_customizer(Box::new(KeepNoStatements));

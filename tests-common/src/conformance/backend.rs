@@ -34,6 +34,10 @@ pub trait Backend: 'static {
     const ROUND_TRIPS_OF_TRANSACTION: usize = 2;
     /// Whether a URL can name several servers, of which the one is taken that takes writes.
     const FOLLOWS_THE_PRIMARY: bool = true;
+    /// How long a connection has to be idle for a loss of it to go unnoticed.
+    const IDLE: Duration = Duration::ZERO;
+    /// How many tasks or threads of a pool go on for a while after it was dropped.
+    const LINGERERS: usize = 0;
     /// How it works behind a pooler in transaction mode that knows nothing of prepared statements.
     const BEHIND_POOLERS: Pooled = Pooled::AsItIs;
 

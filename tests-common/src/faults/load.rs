@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(3);
 /// How long a worker waits after a failure.
 const RESPITE: Duration = Duration::from_millis(20);
 
-const PRODUCERS: usize = 2;
+pub(super) const PRODUCERS: usize = 2;
 const CONSUMERS: [Way; 4] = [Way::DeleteOne, Way::DeleteMany, Way::Archive, Way::Pop];
 /// All that have to work again after each fault, and behind them the one who listens.
 const WORKERS: usize = PRODUCERS + CONSUMERS.len();

@@ -1,13 +1,17 @@
 //! What goes wrong, and how it is healed.
 
-use std::{thread, time::Duration};
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use super::{
-    load::{LIMIT_OF_CALLS, LIMIT_OF_WAITS},
+    load::{LIMIT_OF_CALLS, LIMIT_OF_WAITS, PRODUCERS},
     stage::Stage,
+    trial::USABLE,
 };
 use crate::{
-    conformance::{Outcome, Q},
+    conformance::{Failure, Outcome, Q},
     proxy::Direction,
 };
 
@@ -81,21 +85,36 @@ pub(super) fn fill_the_disk(stage: &Stage, _: u32) -> Outcome {
     // Larger than a file of the write-ahead log, which must not fail. What was deleted still takes its place in the table.
     const LARGE: i64 = 17 << 20;
     let mut client = stage.connect()?;
+    // As long as somebody may look at what was, no place in the table is used again.
+    client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM pgmq.meta")?;
     let mut size = || -> Result<i64, postgres::Error> {
         let sql = format!("SELECT pg_relation_size('pgmq.q_{Q}')");
         client.query_one(&sql, &[])?.try_get(0)
     };
     if size()? < LARGE {
+        // It is nobody's news.
         stage.execute(&format!(
-            "ALTER TABLE pgmq.q_{Q} SET (autovacuum_enabled = off);
+            "SET session_replication_role = replica;
+             ALTER TABLE pgmq.q_{Q} SET (autovacuum_enabled = off);
              INSERT INTO pgmq.q_{Q} (vt, message)
                  SELECT timestamptz 'infinity', to_jsonb(repeat('x', 1900)) FROM generate_series(1, 9500);
              DELETE FROM pgmq.q_{Q} WHERE vt = 'infinity'"
         ))?;
     }
+    let before = complaints(stage)?;
     stage.server.limit_files(&size()?.to_string())?;
-    thread::sleep(LIMIT_OF_WAITS);
+    // There is still room in the pages that have begun to fill.
+    let started = Instant::now();
+    while complaints(stage)? < before + PRODUCERS && started.elapsed() < USABLE {
+        thread::sleep(Duration::from_millis(10));
+    }
     Ok(stage.server.limit_files("unlimited")?)
+}
+
+/// How often the server has said so far that it could not make a file larger.
+fn complaints(stage: &Stage) -> Result<usize, Failure> {
+    let folder = stage.server.folder().expect("it is a server of our own");
+    Ok(fs::read_to_string(folder.join("log"))?.matches("could not extend file").count())
 }
 
 /// The primary is gone at once, and its standby takes over. It comes back as the standby of that before the next time.

@@ -22,9 +22,26 @@ pub struct Tally {
     /// How many calls failed, by kind and SQLSTATE, or were given up.
     pub errors: BTreeMap<String, u64>,
     /// How long it took at most until every worker worked again, in milliseconds.
-    pub back_after: u128,
+    pub back_after: u64,
     /// How long it took at most until the listener heard again, in milliseconds.
-    pub heard_after: u128,
+    pub heard_after: u64,
     /// By how many KiB the process had grown between the first fault and the end.
     pub grown: i64,
+}
+
+impl Tally {
+    /// Adds the numbers of another trial; of times, the longer one counts.
+    pub fn add(&mut self, other: &Self) {
+        self.strikes += other.strikes;
+        self.messages += other.messages;
+        self.in_doubt.iter_mut().zip(other.in_doubt).for_each(|(sum, more)| *sum += more);
+        self.hidden += other.hidden;
+        self.popped += other.popped;
+        for (error, count) in &other.errors {
+            *self.errors.entry(error.clone()).or_default() += count;
+        }
+        self.back_after = self.back_after.max(other.back_after);
+        self.heard_after = self.heard_after.max(other.heard_after);
+        self.grown = self.grown.max(other.grown);
+    }
 }

@@ -25,7 +25,7 @@ const POOL: u32 = 4;
 const MESSAGES: (u64, u64) = (100, 1000);
 
 /// How soon after a fault every worker has to work again. A server that was frozen has much to do.
-const USABLE: Duration = Duration::from_secs(20);
+pub(super) const USABLE: Duration = Duration::from_secs(20);
 
 /// How soon after a fault the listener has to hear again. It waits up to ten seconds between its attempts to connect.
 const HEARD: Duration = Duration::from_secs(40);
@@ -67,7 +67,7 @@ pub(super) fn run<B: Backend>(fault: &'static Fault) -> Result<Tally, Failure> {
         }
         // It remembers all connections that it had.
         stage.proxy.cut();
-        Census::returns_to(before, B::tasks);
+        Census::returns_to(before.and(B::LINGERERS), B::tasks);
         Ok(tally)
     })
 }
@@ -85,8 +85,8 @@ fn strike(fault: &Fault, stage: &Stage, load: &Load) -> Result<Tally, Failure> {
         let healed = load.now();
         let back = wait(load, USABLE, "worked again", || load.all_have_worked_since(healed))?;
         let heard = wait(load, HEARD, "heard again", || load.has_heard_since(healed))?;
-        tally.back_after = tally.back_after.max(back.as_millis());
-        tally.heard_after = tally.heard_after.max((back + heard).as_millis());
+        tally.back_after = tally.back_after.max(millis(back));
+        tally.heard_after = tally.heard_after.max(millis(back + heard));
         // It records what goes through, and nobody wants to know.
         stage.proxy.reset();
         in_the_beginning.get_or_insert_with(memory);
@@ -120,6 +120,10 @@ fn wait(load: &Load, limit: Duration, done: &str, condition: impl Fn() -> bool) 
         thread::sleep(Duration::from_millis(2));
     }
     Ok(started.elapsed())
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Checks the books, and takes the numbers out of them.

@@ -17,11 +17,12 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 
 use self::progress::Progress;
-use self::report::Report;
+use self::report::{CONFORMANCE, Report};
 use crate::postgres::Postgres;
 use crate::workspace::{chosen, packages};
 
 const PGBOUNCER: &str = "PGMQ_TEST_PGBOUNCER";
+const FAULTS: &str = "PGMQ_TEST_FAULTS";
 
 pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     let Arguments { names, for_programs, variables } = Arguments::parse(arguments.clone())?;
@@ -37,11 +38,15 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     let postgres = Postgres::obtain()?;
     postgres.start_poolers()?;
     let mut report = Report::default();
-    for program in build::programs(&postgres, &selection)? {
+    let only_faults = env::var_os(FAULTS).is_some();
+    let programs = build::programs(&postgres, &selection)?;
+    for program in programs.iter().filter(|program| !only_faults || program.label().1 == CONFORMANCE) {
         let progress = Progress::begin(program.label());
         report.extend([progress.follow(&postgres, program.command(&postgres, &for_programs)?)?]);
     }
-    docs::run(&postgres, &selection, &for_programs, &mut report)?;
+    if !only_faults {
+        docs::run(&postgres, &selection, &for_programs, &mut report)?;
+    }
     drop(postgres);
     Ok(report.conclude(&for_programs))
 }
@@ -79,10 +84,11 @@ impl Arguments {
                     let program = env::var_os(PGBOUNCER).unwrap_or_else(|| "pgbouncer".into());
                     variables.push((PGBOUNCER, program));
                 }
+                lexopt::Arg::Long("faults") => variables.push((FAULTS, "1".into())),
                 lexopt::Arg::Value(name) => names.push(name.to_string_lossy().into_owned()),
                 other => {
                     return Err(other.unexpected())
-                        .context("usage: cargo xtask test [--postgres-bin FOLDER] [--pgmq VERSION] [--pgbouncer] [PACKAGE ...] [-- FILTER]");
+                        .context("usage: cargo xtask test [--postgres-bin FOLDER] [--pgmq VERSION] [--pgbouncer] [--faults] [PACKAGE ...] [-- FILTER]");
                 }
             }
         }
@@ -105,7 +111,7 @@ mod tests {
 
     #[test]
     fn options_become_variables() {
-        let words = ["--postgres-bin", "/pg/bin", "tokio", "--pgmq=1.5.1", "--pgbouncer"];
+        let words = ["--postgres-bin", "/pg/bin", "tokio", "--pgmq=1.5.1", "--pgbouncer", "--faults"];
         let arguments = Arguments::parse(words.map(OsString::from).into()).unwrap();
         assert_eq!(arguments.names, ["tokio"]);
         let program = env::var_os(PGBOUNCER).unwrap_or_else(|| "pgbouncer".into());
@@ -113,6 +119,7 @@ mod tests {
             ("PGMQ_TEST_POSTGRES_BIN", "/pg/bin".into()),
             ("PGMQ_TEST_PGMQ_VERSION", "1.5.1".into()),
             ("PGMQ_TEST_PGBOUNCER", program),
+            ("PGMQ_TEST_FAULTS", "1".into()),
         ];
         assert_eq!(arguments.variables, variables);
     }
