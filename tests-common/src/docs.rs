@@ -33,6 +33,7 @@ pages! {
     Notifications = "docs/notifications.md";
     Queues = "docs/queues.md";
     Reading = "docs/reading.md";
+    Reliability = "docs/reliability.md";
     Sending = "docs/sending.md";
     Sqlx = "docs/sqlx.md";
     Topics = "docs/topics.md";

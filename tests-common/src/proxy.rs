@@ -24,9 +24,10 @@ use std::{
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 /// Which way bytes go.
@@ -82,6 +83,8 @@ struct Shared {
     stopped: AtomicBool,
     frozen: Mutex<bool>,
     thawed: Condvar,
+    /// How long each piece is held back, in milliseconds.
+    delay: AtomicU64,
 }
 
 /// The two streams of a connection and the threads that copy between them.
@@ -141,6 +144,20 @@ impl Proxy {
     pub fn thaw(&self) {
         *lock(&self.shared.frozen) = false;
         self.shared.thawed.notify_all();
+    }
+
+    /// Holds each piece of bytes back for this long from now on, as a network that is slow would.
+    pub fn delay(&self, delay: Duration) {
+        self.shared.delay.store(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Ends all present connections in one direction: whoever is there sees the end of what it is sent, and may go on sending.
+    pub fn half_close(&self, direction: Direction) {
+        for Connection { streams: [client, server], .. } in &*lock(&self.shared.connections) {
+            let to = if direction == Direction::ToServer { server } else { client };
+            // It fails if the connection has ended.
+            let _ = to.shutdown(Shutdown::Write);
+        }
     }
 
     /// Closes all present connections, as a network that breaks would. New ones are accepted. A frozen proxy thaws.
@@ -216,6 +233,7 @@ fn copier(
         while let Ok(length @ 1..) = from.read(&mut buffer) {
             let Some(chunk) = buffer.get(..length) else { break };
             record(&shared, direction, chunk);
+            thread::sleep(Duration::from_millis(shared.delay.load(Ordering::Relaxed)));
             drop(shared.thawed.wait_while(lock(&shared.frozen), |frozen| *frozen));
             if to.write_all(chunk).is_err() {
                 break;

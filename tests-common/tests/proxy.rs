@@ -148,3 +148,37 @@ fn address(config: &Config) -> SocketAddr {
     let port = config.get_ports().first().copied().unwrap_or(5432);
     (host.as_str(), port).to_socket_addrs().unwrap().next().unwrap()
 }
+
+#[test]
+fn bytes_that_are_delayed_arrive_later() {
+    let proxy = Proxy::start(echo()).unwrap();
+    let mut stream = connect(&proxy);
+    let delay = Duration::from_millis(50);
+    proxy.delay(delay);
+    let started = Instant::now();
+    call(&mut stream, b"slow");
+    assert!(started.elapsed() >= 2 * delay, "once each way");
+}
+
+#[test]
+fn a_connection_that_is_half_closed_still_goes_the_other_way() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = Proxy::start(listener.local_addr().unwrap()).unwrap();
+    for direction in [ToServer, ToClient] {
+        let mut client = connect(&proxy);
+        client.write_all(b"!").unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        server.read_exact(&mut [0]).unwrap();
+        proxy.half_close(direction);
+        let (closed, open) = match direction {
+            ToServer => (&mut server, &mut client),
+            ToClient => (&mut client, &mut server),
+        };
+        assert!(is_closed(closed));
+        closed.write_all(b"?").unwrap();
+        let mut answer = [0];
+        open.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"?");
+        proxy.cut();
+    }
+}

@@ -30,6 +30,9 @@ impl Backend for DieselAsync {
 
     tests_common::backend_methods!(async pgmq_diesel_async);
 
+    // The task that closes idle connections notices at its next look, in half a minute at most, that the pool is gone.
+    const LINGERERS: usize = 1;
+
     async fn transaction(queue: &Queue, steps: &[Step]) -> Result<(), UserError<Error>> {
         let Queue(queue) = queue;
         queue

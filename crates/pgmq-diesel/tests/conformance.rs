@@ -31,6 +31,9 @@ impl Backend for Diesel {
 
     tests_common::backend_methods!(blocking pgmq_diesel);
 
+    // The pool's threads end once they have looked for idle connections a last time, in half a minute at most.
+    const LINGERERS: usize = 3;
+
     async fn transaction(queue: &Queue, steps: &[Step]) -> Result<(), UserError<Error>> {
         let Queue(queue) = queue;
         queue.transaction(|connection| {

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use fallible_iterator::FallibleIterator;
 use pgmq_core::driver::tokio_postgres::{Statements, connect_limit, listen_config};
 use pgmq_core::driver::{Attempt, COMMIT, Refusals};
 use pgmq_core::prelude::*;
@@ -47,8 +48,14 @@ struct Shared {
     losses: AtomicU64,
 }
 
-/// How many losses there had been when a connection was last known to be good.
-struct GoodAt(u64);
+/// When a connection was last known to be good, and how many losses there had been by then.
+struct GoodAt {
+    losses: u64,
+    time: Instant,
+}
+
+/// For how long a connection is taken to be as it was.
+const FRESH: Duration = Duration::from_secs(1);
 
 impl PGMQueue {
     /// Connects to a URL or libpq connection string, with a pool of 10 connections, and makes sure that PGMQ is there.
@@ -133,18 +140,21 @@ impl<M: ManageClients> PGMQueue<M> {
         }
     }
 
-    /// Whether a connection can be used. Nobody watches a connection of this driver while it is idle, so after one was lost
-    /// those that are older are asked once, and only then.
+    /// Whether a connection can be used. Nobody watches a connection of this driver while it is idle: so after one was lost, those
+    /// that are older are asked once, and only then; and what was idle for long is looked at, which asks nobody.
     fn is_good(&self, session: &mut Session<M>) -> bool {
         let losses = self.shared.losses.load(Ordering::Relaxed);
-        let good_at =
-            r2d2::PooledConnection::extensions(session).get::<GoodAt>().map_or(0, |good_at| good_at.0);
-        if good_at == losses {
-            return !session.is_closed();
-        }
-        let is_good = session.is_valid(self.shared.settings.connect_timeout).is_ok();
+        let good_at = r2d2::PooledConnection::extensions(session).get::<GoodAt>();
+        let (known, is_fresh) =
+            good_at.map_or((0, false), |good_at| (good_at.losses, good_at.time.elapsed() < FRESH));
+        let is_good = !session.is_closed()
+            && if known != losses {
+                session.is_valid(self.shared.settings.connect_timeout).is_ok()
+            } else {
+                is_fresh || session.notifications().timeout_iter(Duration::ZERO).next().is_ok()
+            };
         if is_good {
-            r2d2::PooledConnection::extensions_mut(session).insert(GoodAt(losses));
+            r2d2::PooledConnection::extensions_mut(session).insert(GoodAt { losses, time: Instant::now() });
         }
         is_good
     }

@@ -92,7 +92,7 @@ fn load<O: Output>(
     form: Form<'_>,
 ) -> Result<O, RunError> {
     let failed = |error: postgres::Error, is_complete: bool| RunError {
-        attempt: attempt_of(&error, is_complete),
+        attempt: attempt_at(&error, is_complete),
         error: Error::during(query.context())(error),
     };
     let mut arriving = target.start(form.text, query.params()).map_err(|error| failed(error, false))?;
@@ -104,4 +104,16 @@ fn load<O: Output>(
     }
     rows.finish(|| query.context())
         .map_err(|error| RunError { attempt: Attempt::Failed, error: error.into() })
+}
+
+/// What an error says of a query outside of a transaction.
+///
+/// This driver reads on behind an answer, and if the server's last words come close behind it, returns those and drops the answer. So
+/// they prove only then that nothing was committed, when they name the function in which the server was.
+fn attempt_at(error: &postgres::Error, is_complete: bool) -> Attempt {
+    let names_its_place = || error.as_db_error().is_some_and(|report| report.where_().is_some());
+    match attempt_of(error, is_complete) {
+        Attempt::NotCommitted if !names_its_place() => Attempt::Failed,
+        attempt => attempt,
+    }
 }

@@ -1,6 +1,7 @@
 //! The conformance suite of all back ends, against this one.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use pgmq_core::prelude::*;
 use pgmq_postgres::{Error, Manager, Session, r2d2};
@@ -18,6 +19,11 @@ tests_common::adapters!(blocking pgmq_postgres);
 
 impl Backend for Postgres {
     tests_common::backend_methods!(blocking pgmq_postgres);
+
+    // What was used a moment ago is not looked at.
+    const IDLE: Duration = Duration::from_millis(1100);
+    // The pool's threads end once they have looked for idle connections a last time, in half a minute at most.
+    const LINGERERS: usize = 3;
 
     async fn transaction(queue: &Queue, steps: &[Step]) -> Result<(), UserError<Error>> {
         let Queue(queue) = queue;

@@ -28,6 +28,7 @@ impl Backend for Sqlx {
     const REQUIRE_VERIFIES: bool = false;
     const LISTENS_FROM_ANY_POOL: bool = true;
     const TESTS_ON_RETURN: bool = true;
+    const FOLLOWS_THE_PRIMARY: bool = false;
     // To begin, to see that nothing failed, and to commit.
     const ROUND_TRIPS_OF_TRANSACTION: usize = 3;
     const BEHIND_POOLERS: Pooled = Pooled::BySwitch;

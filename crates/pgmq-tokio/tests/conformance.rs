@@ -21,6 +21,9 @@ tests_common::adapters!(async pgmq_tokio);
 impl Backend for Tokio {
     tests_common::backend_methods!(async pgmq_tokio);
 
+    // The task that closes idle connections notices at its next look, in half a minute at most, that the pool is gone.
+    const LINGERERS: usize = 1;
+
     async fn transaction(queue: &Queue, steps: &[Step]) -> Result<(), UserError<Error>> {
         let Queue(queue) = queue;
         queue

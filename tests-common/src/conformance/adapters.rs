@@ -94,6 +94,21 @@ macro_rules! backend_methods {
             ends
         }
 
+        async fn within<T: Send>(
+            limit: ::std::time::Duration,
+            call: impl ::std::future::Future<Output = T> + Send,
+        ) -> Option<T> {
+            ::tokio::time::timeout(limit, call).await.ok()
+        }
+
+        async fn pause(time: ::std::time::Duration) {
+            ::tokio::time::sleep(time).await;
+        }
+
+        fn tasks() -> usize {
+            ::tokio::runtime::Handle::current().metrics().num_alive_tasks()
+        }
+
         $crate::backend_methods!(@ $backend await);
     };
     (blocking $backend:ident) => {
@@ -106,6 +121,21 @@ macro_rules! backend_methods {
             let threads: Vec<_> = works.into_iter().map(on_a_thread).collect();
             let end = |thread: ::std::thread::JoinHandle<T>| thread.join();
             threads.into_iter().map(end).map(|end| end.unwrap_or_else(|panic| ::std::panic::resume_unwind(panic))).collect()
+        }
+
+        async fn within<T: Send>(
+            _: ::std::time::Duration,
+            call: impl ::std::future::Future<Output = T> + Send,
+        ) -> Option<T> {
+            Some(call.await)
+        }
+
+        async fn pause(time: ::std::time::Duration) {
+            ::std::thread::sleep(time);
+        }
+
+        fn tasks() -> usize {
+            0
         }
 
         $crate::backend_methods!(@ $backend);

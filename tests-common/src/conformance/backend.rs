@@ -20,7 +20,7 @@ pub trait Backend: 'static {
     /// A pooled connection.
     type Session;
     /// An adapter around `Listener`.
-    type Listener: Listener<Error = Self::Error>;
+    type Listener: Listener<Error = Self::Error> + Send + 'static;
 
     /// The SQLSTATEs of errors of the suite's that the driver hides: then an error says none.
     const HIDDEN_SQLSTATES: &'static [&'static str] = &[];
@@ -34,6 +34,12 @@ pub trait Backend: 'static {
     const TESTS_ON_RETURN: bool = false;
     /// How many round trips a transaction takes beside its statements.
     const ROUND_TRIPS_OF_TRANSACTION: usize = 2;
+    /// Whether a URL can name several servers, of which the one is taken that takes writes.
+    const FOLLOWS_THE_PRIMARY: bool = true;
+    /// How long a connection has to be idle for a loss of it to go unnoticed.
+    const IDLE: Duration = Duration::ZERO;
+    /// How many tasks or threads of a pool go on for a while after it was dropped.
+    const LINGERERS: usize = 0;
     /// How it works behind a pooler in transaction mode that knows nothing of prepared statements.
     const BEHIND_POOLERS: Pooled = Pooled::AsItIs;
 
@@ -41,6 +47,16 @@ pub trait Backend: 'static {
     fn block_on<T>(future: impl Future<Output = T>) -> T;
     /// Runs pieces of work side by side to their ends: as tasks of the runtime, or on a thread each.
     fn side_by_side<T: Send + 'static>(works: Vec<Work<T>>) -> impl Future<Output = Vec<T>>;
+
+    /// Waits for a call up to a limit, and drops it then. What blocks cannot be dropped, and is waited for.
+    fn within<T: Send>(
+        limit: Duration,
+        call: impl Future<Output = T> + Send,
+    ) -> impl Future<Output = Option<T>> + Send;
+    /// Does nothing for a while.
+    fn pause(time: Duration) -> impl Future<Output = ()> + Send;
+    /// How many tasks the runtime has, if there is one.
+    fn tasks() -> usize;
 
     /// Calls `PGMQueue::builder`.
     fn builder() -> Self::Builder;
@@ -149,7 +165,7 @@ pub trait Listener {
     fn next_timeout(
         &mut self,
         limit: Duration,
-    ) -> impl Future<Output = Result<Option<Notification>, Self::Error>>;
+    ) -> impl Future<Output = Result<Option<Notification>, Self::Error>> + Send;
 
     /// The next item of the iterator or stream that the listener is.
     fn next(&mut self) -> impl Future<Output = Option<Result<Notification, Self::Error>>>;

@@ -40,6 +40,8 @@ pub enum Runs {
     tls,
     /// On its own, and only where TLS is not compiled in.
     without_tls,
+    /// In a process of its own, with a server of its own.
+    alone,
 }
 
 /// A case over any queue.

@@ -37,7 +37,7 @@ pub(super) fn story(error: &impl QueueError) -> String {
 }
 
 /// Does something on a thread of its own, outside of the runtime of the case.
-pub(super) fn beside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn beside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| scope.spawn(work).join())
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

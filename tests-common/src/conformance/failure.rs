@@ -28,7 +28,7 @@ impl fmt::Display for Failure {
 }
 
 /// The text of an error and of all that caused it.
-pub(super) fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

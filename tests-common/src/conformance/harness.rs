@@ -4,19 +4,24 @@ use std::{
     marker::PhantomData,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     process::{ExitCode, exit},
-    sync::{Arc, OnceLock, PoisonError, RwLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
 };
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use pgmq_core::Version;
 
 use super::{Backend, Builder, Failure, Outcome, Pooled, QueueCase, Subject, World, add_all, child};
-use crate::server::{Poolers, Server, ServerError, TlsLibrary, TlsServer};
+use crate::{
+    faults::{self, Tally},
+    server::{Poolers, Server, ServerError, TlsLibrary, TlsServer},
+};
 
 /// The cases, ready to be run against a back end.
-pub(super) struct Trials<B> {
+pub(crate) struct Trials<B> {
     server: SharedServer,
     trials: Vec<Trial>,
+    /// What the trials of faults have counted.
+    tallies: Arc<Mutex<Vec<Tally>>>,
     backend: PhantomData<B>,
 }
 
@@ -82,6 +87,18 @@ impl<B: Backend> Trials<B> {
         }
     }
 
+    /// Adds the trials of faults that can be run.
+    pub(crate) fn faults(&mut self) {
+        for name in faults::names::<B>().unwrap_or_else(|error| say_and_exit(&error)) {
+            let tallies = Arc::clone(&self.tallies);
+            self.trials.push(Trial::test(format!("faults::{name}"), move || {
+                let tally = faults::run_in_child(name)?;
+                tallies.lock().unwrap_or_else(PoisonError::into_inner).push(tally);
+                Ok(())
+            }));
+        }
+    }
+
     fn add(
         &mut self,
         place: &str,
@@ -133,22 +150,38 @@ fn later_version(text: &str) -> Option<Version> {
 ///
 /// The server is obtained when the first of them needs it, and stopped before this returns.
 pub fn run<B: Backend>() -> ExitCode {
-    if let Some(code) = child::run::<B>() {
+    if let Some(code) = child::run::<B>().or_else(faults::run_child::<B>) {
         return code;
     }
     let server = SharedServer::default();
     server.drop_on_interrupt();
-    let mut trials = Trials::<B> { server: server.clone(), trials: Vec::new(), backend: PhantomData };
-    add_all(&mut trials);
-    libtest_mimic::run(&Arguments::from_args(), trials.trials).exit_code()
+    let mut trials = Trials::<B> {
+        server: server.clone(),
+        trials: Vec::new(),
+        tallies: Arc::default(),
+        backend: PhantomData,
+    };
+    let tallies = Arc::clone(&trials.tallies);
+    if faults::are_asked_for() {
+        trials.faults();
+    } else {
+        add_all(&mut trials);
+    }
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials.trials);
+    if faults::are_asked_for() {
+        faults::print(&tallies.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+    conclusion.exit_code()
 }
 
 /// What was obtained. Without it no case can run, and that is said once, and not once for each case.
 fn or_exit<T>(obtained: Result<T, ServerError>) -> T {
-    obtained.unwrap_or_else(|error| {
-        eprintln!("{error:?}");
-        exit(1)
-    })
+    obtained.unwrap_or_else(|error| say_and_exit(&format!("{error:?}")))
+}
+
+fn say_and_exit(error: &str) -> ! {
+    eprintln!("{error}");
+    exit(1)
 }
 
 /// The server of this process: dropped by the last of the trials.

@@ -25,6 +25,7 @@ cases! { listen:
     direct [] a_listener_reconnects_says_so_and_hears_again;
     direct [] a_listener_that_is_refused_says_so_and_goes_on_trying;
     direct [] a_listener_survives_a_restart_of_the_server;
+    direct [list_notify_throttles] a_queue_that_a_crash_has_silenced_is_read_by_looking_and_notifies_once_enabled_again;
     direct [] a_listener_takes_no_connection_of_the_pool;
     direct [] a_listener_can_have_a_url_of_its_own;
     direct [] a_dropped_listener_closes_its_connection;
@@ -225,6 +226,29 @@ async fn a_listener_survives_a_restart_of_the_server<B: Backend>(_: &World<'_>) 
     beside(|| server.restart())?;
     assert_eq!(listener.next_timeout(LIMIT).await?, Some(Notification::Reconnected));
     queue.send(Q, &1).await?;
+    assert_eq!(listener.next_timeout(LIMIT).await?, inserted(Q));
+    Ok(())
+}
+
+async fn a_queue_that_a_crash_has_silenced_is_read_by_looking_and_notifies_once_enabled_again<B: Backend>(
+    _: &World<'_>,
+) -> Outcome {
+    let Some(server) = beside(Server::durable)? else { return Ok(()) };
+    let world = World::new::<B>(&server)?;
+    let queue = notifying::<B>(&world).await?;
+    assert_eq!(queue.list_notify_throttles().await?.len(), 1);
+    let mut listener = B::listen(&queue, &[Q]).await?;
+    beside(|| server.stop_at_once().and_then(|()| server.start()))?;
+    assert_eq!(listener.next_timeout(LIMIT).await?, Some(Notification::Reconnected));
+
+    // The trigger is still there, and finds nothing that it is to do.
+    assert!(queue.list_notify_throttles().await?.is_empty());
+    queue.send(Q, &1).await?;
+    assert_eq!(listener.next_timeout(SHORT).await?, None);
+    assert_eq!(queue.read::<i32>(Q, 600).await?.map(|message| message.message), Some(1));
+
+    queue.enable_notify_with(Q, &NotifyOptions::new()).await?;
+    queue.send(Q, &2).await?;
     assert_eq!(listener.next_timeout(LIMIT).await?, inserted(Q));
     Ok(())
 }

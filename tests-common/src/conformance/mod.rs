@@ -11,6 +11,8 @@
 //!
 //! Cases about [TLS](Runs::tls) run where the variable `PGMQ_TEST_TLS` says that it is compiled in, and by which library.
 //!
+//! The last group has the trials of [`faults`], which have no world: each makes its own.
+//!
 //! A back end runs the suite from a test without a harness of its own:
 //!
 //! ```text
@@ -60,10 +62,15 @@ mod topics;
 mod transactions;
 mod undecoded;
 
+use crate::faults;
+
 pub use adapt::poll_once;
 pub use backend::{Backend, Builder, Listener, Pooled, Step, UserError, Work};
 pub use case::{CaseInfo, QueueCase, Runs};
+pub(crate) use check::beside;
+pub(crate) use failure::chain;
 pub use failure::{Failure, Outcome};
+pub(crate) use harness::Trials;
 pub use harness::run;
 pub use world::{Q, Subject, World};
 
@@ -72,7 +79,7 @@ macro_rules! groups {
     ($then:ident) => {
         $then! {
             setup transactions queues send topics read undecoded nonsense finish look notify listen errors hostile concurrency
-            prepared round_trips tls pooler
+            prepared round_trips tls pooler faults
         }
     };
 }

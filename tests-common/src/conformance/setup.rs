@@ -396,6 +396,7 @@ async fn an_idle_connection_that_the_server_closed_goes_unnoticed<B: Backend>(wo
         // More than one, so that the next after a dead one may be dead as well.
         let sessions = [B::session(&queue).await?, B::session(&queue).await?, B::session(&queue).await?];
         drop(sessions);
+        B::pause(B::IDLE).await;
         world.terminate("true")?;
         for _ in 0..4 {
             works(&queue).await?;

@@ -43,6 +43,13 @@ pub(crate) fn find() -> Result<Option<PathBuf>, ServerError> {
     Ok(env::split_paths(&path).chain(pg_config()).chain(packaged).find(|folder| complete(folder)))
 }
 
+/// Returns the path of one of the programs in such a folder, or, if it has only links to the usual three, beside what they lead to.
+pub(crate) fn program(folder: &Path, name: &str) -> PathBuf {
+    let program = folder.join(name);
+    let linked = || Some(folder.join("postgres").canonicalize().ok()?.with_file_name(name));
+    if program.is_file() { program } else { linked().unwrap_or(program) }
+}
+
 fn complete(folder: &Path) -> bool {
     ["initdb", "postgres", "pg_ctl"].iter().all(|program| folder.join(program).is_file())
 }

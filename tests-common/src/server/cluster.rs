@@ -1,6 +1,7 @@
 //! A throw-away Postgres from the server programs on this machine.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File, OpenOptions},
     io::{self, Write},
     net::TcpListener,
@@ -14,15 +15,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Account, Address, Guardian, ServerError, folder, run, secret};
+use super::{Account, Address, Guardian, ServerError, binaries, folder, run, secret};
 
-/// What makes a server fast that nobody will miss, and fit for many tests at once.
+/// What makes a server fast that nobody will miss, and fit for many tests at once. Without `fsync` it loses what it has
+/// confirmed only with the whole machine.
 const SETTINGS: &str = "
 fsync = off
-synchronous_commit = off
 full_page_writes = off
-wal_level = minimal
-max_wal_senders = 0
 max_wal_size = 512MB
 checkpoint_timeout = 1h
 max_connections = 300
@@ -30,6 +29,20 @@ max_locks_per_transaction = 256
 timezone = 'UTC'
 log_timezone = 'UTC'
 listen_addresses = '127.0.0.1'
+";
+
+/// Faster still: what was confirmed a moment ago is lost with the server's processes.
+pub(crate) const FORGETFUL: &str = "
+synchronous_commit = off
+wal_level = minimal
+max_wal_senders = 0
+";
+
+/// What was confirmed outlives the server's processes, and a standby can have it as well.
+pub(crate) const DURABLE: &str = "
+synchronous_commit = on
+wal_level = replica
+max_wal_senders = 4
 ";
 
 const GUARDIAN: &str = include_str!("guardian.sh");
@@ -50,28 +63,46 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Makes a cluster and starts a server on a free port.
-    pub(crate) fn create(binaries: PathBuf) -> Result<Self, ServerError> {
-        Self::create_configured(binaries, |_| Ok(()))
+    /// Makes a cluster with more settings, and starts a server on a free port.
+    pub(crate) fn create(binaries: PathBuf, settings: &str) -> Result<Self, ServerError> {
+        Self::create_configured(binaries, settings, |_| Ok(()))
     }
 
-    /// The same, with settings of its own, made before it starts.
+    /// The same, and has more done to it before it starts.
     pub(crate) fn create_configured(
         binaries: PathBuf,
+        settings: &str,
         configure: impl FnOnce(&Self) -> Result<(), ServerError>,
+    ) -> Result<Self, ServerError> {
+        let password = format!("{:016x}", run::random());
+        let address = Address::local(HOST, 0, &password)?;
+        Self::set_up(binaries, address, |cluster| {
+            cluster.initialize(&password, settings)?;
+            configure(cluster)
+        })
+    }
+
+    /// Makes a standby of a server, and starts it on a free port.
+    pub(crate) fn standby_of(primary: &Self) -> Result<Self, ServerError> {
+        let address = primary.address.clone();
+        Self::set_up(primary.binaries.clone(), address, |cluster| cluster.copy(&primary.address))
+    }
+
+    /// Makes a folder, has it filled, and starts a server on a free port.
+    fn set_up(
+        binaries: PathBuf,
+        address: Address,
+        fill: impl FnOnce(&mut Self) -> Result<(), ServerError>,
     ) -> Result<Self, ServerError> {
         let (folder, account) = folder::create()?;
         let guardian = Guardian::start(GUARDIAN, folder.as_os_str())
             .map_err(|error| ServerError::because("cannot start sh, which cleans up later", error))?;
-        let password = format!("{:016x}", run::random());
-        let address = Address::local(HOST, 0, &password)?;
         // From here on dropping the cluster cleans up.
         let mut cluster = Self { binaries, folder, account, address, port: 0, postmaster: None, guardian };
-        cluster.initialize(&password)?;
-        configure(&cluster)?;
+        fill(&mut cluster)?;
         for _ in 0..PORTS_TO_TRY {
             cluster.port = free_port()?;
-            cluster.address = Address::local(HOST, cluster.port, &password)?;
+            cluster.address = cluster.address.moved_to(HOST, cluster.port)?;
             if cluster.launch()? {
                 return Ok(cluster);
             }
@@ -104,6 +135,34 @@ impl Cluster {
         self.stop_in_mode("--mode=fast")
     }
 
+    /// Stops the server as a crash would: it has no time to tidy up, and says so to nobody.
+    pub(crate) fn stop_at_once(&mut self) -> Result<(), ServerError> {
+        self.stop_in_mode("--mode=immediate")
+    }
+
+    /// Makes this cluster, whose server is stopped, a standby of a server, and starts it on the port that it had.
+    pub(crate) fn follow(&mut self, primary: &Address) -> Result<(), ServerError> {
+        fs::remove_dir_all(self.data())
+            .map_err(|error| ServerError::because("cannot remove the old data", error))?;
+        self.copy(primary)?;
+        self.start()
+    }
+
+    /// Has a standby become a primary.
+    pub(crate) fn promote(&mut self) -> Result<(), ServerError> {
+        self.run("pg_ctl", &["--wait", "--silent", "promote"])
+    }
+
+    /// The number of the postmaster's process, while the server runs.
+    pub(crate) fn postmaster(&self) -> Option<u32> {
+        self.postmaster.as_ref().map(Child::id)
+    }
+
+    /// Where the numbers of the server's processes stand while they are frozen, for the guardian.
+    pub(crate) fn frozen(&self) -> PathBuf {
+        self.folder.join("frozen")
+    }
+
     fn stop_in_mode(&mut self, mode: &str) -> Result<(), ServerError> {
         let Some(mut postmaster) = self.postmaster.take() else { return Ok(()) };
         let stopped = self.run("pg_ctl", &[mode, "--wait", "--silent", "stop"]);
@@ -116,7 +175,13 @@ impl Cluster {
         stopped.and(ended.map(drop))
     }
 
-    fn initialize(&mut self, password: &str) -> Result<(), ServerError> {
+    /// Fills the folder with what a server has, and has it follow that server.
+    fn copy(&mut self, primary: &Address) -> Result<(), ServerError> {
+        let from = format!("--dbname={}", primary.as_str());
+        self.run("pg_basebackup", &[&from, "--checkpoint=fast", "--write-recovery-conf", "--no-sync"])
+    }
+
+    fn initialize(&mut self, password: &str, more: &str) -> Result<(), ServerError> {
         let password_file = self.folder.join("password");
         self.write(&password_file, &secret::of(password))?;
         let password_option = format!("--pwfile={}", password_file.display());
@@ -132,8 +197,8 @@ impl Cluster {
                 "--no-instructions",
             ],
         )?;
-        // The folder's name is ours, so it has nothing in it to quote.
-        self.set(&format!("{SETTINGS}unix_socket_directories = '{}'", self.folder.display()))
+        self.set(SETTINGS)?;
+        self.set(more)
     }
 
     /// Adds lines to the server's settings.
@@ -160,6 +225,8 @@ impl Cluster {
         let mut command = self.command("postgres");
         command
             .args(["-p", &self.port.to_string()])
+            // The folder's name is ours, so it has nothing in it to quote.
+            .args(["-k", &self.folder.display().to_string()])
             .stdout(log.try_clone().map_err(failed)?)
             .stderr(log)
             .process_group(0);
@@ -205,13 +272,19 @@ impl Cluster {
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.binaries.join(program));
+        let mut command = self.as_its_user(binaries::program(&self.binaries, program));
         command.arg("-D").arg(self.data()).current_dir(&self.folder).stdin(Stdio::null());
         // The caller's settings are for other servers; the log is read for a message in English.
         for variable in ["PGDATA", "PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGPASSWORD", "PGOPTIONS"] {
             command.env_remove(variable);
         }
         command.env("LC_ALL", "C");
+        command
+    }
+
+    /// A program that runs as the user whom the server runs as.
+    pub(crate) fn as_its_user(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
         if let Some(account) = self.account {
             account.apply(&mut command);
         }

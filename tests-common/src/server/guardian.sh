@@ -26,6 +26,8 @@ ends() {
 stop() {
     pid=$(head -n 1 "$pid_file" 2>/dev/null)
     case $pid in '' | *[!0-9]*) return ;; esac
+    # A frozen process does not even end.
+    [ -e "$1/frozen" ] && xargs kill -CONT <"$1/frozen" 2>/dev/null
     kill -QUIT "$pid" 2>/dev/null
     ends "$pid" "$pid_file" || kill -KILL "$pid" 2>/dev/null
 }
@@ -35,7 +37,7 @@ stop() {
 
 # More than once, as a postmaster that was only just started may still be writing.
 for _ in 1 2 3 4 5 6 7 8 9 10; do
-    stop
+    stop "$1"
     rm -rf "$1" && sleep 0.05 && [ ! -e "$1" ] && exit 0
     sleep 0.2
 done

@@ -31,6 +31,7 @@ mod database;
 #[cfg(feature = "docker")]
 mod docker;
 mod error;
+mod faults;
 mod folder;
 mod guardian;
 mod leftovers;
@@ -117,8 +118,11 @@ impl Server {
     /// When there are server programs but they do not work.
     pub fn private() -> Result<Option<Self>, ServerError> {
         let Some(binaries) = binaries::find()? else { return Ok(None) };
-        let cluster = Cluster::create(binaries)?;
-        Self::keep(cluster.address().clone(), Keeper::Local(Box::new(Mutex::new(cluster)))).map(Some)
+        Self::of(Cluster::create(binaries, cluster::FORGETFUL)?).map(Some)
+    }
+
+    fn of(cluster: Cluster) -> Result<Self, ServerError> {
+        Self::keep(cluster.address().clone(), Keeper::Local(Box::new(Mutex::new(cluster))))
     }
 
     #[cfg(feature = "docker")]

@@ -5,6 +5,7 @@ use std::{env, fmt, fs, path::PathBuf, sync::Mutex};
 use super::{
     Cluster, Server, ServerError, binaries,
     certificates::{Authority, Identity},
+    cluster::FORGETFUL,
     shared::Keeper,
 };
 
@@ -77,12 +78,13 @@ impl TlsServer {
         let stranger = Authority::new("authority that nobody trusts").map_err(failed)?;
 
         let identity = authority.server(NAME).map_err(failed)?;
-        let cluster = Cluster::create_configured(binaries.clone(), |cluster| {
+        let cluster = Cluster::create_configured(binaries.clone(), FORGETFUL, |cluster| {
             configure(cluster, &authority, &identity)
         })?;
         let identity = authority.expired_server(NAME).map_err(failed)?;
-        let expired =
-            Cluster::create_configured(binaries, |cluster| configure(cluster, &authority, &identity))?;
+        let expired = Cluster::create_configured(binaries, FORGETFUL, |cluster| {
+            configure(cluster, &authority, &identity)
+        })?;
 
         // With what is quoted in connection strings.
         let files = cluster.folder().join("client's files");

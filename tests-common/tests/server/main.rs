@@ -4,6 +4,7 @@
 
 mod clean_up;
 mod databases;
+mod faults;
 mod own_server;
 mod poolers;
 mod support;

@@ -26,6 +26,7 @@ use crate::terminal::say;
 use crate::workspace::{chosen, packages};
 
 const PGBOUNCER: &str = "PGMQ_TEST_PGBOUNCER";
+const FAULTS: &str = "PGMQ_TEST_FAULTS";
 
 /// What the tests that every back end runs are called.
 const CONFORMANCE: &str = "conformance";
@@ -46,6 +47,8 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     let mut report = Report::default();
     if let Some(library) = tls::asked_for()? {
         report.extend(tls::run(&postgres, &selection, library, &for_programs)?);
+    } else if env::var_os(FAULTS).is_some() {
+        run_faults(&postgres, &selection, &for_programs, &mut report)?;
     } else {
         run_usual(&postgres, &selection, &for_programs, &mut report)?;
         // Whoever asks for less than everything does not wait for other builds.
@@ -69,6 +72,21 @@ fn run_usual(
         report.extend([progress.follow(postgres, program.command(postgres, for_programs)?)?]);
     }
     docs::run(postgres, selection, for_programs, report)
+}
+
+/// Runs the suite of each back end alone, which has only the trials of faults then.
+fn run_faults(
+    postgres: &Postgres,
+    selection: &build::Selection<'_>,
+    for_programs: &[OsString],
+    report: &mut Report,
+) -> Result<()> {
+    let programs = build::programs(postgres, selection)?;
+    for program in programs.iter().filter(|program| program.label().1 == CONFORMANCE) {
+        let progress = Progress::begin(program.label());
+        report.extend([progress.follow(postgres, program.command(postgres, for_programs)?)?]);
+    }
+    Ok(())
 }
 
 /// Runs the cases about TLS, with each library for it.
@@ -117,10 +135,11 @@ impl Arguments {
                     variables.push((PGBOUNCER, program));
                 }
                 lexopt::Arg::Long("tls") => variables.push((tls::VARIABLE, parser.value()?)),
+                lexopt::Arg::Long("faults") => variables.push((FAULTS, "1".into())),
                 lexopt::Arg::Value(name) => names.push(name.to_string_lossy().into_owned()),
                 other => {
                     return Err(other.unexpected())
-                        .context("usage: cargo xtask test [--postgres-bin FOLDER] [--pgmq VERSION] [--pgbouncer] [--tls LIBRARY] [PACKAGE ...] [-- FILTER]");
+                        .context("usage: cargo xtask test [--postgres-bin FOLDER] [--pgmq VERSION] [--pgbouncer] [--tls LIBRARY] [--faults] [PACKAGE ...] [-- FILTER]");
                 }
             }
         }
@@ -143,7 +162,8 @@ mod tests {
 
     #[test]
     fn options_become_variables() {
-        let words = ["--postgres-bin", "/pg/bin", "tokio", "--pgmq=1.5.1", "--pgbouncer", "--tls=rustls"];
+        let words =
+            ["--postgres-bin", "/pg/bin", "tokio", "--pgmq=1.5.1", "--pgbouncer", "--tls=rustls", "--faults"];
         let arguments = Arguments::parse(words.map(OsString::from).into()).unwrap();
         assert_eq!(arguments.names, ["tokio"]);
         let program = env::var_os(PGBOUNCER).unwrap_or_else(|| "pgbouncer".into());
@@ -152,6 +172,7 @@ mod tests {
             ("PGMQ_TEST_PGMQ_VERSION", "1.5.1".into()),
             ("PGMQ_TEST_PGBOUNCER", program),
             ("PGMQ_TEST_TLS", "rustls".into()),
+            ("PGMQ_TEST_FAULTS", "1".into()),
         ];
         assert_eq!(arguments.variables, variables);
     }

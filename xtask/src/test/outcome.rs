@@ -1,7 +1,9 @@
 //! What test programs write, of the standard library and of `libtest_mimic` alike.
 
+use tests_common::faults::{self, Tally};
+
 /// How a test program went, by what it has written so far.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct Outcome {
     /// The tests that were named, and whether they passed.
     pub(super) tests: Vec<(String, bool)>,
@@ -10,6 +12,8 @@ pub(super) struct Outcome {
     closed: Option<(usize, usize)>,
     /// All that is worth reading when something failed.
     pub(super) remarks: Vec<String>,
+    /// What the trials of faults have counted.
+    pub(super) tallies: Vec<Tally>,
 }
 
 impl Outcome {
@@ -24,6 +28,8 @@ impl Outcome {
                 Result::Failed => self.tests.push((name.to_owned(), false)),
                 Result::Ignored => self.ignored += 1,
             }
+        } else if let Some(tally) = faults::read(line) {
+            self.tallies.push(tally);
         } else if !is_opening_line(line) && (!line.is_empty() || !self.remarks.is_empty()) {
             self.remarks.push(line.to_owned());
         }

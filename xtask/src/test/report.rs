@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tests_common::conformance;
+use tests_common::faults::Tally;
 
 use super::CONFORMANCE;
 use super::progress::Ended;
@@ -30,6 +32,7 @@ impl Report {
         say("");
         self.print_programs();
         self.print_conformance();
+        self.print_faults();
         self.print_failures();
         let passed: usize = self.programs.iter().map(|program| program.outcome.passed()).sum();
         let failed: usize = self.programs.iter().map(Ended::failed).sum();
@@ -84,6 +87,34 @@ impl Report {
         say("");
     }
 
+    /// What the faults came to: a table for each back end, with a row for each fault.
+    fn print_faults(&self) {
+        for program in self.programs.iter().filter(|program| !program.outcome.tallies.is_empty()) {
+            let mut table = Table::new(1);
+            table.row([
+                short_name(&program.package),
+                "strikes",
+                "messages",
+                "in doubt",
+                "hidden",
+                "lost by pop",
+                "errors",
+                "back after",
+            ]);
+            let mut sum = Tally { fault: "all".to_owned(), ..Tally::default() };
+            for tally in &program.outcome.tallies {
+                table.row(row(tally));
+                sum.add(tally);
+            }
+            table.row(row(&sum));
+            table.print();
+            for (error, count) in &sum.errors {
+                say(format!("{count:>8} {error}"));
+            }
+            say("");
+        }
+    }
+
     /// The names of those that failed, and how to run each of them again.
     fn print_failures(&self) {
         for program in &self.programs {
@@ -105,6 +136,23 @@ impl Report {
             say("");
         }
     }
+}
+
+/// The numbers of a trial. The longest time until all worked again is in seconds.
+fn row(tally: &Tally) -> [String; 8] {
+    let in_doubt: u64 = tally.in_doubt.iter().sum();
+    let errors: u64 = tally.errors.values().sum();
+    let back_after = Duration::from_millis(tally.back_after).as_secs_f64();
+    [
+        tally.fault.replace('_', " "),
+        tally.strikes.to_string(),
+        tally.messages.to_string(),
+        in_doubt.to_string(),
+        tally.hidden.to_string(),
+        tally.popped.to_string(),
+        errors.to_string(),
+        format!("{back_after:.2}"),
+    ]
 }
 
 /// How many of the cases passed in one program, and out of how many if not all did.
