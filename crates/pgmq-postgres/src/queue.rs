@@ -154,7 +154,12 @@ impl<M: ManageClients> PGMQueue<M> {
                 is_fresh || session.notifications().timeout_iter(Duration::ZERO).next().is_ok()
             };
         if is_good {
-            r2d2::PooledConnection::extensions_mut(session).insert(GoodAt { losses, time: Instant::now() });
+            let good_at = GoodAt { losses, time: Instant::now() };
+            let extensions = r2d2::PooledConnection::extensions_mut(session);
+            match extensions.get_mut() {
+                Some(known) => *known = good_at,
+                None => drop(extensions.insert(good_at)),
+            }
         }
         is_good
     }
