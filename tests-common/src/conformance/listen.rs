@@ -180,7 +180,7 @@ async fn a_listener_reconnects_says_so_and_hears_again<B: Backend>(world: &World
     let mut listener = B::listen(&queue, &[Q]).await?;
     for _ in 0..2 {
         world.terminate(LISTENING)?;
-        // Sent while nobody listens, so only the reconnection tells of it.
+        // If nobody listens at this moment, only the reconnection tells of it.
         world.execute("SELECT pgmq.send('q', '1')")?;
         assert_eq!(listener.next_timeout(LIMIT).await?, Some(Notification::Reconnected));
         queue.send(Q, &2).await?;

@@ -245,8 +245,13 @@ impl<'s> World<'s> {
         let those = format!(
             "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND ({condition})"
         );
-        self.ask(&format!("SELECT count(pg_terminate_backend(pid)) {those}"))?;
-        self.wait_until(&format!("SELECT NOT EXISTS (SELECT {those})"))
+        // By their numbers, as the same clients may be back before it is looked.
+        let ended =
+            self.ask(&format!("SELECT array_agg(pid) FILTER (WHERE pg_terminate_backend(pid)) {those}"))?;
+        let ended = if ended.is_empty() { "{}" } else { &ended };
+        self.wait_until(&format!(
+            "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ANY ('{ended}'::integer[]))"
+        ))
     }
 
     /// Works on a connection beside the queue's, and outside of any runtime, in which that client would panic.
