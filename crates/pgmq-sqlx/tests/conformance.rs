@@ -29,6 +29,8 @@ impl Backend for Sqlx {
     const LISTENS_FROM_ANY_POOL: bool = true;
     const TESTS_ON_RETURN: bool = true;
     const FOLLOWS_THE_PRIMARY: bool = false;
+    // The thread that keeps the time is one for the whole process, and stays.
+    const LINGERERS: usize = 1;
     // To begin, to see that nothing failed, and to commit.
     const ROUND_TRIPS_OF_TRANSACTION: usize = 3;
     const BEHIND_POOLERS: Pooled = Pooled::BySwitch;

@@ -38,7 +38,7 @@ pub trait Backend: 'static {
     const FOLLOWS_THE_PRIMARY: bool = true;
     /// How long a connection has to be idle for a loss of it to go unnoticed.
     const IDLE: Duration = Duration::ZERO;
-    /// How many tasks or threads of a pool go on for a while after it was dropped.
+    /// How many tasks or threads go on after a pool was dropped, for a while or as long as the process.
     const LINGERERS: usize = 0;
     /// How it works behind a pooler in transaction mode that knows nothing of prepared statements.
     const BEHIND_POOLERS: Pooled = Pooled::AsItIs;

@@ -114,7 +114,7 @@ impl Ledger {
     /// The messages that a read in doubt has hidden: they were read, and nobody has got them.
     pub(super) fn hidden(&self, found: &Found) -> Vec<Seen> {
         let read: BTreeSet<_> = self.read.iter().map(|seen| seen.id).collect();
-        found.queue.iter().filter(|seen| !read.contains(&seen.id)).copied().collect()
+        found.queue.iter().filter(|seen| seen.read_ct > 0 && !read.contains(&seen.id)).copied().collect()
     }
 
     /// The numbers of messages that are gone without anybody having got them.
@@ -138,6 +138,7 @@ impl Ledger {
             self.strangers(found),
             self.come_back(found),
             self.hidden_too_many(found),
+            self.left_behind(found),
         ]
         .concat()
     }
@@ -188,11 +189,18 @@ impl Ledger {
         finished.chain(unfinished.map(|seen| format!("finished by nobody: {seen:?}"))).collect()
     }
 
-    /// What nobody has got is visible, but for what reads in doubt have hidden.
+    /// What is hidden and was read by nobody was hidden by a read in doubt.
     fn hidden_too_many(&self, found: &Found) -> Vec<String> {
         let (hidden, limit) = (self.hidden(found), self.may_be_hidden);
         let is_wrong = hidden.len() > limit;
         is_wrong.then(|| format!("hidden, and only {limit} may be: {hidden:?}")).into_iter().collect()
+    }
+
+    /// The consumers went on until there was nothing more, so all was read, but for what a send in doubt has sent since.
+    fn left_behind(&self, found: &Found) -> Vec<String> {
+        let left =
+            found.queue.iter().filter(|seen| seen.read_ct == 0 && self.sent.contains_key(&seen.number));
+        left.map(|seen| format!("could not be read: {seen:?}")).collect()
     }
 
     /// Every message that was read or is found.
@@ -314,5 +322,15 @@ mod tests {
             ledger.sent(&numbers, &[103]);
             found.queue.push(seen(3));
         });
+    }
+
+    #[test]
+    fn a_message_that_nobody_could_read_is_noticed_unless_its_send_is_in_doubt() {
+        is_wrong("could not be read", |_, found| found.queue[0].read_ct = 0);
+        let (mut ledger, mut found) = all_is_well();
+        ledger.begin_send(1);
+        ledger.send_in_doubt();
+        found.queue.push(Seen { read_ct: 0, ..seen(3) });
+        assert_eq!(ledger.faults(&found), Vec::<String>::new());
     }
 }

@@ -97,7 +97,7 @@ pub(super) fn fill_the_disk(stage: &Stage, _: u32) -> Outcome {
             "SET session_replication_role = replica;
              ALTER TABLE pgmq.q_{Q} SET (autovacuum_enabled = off, fillfactor = 10);
              INSERT INTO pgmq.q_{Q} (vt, message)
-                 SELECT timestamptz 'infinity', to_jsonb(repeat('x', 1900)) FROM generate_series(1, 9500);
+                 SELECT timestamptz 'infinity', to_jsonb(repeat('x', 1900)) FROM generate_series(1, 2500);
              DELETE FROM pgmq.q_{Q} WHERE vt = 'infinity'"
         ))?;
     }
