@@ -31,8 +31,10 @@ pages! {
     Index = "docs/README.md";
     Metrics = "docs/metrics.md";
     Notifications = "docs/notifications.md";
+    Performance = "docs/performance.md";
     Queues = "docs/queues.md";
     Reading = "docs/reading.md";
+    Reliability = "docs/reliability.md";
     Sending = "docs/sending.md";
     Sqlx = "docs/sqlx.md";
     Topics = "docs/topics.md";

@@ -11,10 +11,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Account, Address, Guardian, ServerError, folder, run, secret};
+use super::{Account, Address, Guardian, Purpose, ServerError, folder, run, secret};
 
-/// What makes a server fast that nobody will miss, and fit for many tests at once.
+/// What every server has, and is fit for many tests at once.
 const SETTINGS: &str = "
+max_connections = 300
+max_locks_per_transaction = 256
+timezone = 'UTC'
+log_timezone = 'UTC'
+listen_addresses = '127.0.0.1'
+";
+
+/// What makes a server fast that nobody will miss.
+const FOR_TESTS: &str = "
 fsync = off
 synchronous_commit = off
 full_page_writes = off
@@ -22,11 +31,14 @@ wal_level = minimal
 max_wal_senders = 0
 max_wal_size = 512MB
 checkpoint_timeout = 1h
-max_connections = 300
-max_locks_per_transaction = 256
-timezone = 'UTC'
-log_timezone = 'UTC'
-listen_addresses = '127.0.0.1'
+";
+
+/// What a small server in use has, without what would come at times of its own, and so into one measurement and not the next.
+const FOR_MEASUREMENTS: &str = "
+shared_buffers = 256MB
+max_wal_size = 8GB
+checkpoint_timeout = 1h
+autovacuum = off
 ";
 
 const GUARDIAN: &str = include_str!("guardian.sh");
@@ -48,15 +60,15 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Makes a cluster and starts a server on a free port.
-    pub(crate) fn create(binaries: PathBuf) -> Result<Self, ServerError> {
-        let (folder, account) = folder::create()?;
+    pub(crate) fn create(binaries: PathBuf, purpose: Purpose) -> Result<Self, ServerError> {
+        let (folder, account) = folder::create(purpose)?;
         let guardian = Guardian::start(GUARDIAN, folder.as_os_str())
             .map_err(|error| ServerError::because("cannot start sh, which cleans up later", error))?;
         let password = format!("{:016x}", run::random());
         let address = Address::local(HOST, 0, &password)?;
         // From here on dropping the cluster cleans up.
         let mut cluster = Self { binaries, folder, account, address, port: 0, postmaster: None, guardian };
-        cluster.initialize(&password)?;
+        cluster.initialize(&password, purpose)?;
         for _ in 0..PORTS_TO_TRY {
             cluster.port = free_port()?;
             cluster.address = Address::local(HOST, cluster.port, &password)?;
@@ -73,6 +85,11 @@ impl Cluster {
 
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// One of Postgres' programs, if it stands beside the server's.
+    pub(crate) fn program(&self, name: &str) -> Option<PathBuf> {
+        Some(self.binaries.join(name)).filter(|program| program.is_file())
     }
 
     /// Starts the server again, on the same port.
@@ -100,7 +117,7 @@ impl Cluster {
         stopped.and(ended.map(drop))
     }
 
-    fn initialize(&mut self, password: &str) -> Result<(), ServerError> {
+    fn initialize(&mut self, password: &str, purpose: Purpose) -> Result<(), ServerError> {
         let failed = |error| ServerError::because("cannot write to the server's folder", error);
         let password_file = self.folder.join("password");
         fs::write(&password_file, secret::of(password)).map_err(failed)?;
@@ -122,8 +139,13 @@ impl Cluster {
         )?;
         let mut settings =
             OpenOptions::new().append(true).open(self.data().join("postgresql.conf")).map_err(failed)?;
+        let own = match purpose {
+            Purpose::Tests => FOR_TESTS,
+            Purpose::Measurements => FOR_MEASUREMENTS,
+        };
         // The folder's name is ours, so it has nothing in it to quote.
-        writeln!(settings, "{SETTINGS}unix_socket_directories = '{}'", self.folder.display()).map_err(failed)
+        writeln!(settings, "{SETTINGS}{own}unix_socket_directories = '{}'", self.folder.display())
+            .map_err(failed)
     }
 
     /// Starts the postmaster and waits until it answers; `false` when its port is taken.
