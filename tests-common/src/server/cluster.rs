@@ -87,9 +87,11 @@ impl Cluster {
         &self.folder
     }
 
-    /// One of Postgres' programs, if it stands beside the server's.
+    /// One of Postgres' programs, if it stands beside the server's, or beside the file that these are links to.
     pub(crate) fn program(&self, name: &str) -> Option<PathBuf> {
-        Some(self.binaries.join(name)).filter(|program| program.is_file())
+        let linked = fs::canonicalize(self.binaries.join("postgres")).ok()?;
+        let folders = [self.binaries.as_path(), linked.parent()?];
+        folders.iter().map(|folder| folder.join(name)).find(|program| program.is_file())
     }
 
     /// Starts the server again, on the same port.

@@ -1,7 +1,7 @@
 //! One measurement: one contestant, one workload, for a while.
 
-use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -34,7 +34,7 @@ pub(crate) struct Effort {
 const LARGEST_PORTION: usize = 64 << 20;
 
 impl Effort {
-    /// How many operations of a task there are messages for.
+    /// For how many operations of each task the queue is filled.
     fn operations(&self, workload: &Workload) -> u32 {
         let messages = u32::try_from(LARGEST_PORTION / workload.bytes).unwrap_or(u32::MAX);
         (self.portion.min(messages) / workload.batch).max(1)
@@ -120,14 +120,14 @@ pub(crate) fn measure<C: Contestant>(
 
     let mut sample = Sample::empty()?;
     while sample.elapsed < effort.window {
-        let operations = effort.operations(workload);
+        let operations = effort.operations(workload) * number_of_tasks;
         let until = match workload.consumed() {
             0 => Until::Over(effort.window),
-            _ => Until::Done(operations),
+            _ => Until::Begun(Arc::new(AtomicU32::new(operations))),
         };
-        prepare(workload, stage, workload.consumed() * operations * number_of_tasks)?;
+        prepare(workload, stage, workload.consumed() * operations)?;
         let works: Vec<_> = tasks()
-            .map(|task| Ok(time(task, workload.operation, Arc::clone(&orders), until, latencies()?)))
+            .map(|task| Ok(time(task, workload.operation, Arc::clone(&orders), until.clone(), latencies()?)))
             .collect::<Result<_>>()?;
         let (cpu, started) = (ProcessTime::now(), Instant::now());
         let done = engine.side_by_side(works)?;
@@ -161,33 +161,41 @@ pub(crate) async fn repeat<C: Contestant>(
     Ok(())
 }
 
-/// When a task ends.
-#[derive(Clone, Copy)]
+/// When the tasks end.
+#[derive(Clone)]
 enum Until {
-    /// So long after it began.
+    /// So long after they began.
     Over(Duration),
-    /// After so many operations.
-    Done(u32),
+    /// When so many operations have begun, of all tasks together.
+    Begun(Arc<AtomicU32>),
+}
+
+impl Until {
+    /// Whether a task is to do it once more.
+    fn goes_on(&self, started: Instant) -> bool {
+        match self {
+            Self::Over(limit) => started.elapsed() < *limit,
+            Self::Begun(left) => {
+                let less = |left: u32| left.checked_sub(1);
+                left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+            }
+        }
+    }
 }
 
 /// Does it until then, and takes the time of each.
-fn time<C: Contestant>(
+async fn time<C: Contestant>(
     contestant: C,
     operation: Operation,
     orders: Arc<[Order]>,
     until: Until,
     mut latencies: Histogram<u64>,
-) -> impl Future<Output = Result<Histogram<u64>>> + Send {
-    async move {
-        let started = Instant::now();
-        let mut left = if let Until::Done(operations) = until { operations } else { u32::MAX };
-        let limit = if let Until::Over(limit) = until { limit } else { Duration::MAX };
-        while left > 0 && started.elapsed() < limit {
-            let begun = Instant::now();
-            operation.perform(&contestant, &orders).await?;
-            latencies.saturating_record(u64::try_from(begun.elapsed().as_nanos())?);
-            left -= 1;
-        }
-        Ok(latencies)
+) -> Result<Histogram<u64>> {
+    let started = Instant::now();
+    while until.goes_on(started) {
+        let begun = Instant::now();
+        operation.perform(&contestant, &orders).await?;
+        latencies.saturating_record(u64::try_from(begun.elapsed().as_nanos())?);
     }
+    Ok(latencies)
 }

@@ -39,7 +39,8 @@ impl Stage {
         let database = server.create_database()?;
         let mut client = Client::connect(database.url(), NoTls)?;
         client.batch_execute(&format!(
-            "SELECT pgmq.create('{QUEUE}');
+            "SET synchronous_commit = off;
+             SELECT pgmq.create('{QUEUE}');
              CREATE TABLE sales (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, customer text NOT NULL)"
         ))?;
         Ok(Self { client, database, server })
