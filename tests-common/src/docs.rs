@@ -31,6 +31,7 @@ pages! {
     Index = "docs/README.md";
     Metrics = "docs/metrics.md";
     Notifications = "docs/notifications.md";
+    Performance = "docs/performance.md";
     Queues = "docs/queues.md";
     Reading = "docs/reading.md";
     Reliability = "docs/reliability.md";

@@ -3,6 +3,7 @@
 //! A command is a module. `workspace` and `cargo` know the repository, `postgres` provides the server for a command, and
 //! `terminal` prints.
 
+mod bench;
 mod cargo;
 mod demo;
 mod postgres;
@@ -30,6 +31,14 @@ cargo xtask test [OPTION ...] [PACKAGE ...] [-- FILTER]
     --pgmq VERSION          installs an older PGMQ: 1.5.1 as an extension, 1.5.1-sql as plain SQL
     --pgbouncer             has the back ends work through PgBouncer in transaction mode
 
+cargo xtask bench [OPTION ...]
+    Measures the back ends, beside their drivers and beside the official client, on a server of its own.
+    --quick                 takes about a minute, and not twenty: enough to see that it works
+    --growth                has queues, messages and batches grow, and consumers come, on one back end
+    --out FOLDER            writes the tables there, with plots
+    --only NAME,...         measures some workloads
+    --contestants NAME,...  measures some clients
+
 cargo xtask tidy [--fix]
     Checks the formatting, the lints, the docs and this repository's own rules; --fix repairs what can be repaired.
 
@@ -52,6 +61,7 @@ fn main() -> ExitCode {
 
 fn run(command: &str, arguments: Vec<OsString>) -> Result<ExitCode> {
     match command {
+        "bench" => bench::run(arguments),
         "demo" => demo::run(arguments),
         "test" => test::run(arguments),
         "tidy" => tidy::run(arguments),
@@ -60,7 +70,9 @@ fn run(command: &str, arguments: Vec<OsString>) -> Result<ExitCode> {
             Ok(if command.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
         }
         unknown => {
-            bail!("there is no command {unknown:?}; there are demo, test and tidy, and --help says more")
+            bail!(
+                "there is no command {unknown:?}; there are bench, demo, test and tidy, and --help says more"
+            )
         }
     }
 }

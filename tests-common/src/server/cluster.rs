@@ -15,15 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Account, Address, Guardian, ServerError, binaries, folder, run, secret};
+use super::{Account, Address, Guardian, Purpose, ServerError, binaries, folder, run, secret};
 
-/// What makes a server fast that nobody will miss, and fit for many tests at once. Without `fsync` it loses what it has
-/// confirmed only with the whole machine.
+/// What every server has, and is fit for many tests at once.
 const SETTINGS: &str = "
-fsync = off
-full_page_writes = off
-max_wal_size = 512MB
-checkpoint_timeout = 1h
 max_connections = 300
 max_locks_per_transaction = 256
 timezone = 'UTC'
@@ -31,18 +26,35 @@ log_timezone = 'UTC'
 listen_addresses = '127.0.0.1'
 ";
 
-/// Faster still: what was confirmed a moment ago is lost with the server's processes.
-pub(crate) const FORGETFUL: &str = "
+/// What makes a server fast that nobody will miss.
+const FOR_TESTS: &str = "
+fsync = off
+full_page_writes = off
 synchronous_commit = off
 wal_level = minimal
 max_wal_senders = 0
+max_wal_size = 512MB
+checkpoint_timeout = 1h
 ";
 
-/// What was confirmed outlives the server's processes, and a standby can have it as well.
-pub(crate) const DURABLE: &str = "
+/// Without `fsync`, what was confirmed is lost with the whole machine only: it outlives the server's processes, and a standby can
+/// have it as well.
+const FOR_FAULTS: &str = "
+fsync = off
+full_page_writes = off
 synchronous_commit = on
 wal_level = replica
 max_wal_senders = 4
+max_wal_size = 512MB
+checkpoint_timeout = 1h
+";
+
+/// What a small server in use has, without what would come at times of its own, and so into one measurement and not the next.
+const FOR_MEASUREMENTS: &str = "
+shared_buffers = 256MB
+max_wal_size = 8GB
+checkpoint_timeout = 1h
+autovacuum = off
 ";
 
 const GUARDIAN: &str = include_str!("guardian.sh");
@@ -63,21 +75,21 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Makes a cluster with more settings, and starts a server on a free port.
-    pub(crate) fn create(binaries: PathBuf, settings: &str) -> Result<Self, ServerError> {
-        Self::create_configured(binaries, settings, |_| Ok(()))
+    /// Makes a cluster, and starts a server on a free port.
+    pub(crate) fn create(binaries: PathBuf, purpose: Purpose) -> Result<Self, ServerError> {
+        Self::create_configured(binaries, purpose, |_| Ok(()))
     }
 
     /// The same, and has more done to it before it starts.
     pub(crate) fn create_configured(
         binaries: PathBuf,
-        settings: &str,
+        purpose: Purpose,
         configure: impl FnOnce(&Self) -> Result<(), ServerError>,
     ) -> Result<Self, ServerError> {
         let password = format!("{:016x}", run::random());
         let address = Address::local(HOST, 0, &password)?;
-        Self::set_up(binaries, address, |cluster| {
-            cluster.initialize(&password, settings)?;
+        Self::set_up(binaries, purpose, address, |cluster| {
+            cluster.initialize(&password, purpose)?;
             configure(cluster)
         })
     }
@@ -85,16 +97,19 @@ impl Cluster {
     /// Makes a standby of a server, and starts it on a free port.
     pub(crate) fn standby_of(primary: &Self) -> Result<Self, ServerError> {
         let address = primary.address.clone();
-        Self::set_up(primary.binaries.clone(), address, |cluster| cluster.copy(&primary.address))
+        Self::set_up(primary.binaries.clone(), Purpose::Faults, address, |cluster| {
+            cluster.copy(&primary.address)
+        })
     }
 
     /// Makes a folder, has it filled, and starts a server on a free port.
     fn set_up(
         binaries: PathBuf,
+        purpose: Purpose,
         address: Address,
         fill: impl FnOnce(&mut Self) -> Result<(), ServerError>,
     ) -> Result<Self, ServerError> {
-        let (folder, account) = folder::create()?;
+        let (folder, account) = folder::create(purpose)?;
         let guardian = Guardian::start(GUARDIAN, folder.as_os_str())
             .map_err(|error| ServerError::because("cannot start sh, which cleans up later", error))?;
         // From here on dropping the cluster cleans up.
@@ -120,6 +135,13 @@ impl Cluster {
 
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// One of Postgres' programs, if it stands beside the server's, or beside the file that these are links to.
+    pub(crate) fn program(&self, name: &str) -> Option<PathBuf> {
+        let linked = fs::canonicalize(self.binaries.join("postgres")).ok()?;
+        let folders = [self.binaries.as_path(), linked.parent()?];
+        folders.iter().map(|folder| folder.join(name)).find(|program| program.is_file())
     }
 
     /// Starts the server again, on the same port.
@@ -181,7 +203,7 @@ impl Cluster {
         self.run("pg_basebackup", &[&from, "--checkpoint=fast", "--write-recovery-conf", "--no-sync"])
     }
 
-    fn initialize(&mut self, password: &str, more: &str) -> Result<(), ServerError> {
+    fn initialize(&mut self, password: &str, purpose: Purpose) -> Result<(), ServerError> {
         let password_file = self.folder.join("password");
         self.write(&password_file, &secret::of(password))?;
         let password_option = format!("--pwfile={}", password_file.display());
@@ -198,7 +220,11 @@ impl Cluster {
             ],
         )?;
         self.set(SETTINGS)?;
-        self.set(more)
+        self.set(match purpose {
+            Purpose::Tests => FOR_TESTS,
+            Purpose::Faults => FOR_FAULTS,
+            Purpose::Measurements => FOR_MEASUREMENTS,
+        })
     }
 
     /// Adds lines to the server's settings.

@@ -10,7 +10,7 @@ use std::{
 use postgres::{Client, NoTls};
 
 use super::{
-    Cluster, Server, ServerError, admin::outside_of_runtimes, binaries, cluster, old_pgmq, shared::lock,
+    Cluster, Purpose, Server, ServerError, admin::outside_of_runtimes, binaries, old_pgmq, shared::lock,
 };
 
 /// How long a server may need to come back, or a standby to catch up.
@@ -40,7 +40,7 @@ impl Server {
     /// When there are server programs but they do not work.
     pub fn durable() -> Result<Option<Self>, ServerError> {
         let Some(binaries) = binaries::find()? else { return Ok(None) };
-        Self::of(Cluster::create(binaries, cluster::DURABLE)?).map(Some)
+        Self::of(Cluster::create(binaries, Purpose::Faults)?).map(Some)
     }
 
     /// Starts a standby of this server.

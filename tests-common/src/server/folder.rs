@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use super::{Account, ServerError};
+use super::{Account, Purpose, ServerError};
 
 /// Room for `/pgmq-test-`, six random characters and the name of a socket such as `/.s.PGSQL.65535.lock`, in the 103
 /// bytes that every system allows.
@@ -20,12 +20,13 @@ const MEMORY_NEEDED: u64 = 4 << 20;
 
 /// Makes a folder for a cluster, and says which user has to run it if that is not the present one.
 ///
-/// It is below `TMPDIR` if that is set, else in memory where there is enough of it.
+/// It is below `TMPDIR` if that is set, else in memory where there is enough of it, unless a disk is to be measured.
 ///
 /// Nothing removes the folder yet: that is for the guardian.
-pub(crate) fn create() -> Result<(PathBuf, Option<Account>), ServerError> {
+pub(crate) fn create(purpose: Purpose) -> Result<(PathBuf, Option<Account>), ServerError> {
     let failed = |error| ServerError::because("cannot create a temporary folder for the server", error);
-    let folder = tempfile::Builder::new().prefix("pgmq-test-").tempdir_in(parent()).map_err(failed)?.keep();
+    let folder =
+        tempfile::Builder::new().prefix("pgmq-test-").tempdir_in(parent(purpose)).map_err(failed)?.keep();
     let root = folder.metadata().map_err(failed)?.uid() == 0;
     let account = if root { Some(Account::unprivileged()?) } else { None };
     if let Some(account) = account {
@@ -34,9 +35,10 @@ pub(crate) fn create() -> Result<(PathBuf, Option<Account>), ServerError> {
     Ok((folder, account))
 }
 
-fn parent() -> PathBuf {
+fn parent(purpose: Purpose) -> PathBuf {
     let memory = Path::new(MEMORY);
-    if env::var_os("TMPDIR").is_none() && suits(memory) && free(memory) >= MEMORY_NEEDED {
+    let may_be_memory = purpose != Purpose::Measurements && env::var_os("TMPDIR").is_none();
+    if may_be_memory && suits(memory) && free(memory) >= MEMORY_NEEDED {
         return memory.to_owned();
     }
     let temporary = env::temp_dir();

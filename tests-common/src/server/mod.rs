@@ -85,6 +85,17 @@ there is no Postgres for the tests; provide one in one of three ways:
        macOS:           brew install postgresql@17
   3. start Docker, so that the tests can run the image postgres";
 
+/// What a server of our own is started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Many short tests: the data is in memory where there is enough of it, and would not survive a crash.
+    Tests,
+    /// Tests that crash it: what was confirmed outlives its processes, and it can have a standby.
+    Faults,
+    /// Measurements: the data is on a disk, or below `TMPDIR`, and is flushed to it as by default; nothing runs in the background.
+    Measurements,
+}
+
 /// A Postgres server for tests.
 ///
 /// Dropping it drops what the tests left on it. A server of our own is stopped and removed, as soon as the databases
@@ -117,8 +128,17 @@ impl Server {
     ///
     /// When there are server programs but they do not work.
     pub fn private() -> Result<Option<Self>, ServerError> {
+        Self::private_for(Purpose::Tests)
+    }
+
+    /// Starts a server as [`private`](Self::private) does, for this purpose.
+    ///
+    /// # Errors
+    ///
+    /// When there are server programs but they do not work.
+    pub fn private_for(purpose: Purpose) -> Result<Option<Self>, ServerError> {
         let Some(binaries) = binaries::find()? else { return Ok(None) };
-        Self::of(Cluster::create(binaries, cluster::FORGETFUL)?).map(Some)
+        Self::of(Cluster::create(binaries, purpose)?).map(Some)
     }
 
     fn of(cluster: Cluster) -> Result<Self, ServerError> {
@@ -237,6 +257,12 @@ impl Server {
     #[must_use]
     pub fn folder(&self) -> Option<PathBuf> {
         self.cluster().map(|cluster| lock(cluster).folder().to_owned()).ok()
+    }
+
+    /// Returns one of Postgres' programs, such as `pgbench`, if it stands beside those of a server of our own on this machine.
+    #[must_use]
+    pub fn program(&self, name: &str) -> Option<PathBuf> {
+        self.cluster().ok().and_then(|cluster| lock(cluster).program(name))
     }
 
     /// Stops the server, which closes all connections, and starts it on the same port.

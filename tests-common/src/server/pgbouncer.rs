@@ -15,7 +15,7 @@ use std::{
 use postgres::config::Host;
 
 use super::{
-    Account, Address, Guardian, ServerError, admin,
+    Account, Address, Guardian, Purpose, ServerError, admin,
     cluster::{HOST, PORTS_TO_TRY, START_LIMIT, free_port},
     folder, secret,
 };
@@ -91,7 +91,7 @@ impl PgBouncer {
         server: &Address,
         setting: &str,
     ) -> Result<(Self, Address), ServerError> {
-        let (folder, account) = folder::create()?;
+        let (folder, account) = folder::create(Purpose::Tests)?;
         let guardian = Guardian::start(GUARDIAN, folder.as_os_str())
             .map_err(|error| ServerError::because("cannot start sh, which cleans up later", error))?;
         // From here on dropping it cleans up.

@@ -3,9 +3,8 @@
 use std::{env, fmt, fs, path::PathBuf, sync::Mutex};
 
 use super::{
-    Cluster, Server, ServerError, binaries,
+    Cluster, Purpose, Server, ServerError, binaries,
     certificates::{Authority, Identity},
-    cluster::FORGETFUL,
     shared::Keeper,
 };
 
@@ -78,11 +77,11 @@ impl TlsServer {
         let stranger = Authority::new("authority that nobody trusts").map_err(failed)?;
 
         let identity = authority.server(NAME).map_err(failed)?;
-        let cluster = Cluster::create_configured(binaries.clone(), FORGETFUL, |cluster| {
+        let cluster = Cluster::create_configured(binaries.clone(), Purpose::Tests, |cluster| {
             configure(cluster, &authority, &identity)
         })?;
         let identity = authority.expired_server(NAME).map_err(failed)?;
-        let expired = Cluster::create_configured(binaries, FORGETFUL, |cluster| {
+        let expired = Cluster::create_configured(binaries, Purpose::Tests, |cluster| {
             configure(cluster, &authority, &identity)
         })?;
 

@@ -1,0 +1,100 @@
+//! All contestants.
+
+pub(crate) mod lanes;
+#[cfg(feature = "official")]
+mod official;
+pub(crate) mod ours;
+pub(crate) mod pgbench;
+pub(crate) mod raw;
+pub(crate) mod schema;
+
+use anyhow::Result;
+
+use self::ours::{Blocking, Ours, SqlxSession};
+use self::raw::{OfficialSql, OurSql, RawDiesel, RawDieselAsync, RawPostgres, RawSqlx, RawTokio};
+use crate::counts::{self, Counts};
+use crate::measure::{self, Effort, Sample};
+use crate::stage::Stage;
+use crate::workload::{Operation, Workload};
+
+/// Counts what a client does in so many operations.
+pub(crate) type Count = fn(&Workload, &mut Stage, u32) -> Result<Counts>;
+
+/// What a contestant is, and how it is measured.
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    /// Who the contestant is compared with: the bare driver that is below it.
+    pub(crate) floor: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) measure: fn(&Workload, &mut Stage, &Effort) -> Result<Sample>,
+    /// Counts what the client does; not there if it is none.
+    pub(crate) count: Option<Count>,
+}
+
+/// Which group a contestant belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A client of this workspace.
+    Ours,
+    /// A driver by itself.
+    Raw,
+    /// The official client.
+    #[cfg_attr(not(feature = "official"), expect(dead_code, reason = "nobody is it then"))]
+    Official,
+    /// What is not a client, or sends in another way, to compare single sends with.
+    OnlySends,
+}
+
+impl Entry {
+    /// Whether the contestant can do it.
+    pub(crate) fn can_do(&self, workload: &Workload) -> bool {
+        self.kind != Kind::OnlySends || workload.operation == Operation::Send
+    }
+}
+
+macro_rules! entry {
+    ($name:literal, $floor:literal, $kind:ident, $type:ty) => {
+        Entry {
+            name: $name,
+            floor: $floor,
+            kind: Kind::$kind,
+            measure: measure::measure::<$type>,
+            count: Some(counts::count::<$type>),
+        }
+    };
+}
+
+/// All of them, each driver's beside each other.
+pub(crate) fn entries() -> Vec<Entry> {
+    vec![
+        entry!("postgres", "raw-postgres", Ours, Ours<Blocking<pgmq_postgres::PGMQueue>>),
+        entry!("raw-postgres", "raw-postgres", Raw, RawPostgres),
+        #[cfg(feature = "official")]
+        entry!("official-postgres", "raw-postgres", Official, official::OfficialPostgres),
+        entry!("tokio", "raw-tokio", Ours, Ours<pgmq_tokio::PGMQueue>),
+        entry!("raw-tokio", "raw-tokio", Raw, RawTokio<OurSql>),
+        entry!("raw-tokio-official-sql", "raw-tokio", OnlySends, RawTokio<OfficialSql>),
+        #[cfg(feature = "official")]
+        entry!("official-tokio", "raw-tokio", Official, official::OfficialTokio),
+        entry!("diesel", "raw-diesel", Ours, Ours<Blocking<pgmq_diesel::PGMQueue>>),
+        entry!("raw-diesel", "raw-diesel", Raw, RawDiesel),
+        #[cfg(feature = "official")]
+        entry!("official-diesel", "raw-diesel", Official, official::OfficialDiesel),
+        entry!("diesel-async", "raw-diesel-async", Ours, Ours<pgmq_diesel_async::PGMQueue>),
+        entry!("raw-diesel-async", "raw-diesel-async", Raw, RawDieselAsync),
+        #[cfg(feature = "official")]
+        entry!("official-diesel-async", "raw-diesel-async", Official, official::OfficialDieselAsync),
+        entry!("sqlx", "raw-sqlx", Ours, Ours<pgmq_sqlx::PGMQueue>),
+        entry!("sqlx-session", "raw-sqlx", Ours, Ours<SqlxSession>),
+        entry!("raw-sqlx", "raw-sqlx", Raw, RawSqlx),
+        #[cfg(feature = "official")]
+        entry!("official-sqlx", "raw-sqlx", Official, official::OfficialSqlx),
+        Entry {
+            name: "pgbench",
+            floor: "raw-tokio",
+            kind: Kind::OnlySends,
+            measure: pgbench::measure,
+            count: None,
+        },
+    ]
+}
