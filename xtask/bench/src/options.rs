@@ -13,7 +13,7 @@ use crate::workload::{WORKLOADS, Workload};
 
 const USAGE: &str = "usage: cargo xtask bench [--quick] [--growth] [--out FOLDER] [--only WORKLOAD,...] [--contestants NAME,...]";
 
-const FULL: Effort = Effort { rounds: 5, window: Duration::from_millis(1000), warm_up: 50, portion: 2000 };
+const FULL: Effort = Effort { rounds: 5, window: Duration::from_millis(500), warm_up: 50, portion: 600 };
 
 const QUICK: Effort = Effort { rounds: 2, window: Duration::from_millis(30), warm_up: 6, portion: 300 };
 
@@ -57,10 +57,10 @@ impl Options {
                 lexopt::Arg::Long("quick") => (options.effort, options.is_quick) = (QUICK, true),
                 lexopt::Arg::Long("growth") => options.task = Task::Grow,
                 lexopt::Arg::Long("check-baseline") => {
-                    options.task = Task::CheckBaseline(parser.value()?.into())
+                    options.task = Task::CheckBaseline(parser.value()?.into());
                 }
                 lexopt::Arg::Long("write-baseline") => {
-                    options.task = Task::WriteBaseline(parser.value()?.into())
+                    options.task = Task::WriteBaseline(parser.value()?.into());
                 }
                 lexopt::Arg::Long("out") => options.out = Some(parser.value()?.into()),
                 lexopt::Arg::Long("only") => options.only = names(parser.value()?),

@@ -23,10 +23,16 @@ pub(crate) struct Entry {
     /// Who the contestant is compared with: the bare driver that is below it.
     pub(crate) floor: &'static str,
     pub(crate) kind: Kind,
-    pub(crate) measure: fn(&Workload, &mut Stage, &Effort) -> Result<Sample>,
-    /// Counts what the client does; not there if it is none.
-    pub(crate) count: Option<fn(&Workload, &mut Stage, u32) -> Result<Counts>>,
+    pub(crate) measure: Measure,
+    /// Not there if it is no client.
+    pub(crate) count: Option<Count>,
 }
+
+/// Measures for a while.
+pub(crate) type Measure = fn(&Workload, &mut Stage, &Effort) -> Result<Sample>;
+
+/// Counts what the client does for so many operations.
+pub(crate) type Count = fn(&Workload, &mut Stage, u32) -> Result<Counts>;
 
 /// Which group a contestant belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

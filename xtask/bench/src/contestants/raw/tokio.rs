@@ -89,12 +89,12 @@ impl<S: SendCall> Contestant for RawTokio<S> {
             let client = connected(url).await?;
             lanes.push(Mutex::new(Ready {
                 send: client.prepare(S::sql()).await?,
-                send_batch: client.prepare(&SQL.send_batch).await?,
-                read: client.prepare(&SQL.read).await?,
-                read_batch: client.prepare(&SQL.read_batch).await?,
-                delete: client.prepare(&SQL.delete).await?,
-                delete_batch: client.prepare(&SQL.delete_batch).await?,
-                pop: client.prepare(&SQL.pop).await?,
+                send_batch: client.prepare(SQL.send_batch).await?,
+                read: client.prepare(SQL.read).await?,
+                read_batch: client.prepare(SQL.read_batch).await?,
+                delete: client.prepare(SQL.delete).await?,
+                delete_batch: client.prepare(SQL.delete_batch).await?,
+                pop: client.prepare(SQL.pop).await?,
                 insert: client.prepare(INSERT).await?,
                 client,
             }));
