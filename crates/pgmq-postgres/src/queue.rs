@@ -54,8 +54,8 @@ struct GoodAt {
     time: Instant,
 }
 
-/// For how long a connection is taken to be as it was.
-const FRESH: Duration = Duration::from_secs(1);
+/// For how long a connection is taken to be as it was. In a pool that is busy, none is idle for as long.
+const FRESH: Duration = Duration::from_millis(10);
 
 impl PGMQueue {
     /// Connects to a URL or libpq connection string, with a pool of 10 connections, and makes sure that PGMQ is there.
@@ -141,7 +141,7 @@ impl<M: ManageClients> PGMQueue<M> {
     }
 
     /// Whether a connection can be used. Nobody watches a connection of this driver while it is idle: so after one was lost, those
-    /// that are older are asked once, and only then; and what was idle for long is looked at, which asks nobody.
+    /// that are older are asked once, and only then; and what was idle for a while is looked at, which asks nobody.
     fn is_good(&self, session: &mut Session<M>) -> bool {
         let losses = self.shared.losses.load(Ordering::Relaxed);
         let good_at = r2d2::PooledConnection::extensions(session).get::<GoodAt>();

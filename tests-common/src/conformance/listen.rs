@@ -242,7 +242,12 @@ async fn a_queue_that_a_crash_has_silenced_is_read_by_looking_and_notifies_once_
     assert_eq!(listener.next_timeout(LIMIT).await?, Some(Notification::Reconnected));
 
     // The trigger is still there, and finds nothing that it is to do.
-    assert!(queue.list_notify_throttles().await?.is_empty());
+    let throttles = match queue.list_notify_throttles().await {
+        // A server that crashes tells nobody: this was the connection from before.
+        Err(error) if error.kind() == ErrorKind::Connection => queue.list_notify_throttles().await,
+        throttles => throttles,
+    };
+    assert!(throttles?.is_empty());
     queue.send(Q, &1).await?;
     assert_eq!(listener.next_timeout(SHORT).await?, None);
     assert_eq!(queue.read::<i32>(Q, 600).await?.map(|message| message.message), Some(1));

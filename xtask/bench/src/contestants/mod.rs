@@ -17,19 +17,22 @@ use crate::measure::{self, Effort, Sample};
 use crate::stage::Stage;
 use crate::workload::{Operation, Workload};
 
-/// Counts what a client does in so many operations.
-pub(crate) type Count = fn(&Workload, &mut Stage, u32) -> Result<Counts>;
-
 /// What a contestant is, and how it is measured.
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
     /// Who the contestant is compared with: the bare driver that is below it.
     pub(crate) floor: &'static str,
     pub(crate) kind: Kind,
-    pub(crate) measure: fn(&Workload, &mut Stage, &Effort) -> Result<Sample>,
-    /// Counts what the client does; not there if it is none.
+    pub(crate) measure: Measure,
+    /// Not there if it is no client.
     pub(crate) count: Option<Count>,
 }
+
+/// Measures for a while.
+pub(crate) type Measure = fn(&Workload, &mut Stage, &Effort) -> Result<Sample>;
+
+/// Counts what the client does for so many operations.
+pub(crate) type Count = fn(&Workload, &mut Stage, u32) -> Result<Counts>;
 
 /// Which group a contestant belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
