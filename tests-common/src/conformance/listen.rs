@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pgmq_core::{AsyncQueue, ErrorKind, Notification, NotifyOptions};
+use pgmq_core::{AsyncQueue, ErrorKind, Notification, NotifyOptions, QueueError};
 
 use super::{
     Backend, Builder, Failure, Listener, Outcome, Q, World,
