@@ -1,7 +1,7 @@
 //! What becomes of messages, and of the client, when something goes wrong around them.
 //!
-//! For each [fault](FAULTS) there is a trial. Producers and consumers work on a queue and a listener listens, while the fault
-//! strikes again and again. A [ledger](model) knows what was confirmed to them and what was left in doubt, and shows in the end:
+//! For each fault there is a trial. Producers and consumers work on a queue and a listener listens, while the fault strikes again
+//! and again. A ledger knows what was confirmed to them and what was left in doubt, and shows in the end:
 //!
 //! - nothing that was confirmed is lost: it was read, or is still there. A pop whose answer was lost may have lost its message;
 //! - nothing is there twice: neither was a message sent more than once, nor was one read by two;
@@ -9,7 +9,7 @@
 //! - every worker works again soon after each fault, and the listener hears again, on the same queue;
 //! - nothing is left over: connections, tasks, threads, open files, memory.
 //!
-//! A trial runs in a [process of its own](child), for only its own threads to be counted, and on a server of its own. In an ordinary
+//! A trial runs in a process of its own, for only its own threads to be counted, and on a server of its own. In an ordinary
 //! run each fault strikes a few times; with `PGMQ_TEST_FAULTS` set there is nothing but these trials, at full length, and they
 //! tell what they counted.
 

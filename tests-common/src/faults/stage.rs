@@ -65,7 +65,7 @@ impl Stage {
     /// The primary and the standby, as they are before a fault of this number.
     pub(super) fn pair(&self, round: u32) -> (&Server, &Server) {
         let standby = self.standby.as_ref().expect("there are two servers if there are two hosts");
-        if round % 2 == 0 { (&self.server, standby) } else { (standby, &self.server) }
+        if round.is_multiple_of(2) { (&self.server, standby) } else { (standby, &self.server) }
     }
 
     /// Connects beside the queue, to the first server.

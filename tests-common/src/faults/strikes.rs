@@ -21,7 +21,7 @@ const LONG: Duration = LIMIT_OF_CALLS.saturating_add(LIMIT_OF_WAITS);
 /// Ends a session by an administrator's command, or, every other time, all of them.
 pub(super) fn end_sessions(stage: &Stage, round: u32) -> Outcome {
     let sessions = stage.sessions()?;
-    let some = if round % 2 == 0 { 1 } else { sessions.len() };
+    let some = if round.is_multiple_of(2) { 1 } else { sessions.len() };
     for process in sessions.iter().take(some) {
         stage.execute(&format!("SELECT pg_terminate_backend({process})"))?;
     }
@@ -68,7 +68,7 @@ pub(super) fn silence_the_network(stage: &Stage, _: u32) -> Outcome {
 }
 
 pub(super) fn half_close_connections(stage: &Stage, round: u32) -> Outcome {
-    stage.proxy.half_close(if round % 2 == 0 { Direction::ToServer } else { Direction::ToClient });
+    stage.proxy.half_close(if round.is_multiple_of(2) { Direction::ToServer } else { Direction::ToClient });
     Ok(())
 }
 
