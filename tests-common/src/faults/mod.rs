@@ -1,7 +1,7 @@
 //! What becomes of messages, and of the client, when something goes wrong around them.
 //!
-//! For each fault there is a trial. Producers and consumers work on a queue and a listener listens, while the fault
-//! strikes again and again. A ledger knows what was confirmed to them and what was left in doubt, and shows in the end:
+//! For each fault there is a trial. Producers and consumers work on a queue and a listener listens, while the fault strikes again
+//! and again. A ledger knows what was confirmed to them and what was left in doubt, and shows in the end:
 //!
 //! - nothing that was confirmed is lost: it was read, or is still there. A pop whose answer was lost may have lost its message;
 //! - nothing is there twice: neither was a message sent more than once, nor was one read by two;
