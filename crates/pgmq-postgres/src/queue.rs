@@ -54,8 +54,9 @@ struct GoodAt {
     time: Instant,
 }
 
-/// For how long a connection is taken to be as it was. In a pool that is busy, none is idle for as long.
-const FRESH: Duration = Duration::from_millis(10);
+/// For how long a connection is taken to be as it was. A look takes up to a millisecond, the tick of the driver's timer; in a pool
+/// that is busy, no connection is idle for long enough to be looked at.
+const FRESH: Duration = Duration::from_millis(100);
 
 impl PGMQueue {
     /// Connects to a URL or libpq connection string, with a pool of 10 connections, and makes sure that PGMQ is there.

@@ -21,7 +21,7 @@ impl Backend for Postgres {
     tests_common::backend_methods!(blocking pgmq_postgres);
 
     // What was used a moment ago is not looked at.
-    const IDLE: Duration = Duration::from_millis(1100);
+    const IDLE: Duration = Duration::from_millis(200);
     // The pool's threads end once they have looked for idle connections a last time, in half a minute at most.
     const LINGERERS: usize = 3;
 

@@ -223,6 +223,7 @@ async fn a_listener_survives_a_restart_of_the_server<B: Backend>(_: &World<'_>) 
     let world = World::new::<B>(&server)?;
     let queue = notifying::<B>(&world).await?;
     let mut listener = B::listen(&queue, &[Q]).await?;
+    B::pause(B::IDLE).await;
     beside(|| server.restart())?;
     assert_eq!(listener.next_timeout(LIMIT).await?, Some(Notification::Reconnected));
     queue.send(Q, &1).await?;
@@ -238,6 +239,7 @@ async fn a_queue_that_a_crash_has_silenced_is_read_by_looking_and_notifies_once_
     let queue = notifying::<B>(&world).await?;
     assert_eq!(queue.list_notify_throttles().await?.len(), 1);
     let mut listener = B::listen(&queue, &[Q]).await?;
+    B::pause(B::IDLE).await;
     beside(|| server.stop_at_once().and_then(|()| server.start()))?;
     assert_eq!(listener.next_timeout(LIMIT).await?, Some(Notification::Reconnected));
 
