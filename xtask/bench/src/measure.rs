@@ -33,6 +33,9 @@ pub(crate) struct Effort {
 /// How much is put into a queue to be read in one go, in bytes.
 const LARGEST_PORTION: usize = 64 << 20;
 
+/// For how many tasks a queue is filled: more of them share what is there.
+const MOST_PORTIONS: u32 = 4;
+
 impl Effort {
     /// For how many operations of each task the queue is filled.
     fn operations(&self, workload: &Workload) -> u32 {
@@ -120,7 +123,7 @@ pub(crate) fn measure<C: Contestant>(
 
     let mut sample = Sample::empty()?;
     while sample.elapsed < effort.window {
-        let operations = effort.operations(workload) * number_of_tasks;
+        let operations = effort.operations(workload) * number_of_tasks.min(MOST_PORTIONS);
         let until = match workload.consumed() {
             0 => Until::Over(effort.window),
             _ => Until::Begun(Arc::new(AtomicU32::new(operations))),
