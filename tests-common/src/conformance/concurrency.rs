@@ -143,11 +143,17 @@ async fn sixteen_who_create_and_drop_one_queue_leave_no_half_of_it<B: Backend>(w
         FROM (SELECT count(*) = 1 AS is_there FROM pgmq.meta WHERE queue_name = 'disputed') AS books";
 
     let queue = world.connect_with::<B>(16).await?;
+    // Before PGMQ 1.6 nobody waits to drop, and who comes meanwhile may find half of it gone.
+    let drops_one_by_one = world.has("1.6.0");
     let work = |queue: B::Queue, nth: usize| async move {
         for round in 0..ROUNDS {
-            match (nth + round) % 2 {
-                0 => queue.create_queue(NAME).await?,
-                _ => drop(queue.drop_queue(NAME).await?),
+            let done = match (nth + round) % 2 {
+                0 => queue.create_queue(NAME).await,
+                _ => queue.drop_queue(NAME).await.map(drop),
+            };
+            match done {
+                Err(error) if !drops_one_by_one && error.kind() == ErrorKind::QueueNotFound => {}
+                done => done?,
             }
         }
         Ok(())

@@ -318,6 +318,10 @@ const STATE: &str = "SELECT concat_ws(E'\\n', \
 async fn no_text_in_any_argument_reaches_what_is_not_a_queue(
     queue: &Subject<'_, impl AsyncQueue>,
 ) -> Outcome {
+    if !queue.world.has("1.6.0") {
+        // There, a queue whose archive was detached cannot be dropped any more.
+        return Ok(());
+    }
     const SECRET: &str = "nobody is to see this";
     queue.world.execute(&format!(
         "CREATE TABLE public.secret AS SELECT '{SECRET}' AS word; CREATE TABLE pgmq.secret AS TABLE public.secret; \
