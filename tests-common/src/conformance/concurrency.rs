@@ -142,18 +142,16 @@ async fn sixteen_who_create_and_drop_one_queue_leave_no_half_of_it<B: Backend>(w
         AND (to_regclass('pgmq.a_disputed') IS NOT NULL) = is_there \
         FROM (SELECT count(*) = 1 AS is_there FROM pgmq.meta WHERE queue_name = 'disputed') AS books";
 
+    if !world.has("1.6.0") {
+        // There, PGMQ does not wait to drop, and who comes meanwhile finds half of a queue.
+        return Ok(());
+    }
     let queue = world.connect_with::<B>(16).await?;
-    // Before PGMQ 1.6 nobody waits to drop, and who comes meanwhile may find half of it gone.
-    let drops_one_by_one = world.has("1.6.0");
     let work = |queue: B::Queue, nth: usize| async move {
         for round in 0..ROUNDS {
-            let done = match (nth + round) % 2 {
-                0 => queue.create_queue(NAME).await,
-                _ => queue.drop_queue(NAME).await.map(drop),
-            };
-            match done {
-                Err(error) if !drops_one_by_one && error.kind() == ErrorKind::QueueNotFound => {}
-                done => done?,
+            match (nth + round) % 2 {
+                0 => queue.create_queue(NAME).await?,
+                _ => drop(queue.drop_queue(NAME).await?),
             }
         }
         Ok(())
