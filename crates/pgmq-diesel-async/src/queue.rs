@@ -117,7 +117,7 @@ impl PGMQueue {
     }
 
     /// Takes a session when it is our turn.
-    async fn acquire(&self) -> Result<(Option<Turn>, Session), Error> {
+    async fn acquire(&self) -> Result<(Option<Turn<'_>>, Session), Error> {
         let started = Instant::now();
         let acquiring = async { (self.turns.take().await, self.next_session().await) };
         match tokio::time::timeout(self.pool.config().connection_timeout, acquiring).await {

@@ -124,7 +124,7 @@ impl<M: ManageClients> PGMQueue<M> {
             let started = Instant::now();
             let mut session = self.pool.get().map_err(|error| self.not_acquired(error, started))?;
             if self.is_good(&mut session) {
-                self.have_keep_statements(&mut session);
+                self.make_room_for_statements(&mut session);
                 return Ok(session);
             }
             // The pool drops it: each turn leaves one fewer.
@@ -132,8 +132,8 @@ impl<M: ManageClients> PGMQueue<M> {
         }
     }
 
-    /// Gives a session a place for the statements that stay prepared on it, if any are to.
-    fn have_keep_statements(&self, session: &mut Session<M>) {
+    /// Gives a session room for the statements that stay prepared on it, if any are to.
+    fn make_room_for_statements(&self, session: &mut Session<M>) {
         let extensions = r2d2::PooledConnection::extensions_mut(session);
         if self.shared.settings.prepared_statements == Some(true) && extensions.get::<Statements>().is_none()
         {

@@ -109,7 +109,7 @@ impl<M: ManageClients> PGMQueue<M> {
     }
 
     /// Takes a session when it is our turn.
-    async fn acquire(&self) -> Result<(Option<Turn>, Session<M>), Error> {
+    async fn acquire(&self) -> Result<(Option<Turn<'_>>, Session<M>), Error> {
         let started = Instant::now();
         let acquiring = async { (self.turns.take().await, self.next_session().await) };
         match tokio::time::timeout(self.pool.config().connection_timeout, acquiring).await {

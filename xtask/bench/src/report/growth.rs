@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 
-use super::markdown::{both, heading, latencies, line, range, row, whole};
+use super::markdown::{both, heading, line, quantiles, range, row, whole};
 use crate::growth::{Grown, Line, Point};
 use crate::measure::Sample;
 use crate::statistics::Spread;
@@ -21,15 +21,13 @@ pub(super) fn table(out: &mut String, grown: &Grown) {
             &[grown.dimension.name, "messages/s", "min to max", "op/s", "p50 µs", "p99 µs", "op per task"],
         );
         for point in points {
-            let latencies = latencies(&point.samples);
             let rate = Spread::of(point.samples.iter().map(Sample::per_second));
             let done =
                 point.samples.iter().flat_map(|sample| sample.per_task.iter().map(|done| *done as f64));
             let mut cells = vec![point.at.to_string()];
             cells.extend(both(messages_per_second(point), whole));
             cells.push(rate.map_or("-".to_owned(), |rate| whole(rate.median)));
-            let quantiles = [0.5, 0.99].map(|quantile| latencies.value_at_quantile(quantile) as f64 / 1000.0);
-            cells.extend(quantiles.map(whole));
+            cells.extend(quantiles(&point.samples));
             cells.push(Spread::of(done).map_or("-".to_owned(), |done| range(done, whole)));
             row(out, &cells);
         }

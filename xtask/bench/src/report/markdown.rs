@@ -3,8 +3,6 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-
 use super::on_or_off;
 use crate::measure::Sample;
 use crate::rounds::{Measured, Outcome, Setting};
@@ -46,9 +44,7 @@ fn rates(out: &mut String, outcome: &Outcome) {
         let mut cells = vec![result.name.to_owned()];
         cells.extend(both(Spread::of(rates), whole));
         cells.extend(both(ratios, |ratio| format!("{ratio:.2}")));
-        let latencies = latencies(&result.samples);
-        cells
-            .extend([0.5, 0.99].map(|quantile| whole(latencies.value_at_quantile(quantile) as f64 / 1000.0)));
+        cells.extend(quantiles(&result.samples));
         cells.push(Spread::of(cpu).map_or("-".to_owned(), |cpu| whole(cpu.median)));
         if has_tasks {
             let done = Spread::of(per_task(&result.samples));
@@ -91,17 +87,18 @@ fn per_second(result: &Measured) -> Vec<f64> {
     result.samples.iter().map(Sample::per_second).collect()
 }
 
-/// The latencies of all rounds together.
-pub(super) fn latencies(samples: &[Sample]) -> Histogram<u64> {
-    let mut samples = samples.iter().map(|sample| &sample.latencies);
-    // There is one at least.
-    let mut all =
-        samples.next().cloned().unwrap_or_else(|| Histogram::new(3).unwrap_or_else(|_| unreachable!()));
-    for latencies in samples {
+/// The median and the 99th percentile of the latencies of all rounds together, in microseconds.
+pub(super) fn quantiles(samples: &[Sample]) -> [String; 2] {
+    let latencies = samples.iter().map(|sample| sample.latencies.clone());
+    let all = latencies.reduce(|mut all, more| {
         // They have the same bounds.
-        let _ = all.add(latencies);
-    }
-    all
+        let _ = all.add(more);
+        all
+    });
+    [0.5, 0.99].map(|quantile| match &all {
+        Some(all) => whole(all.value_at_quantile(quantile) as f64 / 1000.0),
+        None => "-".to_owned(),
+    })
 }
 
 /// How many operations each task did, in all rounds.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Lets in as many at a time as a pool has connections, in the order in which they came.
 ///
@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub struct Turns(Arc<Semaphore>);
 
 /// A place among those who were let in, until it is dropped.
-pub type Turn = OwnedSemaphorePermit;
+pub type Turn<'t> = SemaphorePermit<'t>;
 
 impl Turns {
     /// Lets in as many at a time.
@@ -22,8 +22,8 @@ impl Turns {
     }
 
     /// Waits for a place. There is always one to come, so `None` is never returned.
-    pub async fn take(&self) -> Option<Turn> {
-        Arc::clone(&self.0).acquire_owned().await.ok()
+    pub async fn take(&self) -> Option<Turn<'_>> {
+        self.0.acquire().await.ok()
     }
 }
 
