@@ -29,6 +29,12 @@ enum When {
     At(DateTime<Utc>),
 }
 
+/// The server's time begins here, in 4714 BC, a while after that of `chrono`; it ends later.
+const EARLIEST: DateTime<Utc> = match DateTime::from_timestamp(-210_866_803_200, 0) {
+    Some(earliest) => earliest,
+    None => DateTime::<Utc>::MIN_UTC,
+};
+
 /// A [`Delay`] as an SQL parameter.
 pub(crate) enum DelayParam {
     Seconds(i32),
@@ -45,7 +51,7 @@ impl Delay {
     pub(crate) fn param(self, what: &str) -> Result<DelayParam, Error> {
         match self.0 {
             When::After(span) => span.get(what).map(DelayParam::Seconds),
-            When::At(at) => Ok(DelayParam::At(at)),
+            When::At(at) => Ok(DelayParam::At(at.max(EARLIEST))),
         }
     }
 }

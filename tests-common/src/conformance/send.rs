@@ -23,6 +23,7 @@ cases! { send:
     everywhere [send, send_batch] text_of_any_sort_comes_back_untouched;
     everywhere [send_with] every_combination_of_headers_and_delay_is_what_was_asked_for;
     everywhere [send_with] a_delay_in_the_past_is_now;
+    everywhere [send_with, send_batch_with, set_vt] every_point_in_time_can_be_given;
     everywhere [send_with, read] a_delayed_message_is_not_read_yet;
     everywhere [send_with, send_batch_with] a_duration_as_the_delay_is_rounded_up_to_whole_seconds;
     everywhere [send, send_with, send_batch, send_batch_with] absent_headers_are_null_in_sql_and_not_in_json;
@@ -234,6 +235,25 @@ async fn a_delay_in_the_past_is_now(queue: &Subject<'_, impl AsyncQueue>) -> Out
     assert_eq!(read.msg_id, id);
     let zero = queue.send_with(Q, &2, &SendOptions::new().delay(0)).await?;
     assert_eq!(queue.read::<i32>(Q, 30).await?.unwrap().msg_id, zero);
+    Ok(())
+}
+
+async fn every_point_in_time_can_be_given(queue: &Subject<'_, impl AsyncQueue>) -> Outcome {
+    for (at, is_past) in [(DateTime::<Utc>::MIN_UTC, true), (DateTime::<Utc>::MAX_UTC, false)] {
+        let one = queue.send_with(Q, &1, &SendOptions::new().delay(at)).await?;
+        let [two] = queue.send_batch_with(Q, &[2], &SendBatchOptions::new().delay(at)).await?[..] else {
+            panic!("one message was sent")
+        };
+        let visible: Vec<_> = queue.peek::<i32>(Q, 9).await?.iter().map(|message| message.msg_id).collect();
+        assert_eq!(visible, if is_past { vec![one, two] } else { vec![] });
+        queue.delete_batch(Q, &[one, two]).await?;
+    }
+    let id = queue.send(Q, &3).await?;
+    let hidden = queue.set_vt::<i32>(Q, id, DateTime::<Utc>::MAX_UTC).await?.unwrap();
+    assert_eq!(hidden.vt, whole_micros(DateTime::<Utc>::MAX_UTC));
+    assert!(queue.read::<i32>(Q, 30).await?.is_none());
+    queue.set_vt::<i32>(Q, id, DateTime::<Utc>::MIN_UTC).await?;
+    assert_eq!(queue.read::<i32>(Q, 30).await?.unwrap().msg_id, id);
     Ok(())
 }
 

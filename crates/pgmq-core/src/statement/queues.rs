@@ -3,14 +3,21 @@
 use super::{Draft, Statement, count};
 use crate::{ArchivePartitionOptions, Error, ErrorKind, PartitionOptions, QueueInfo, Version};
 
-/// Calls a function that makes a queue, under the lock that newer versions of PGMQ take themselves: without it, several
-/// clients that make one queue at the same moment would fail. The `CASE` is evaluated once the lock is held.
+/// Has a statement wait for those who make or drop the queue, by the lock that PGMQ takes itself since 1.6: without it, several who
+/// do so at the same moment would fail, or leave half of a queue. What is selected is evaluated once the lock is held.
+macro_rules! locked {
+    ($($select:literal),*) => {
+        concat!(
+            $($select,)*
+            " FROM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('pgmq.queue_' || $1::text))"
+        )
+    };
+}
+
+/// Calls a function that makes a queue.
 macro_rules! create_unless {
     ($there:literal, $($call:literal),*) => {
-        concat!(
-            "SELECT CASE WHEN ", $there, " THEN NULL ELSE ", $($call,)* "::text END \
-             FROM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('pgmq.queue_' || $1::text))"
-        )
+        locked!("SELECT CASE WHEN ", $there, " THEN NULL ELSE ", $($call,)* "::text END")
     };
 }
 
@@ -79,6 +86,9 @@ fn premake(partitions: u32) -> Result<i32, Error> {
 ///
 /// Another client may have made the queue with capitals in its name, or twice, in two spellings: what PGMQ wrote down
 /// about it is found by the folded name, one spelling is dropped by PGMQ, and the others go with it.
+///
+/// The table is asked for its size, which is NULL if it is not there any more: the name alone would still be known to a session
+/// that has waited while the table was dropped.
 pub fn drop_queue(queue: &str) -> Statement<'_, bool> {
     // Before 1.5, PGMQ has to be told that a queue is partitioned, or leaves it in the books of pg_partman.
     Draft::on(queue, "drop_queue", "pgmq.drop_queue").sql_or(
@@ -90,13 +100,14 @@ pub fn drop_queue(queue: &str) -> Statement<'_, bool> {
 
 macro_rules! drop {
     ($partitioned:literal) => {
-        concat!(
+        locked!(
             "WITH spelling AS MATERIALIZED (\
              SELECT queue_name::text AS name, is_partitioned, \
              pg_catalog.row_number() OVER (ORDER BY queue_name::text <> $1::text, queue_name::text) AS nth \
              FROM pgmq.meta WHERE pg_catalog.lower(queue_name::text) = $1::text), \
              stray AS (DELETE FROM pgmq.meta USING spelling WHERE meta.queue_name = spelling.name AND spelling.nth > 1) \
-             SELECT CASE WHEN pg_catalog.to_regclass(pg_catalog.format('pgmq.%I', 'q_' || $1::text)) IS NULL THEN false \
+             SELECT CASE WHEN pg_catalog.pg_relation_size(\
+             pg_catalog.to_regclass(pg_catalog.format('pgmq.%I', 'q_' || $1::text))) IS NULL THEN false \
              ELSE pgmq.drop_queue(queue_name=>coalesce((SELECT name FROM spelling WHERE nth = 1), $1::text)",
             $partitioned,
             ") END"

@@ -71,10 +71,12 @@ macro_rules! entry {
 pub(crate) fn entries() -> Vec<Entry> {
     vec![
         entry!("postgres", "raw-postgres", Ours, Ours<Blocking<pgmq_postgres::PGMQueue>>),
+        entry!("postgres-prepared", "raw-postgres", Ours, Ours<Blocking<pgmq_postgres::PGMQueue>, true>),
         entry!("raw-postgres", "raw-postgres", Raw, RawPostgres),
         #[cfg(feature = "official")]
         entry!("official-postgres", "raw-postgres", Official, official::OfficialPostgres),
         entry!("tokio", "raw-tokio", Ours, Ours<pgmq_tokio::PGMQueue>),
+        entry!("tokio-prepared", "raw-tokio", Ours, Ours<pgmq_tokio::PGMQueue, true>),
         entry!("raw-tokio", "raw-tokio", Raw, RawTokio<OurSql>),
         entry!("raw-tokio-official-sql", "raw-tokio", OnlySends, RawTokio<OfficialSql>),
         #[cfg(feature = "official")]

@@ -12,7 +12,7 @@ use crate::payload::Order;
 impl BackEnd for Blocking<PGMQueue> {
     const IS_BLOCKING: bool = true;
 
-    async fn connect(url: &str, connections: u32) -> Result<Self> {
+    async fn connect(url: &str, connections: u32, _: bool) -> Result<Self> {
         Ok(Self(PGMQueue::builder().url(url).pool_size(connections).connect()?))
     }
 

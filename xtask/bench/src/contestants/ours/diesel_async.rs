@@ -13,7 +13,7 @@ use crate::payload::Order;
 impl BackEnd for PGMQueue {
     const IS_BLOCKING: bool = false;
 
-    async fn connect(url: &str, connections: u32) -> Result<Self> {
+    async fn connect(url: &str, connections: u32, _: bool) -> Result<Self> {
         Ok(Self::builder().url(url).pool_size(connections).connect().await?)
     }
 

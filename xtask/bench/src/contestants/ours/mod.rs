@@ -20,7 +20,8 @@ use crate::payload::Order;
 pub(crate) trait BackEnd: AsyncQueue + Send + Sync + 'static {
     const IS_BLOCKING: bool;
 
-    fn connect(url: &str, connections: u32) -> impl Future<Output = Result<Self>> + Send
+    /// Connects, with prepared statements if they are asked for; else as the builder does by itself.
+    fn connect(url: &str, connections: u32, prepared: bool) -> impl Future<Output = Result<Self>> + Send
     where
         Self: Sized;
 
@@ -30,15 +31,15 @@ pub(crate) trait BackEnd: AsyncQueue + Send + Sync + 'static {
 }
 
 /// A back end as a contestant: the operations are the same for all.
-pub(crate) struct Ours<Q>(Q);
+pub(crate) struct Ours<Q, const PREPARED: bool = false>(Q);
 
-impl<Q: BackEnd> Contestant for Ours<Q> {
+impl<Q: BackEnd, const PREPARED: bool> Contestant for Ours<Q, PREPARED> {
     type Message = Message<Order>;
 
     const IS_BLOCKING: bool = Q::IS_BLOCKING;
 
     async fn connect(url: &str, connections: u32) -> Result<Self> {
-        Ok(Self(Q::connect(url, connections).await?))
+        Ok(Self(Q::connect(url, connections, PREPARED).await?))
     }
 
     fn for_task(&self, task: usize) -> Self {

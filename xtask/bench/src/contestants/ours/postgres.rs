@@ -11,8 +11,9 @@ use crate::payload::Order;
 impl BackEnd for Blocking<PGMQueue> {
     const IS_BLOCKING: bool = true;
 
-    async fn connect(url: &str, connections: u32) -> Result<Self> {
-        Ok(Self(PGMQueue::builder().url(url).pool_size(connections).connect()?))
+    async fn connect(url: &str, connections: u32, prepared: bool) -> Result<Self> {
+        let builder = PGMQueue::builder().url(url).pool_size(connections);
+        Ok(Self(builder.prepared_statements(prepared).connect()?))
     }
 
     fn for_task(&self, _: usize) -> Self {

@@ -29,7 +29,7 @@ impl AsyncQueue for SqlxSession {
 impl BackEnd for SqlxSession {
     const IS_BLOCKING: bool = false;
 
-    async fn connect(url: &str, connections: u32) -> Result<Self> {
+    async fn connect(url: &str, connections: u32, _: bool) -> Result<Self> {
         let queue = PGMQueue::builder().url(url).pool_size(connections).connect().await?;
         let mut sessions = Vec::new();
         for _ in 0..connections {

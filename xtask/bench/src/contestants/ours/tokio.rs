@@ -11,8 +11,9 @@ use crate::payload::Order;
 impl BackEnd for PGMQueue {
     const IS_BLOCKING: bool = false;
 
-    async fn connect(url: &str, connections: u32) -> Result<Self> {
-        Ok(Self::builder().url(url).pool_size(connections).connect().await?)
+    async fn connect(url: &str, connections: u32, prepared: bool) -> Result<Self> {
+        let builder = Self::builder().url(url).pool_size(connections);
+        Ok(builder.prepared_statements(prepared).connect().await?)
     }
 
     fn for_task(&self, _: usize) -> Self {
