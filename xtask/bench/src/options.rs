@@ -13,7 +13,7 @@ use crate::workload::{WORKLOADS, Workload};
 
 const USAGE: &str = "usage: cargo xtask bench [--quick] [--growth] [--out FOLDER] [--only WORKLOAD,...] [--contestants NAME,...]";
 
-const FULL: Effort = Effort { rounds: 5, window: Duration::from_millis(500), warm_up: 50, portion: 600 };
+const FULL: Effort = Effort { rounds: 7, window: Duration::from_millis(300), warm_up: 50, portion: 600 };
 
 const QUICK: Effort = Effort { rounds: 2, window: Duration::from_millis(30), warm_up: 6, portion: 300 };
 

@@ -42,7 +42,6 @@ pub(crate) enum Kind {
     /// A driver by itself.
     Raw,
     /// The official client.
-    #[cfg_attr(not(feature = "official"), expect(dead_code, reason = "nobody is it then"))]
     Official,
     /// What is not a client, or sends in another way, to compare single sends with.
     OnlySends,

@@ -8,24 +8,23 @@ use crate::measure::Sample;
 use crate::rounds::{Measured, Outcome, Setting};
 use crate::statistics::Spread;
 
-/// All tables, with what they are about.
-pub(super) fn tables(facts: &[String], outcomes: &[Outcome]) -> String {
+/// What it is about.
+pub(super) fn begin(facts: &[String]) -> String {
     let mut out = String::from("# What the clients cost\n\n");
-    for fact in facts {
-        line(&mut out, &format!("- {fact}"));
-    }
+    facts.iter().for_each(|fact| line(&mut out, &format!("- {fact}")));
+    out
+}
+
+/// The tables of each workload.
+pub(super) fn tables(out: &mut String, outcomes: &[Outcome]) {
     for outcome in outcomes {
         let Setting { workload, synchronous_commit } = &outcome.setting;
         let commit = on_or_off(*synchronous_commit);
-        line(
-            &mut out,
-            &format!("\n## {}: {}, `synchronous_commit = {commit}`\n", workload.name, workload.about),
-        );
-        rates(&mut out, outcome);
-        counts(&mut out, outcome);
-        failures(&mut out, outcome);
+        line(out, &format!("\n## {}: {}, `synchronous_commit = {commit}`\n", workload.name, workload.about));
+        rates(out, outcome);
+        counts(out, outcome);
+        failures(out, outcome);
     }
-    out
 }
 
 fn rates(out: &mut String, outcome: &Outcome) {

@@ -4,6 +4,7 @@ mod growth;
 mod machine;
 mod markdown;
 mod plot;
+mod summary;
 
 use std::fs;
 use std::path::Path;
@@ -47,7 +48,9 @@ impl Report {
 
     /// Prints the tables, and writes them with the plots to a folder if there is one.
     pub(crate) fn write(&self, folder: Option<&Path>) -> Result<ExitCode> {
-        let mut tables = markdown::tables(&self.facts, &self.outcomes);
+        let mut tables = markdown::begin(&self.facts);
+        summary::tables(&mut tables, &self.outcomes);
+        markdown::tables(&mut tables, &self.outcomes);
         self.growths.iter().for_each(|grown| growth::table(&mut tables, grown));
         println!("{tables}");
         if let Some(folder) = folder {
