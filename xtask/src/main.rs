@@ -30,6 +30,8 @@ cargo xtask test [OPTION ...] [PACKAGE ...] [-- FILTER]
     --postgres-bin FOLDER   starts the server programs in this folder
     --pgmq VERSION          installs an older PGMQ: 1.5.1 as an extension, 1.5.1-sql as plain SQL
     --pgbouncer             has the back ends work through PgBouncer in transaction mode
+    --tls LIBRARY           runs the tests of encrypted connections, with rustls or native-tls
+    --faults                has faults strike, a hundred for each back end, and counts what comes of it
 
 cargo xtask bench [OPTION ...]
     Measures the back ends, beside their drivers and beside the official client, on a server of its own.

@@ -246,4 +246,4 @@ macro_rules! record {
 pub(crate) use record;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -19,8 +19,10 @@ macro_rules! installing {
                     Ok(()) => Ok(()),
                     // Another client may have been faster.
                     Err(refusal) => match $version(queue)$(.$await)? {
-                        Err(error) if error.kind() == ErrorKind::NotInstalled => Err(not_creatable(refusal).into()),
-                        looked => looked.map(drop),
+                        Err(error) if error.kind() != ErrorKind::NotInstalled => Err(error),
+                        Err(_) if refusal.kind() == ErrorKind::PermissionDenied => Err(not_creatable(refusal).into()),
+                        Err(_) => Err(refusal),
+                        Ok(_) => Ok(()),
                     },
                 },
             }
@@ -45,3 +47,63 @@ macro_rules! installing {
 
 installing!(Queue: init, version);
 installing!(AsyncQueue: init_async, version_async, async await);
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell as Counter;
+
+    use super::*;
+    use crate::decode::tests::{Cell, Fake, decode};
+    use crate::{Output, Statement};
+
+    /// A server that offers the extension and refuses to create it.
+    struct Server {
+        refuses_with: ErrorKind,
+        /// How often it is looked at before another client has created the extension.
+        looks_without: Counter<u32>,
+    }
+
+    impl Queue for Server {
+        type Error = Error;
+
+        fn run<O: Output>(&self, statement: Statement<'_, O>) -> Result<O, Error> {
+            if format!("{statement:?}").contains("CREATE EXTENSION") {
+                return Err(Error::new(self.refuses_with, "no"));
+            }
+            let is_installed = self.looks_without.get() == 0;
+            self.looks_without.set(self.looks_without.get().saturating_sub(1));
+            let version = if is_installed { Cell::Text("1.13.0".to_owned()) } else { Cell::Null };
+            let look = Fake(vec![
+                ("extension_version", version),
+                ("is_installed", Cell::Boolean(is_installed)),
+                ("is_recorded", Cell::Boolean(false)),
+                ("is_available", Cell::Boolean(!is_installed)),
+                ("at_least", Cell::Null),
+            ]);
+            decode(statement, [look])
+        }
+    }
+
+    fn init_on(refuses_with: ErrorKind, looks_without: u32) -> Result<(), Error> {
+        init(&Server { refuses_with, looks_without: Counter::new(looks_without) }, &Learned::default())
+    }
+
+    #[test]
+    fn a_role_that_may_not_create_the_extension_is_told_who_may() {
+        let error = init_on(ErrorKind::PermissionDenied, u32::MAX).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotInstalled);
+        assert!(error.to_string().contains("have a role that may run CREATE EXTENSION pgmq"), "{error}");
+    }
+
+    #[test]
+    fn what_else_keeps_the_extension_from_being_created_is_said_as_it_is() {
+        for kind in [ErrorKind::Timeout, ErrorKind::Connection, ErrorKind::Database] {
+            assert_eq!(init_on(kind, u32::MAX).unwrap_err().kind(), kind);
+        }
+    }
+
+    #[test]
+    fn a_refusal_does_not_matter_if_another_client_was_faster() {
+        assert!(init_on(ErrorKind::Database, 1).is_ok());
+    }
+}

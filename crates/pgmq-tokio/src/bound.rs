@@ -68,6 +68,11 @@ pub(crate) mod sealed {
     pub trait Clients: Bind + Send + Sync {
         fn client(&self) -> &Client;
         fn client_mut(&mut self) -> &mut Client;
+
+        /// Whether it is known that what failed because the connection is closed was never sent.
+        fn ended_idle(&self) -> bool {
+            false
+        }
     }
 
     impl Clients for Client {
@@ -87,6 +92,10 @@ pub(crate) mod sealed {
 
         fn client_mut(&mut self) -> &mut Client {
             self
+        }
+
+        fn ended_idle(&self) -> bool {
+            PooledClient::ended_idle(self)
         }
     }
 

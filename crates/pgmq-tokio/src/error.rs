@@ -43,6 +43,11 @@ impl Error {
         }
     }
 
+    /// Whether the driver found the connection closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.driver().is_some_and(tokio_postgres::Error::is_closed)
+    }
+
     fn driver(&self) -> Option<&tokio_postgres::Error> {
         match self {
             Self::Client(_) => None,

@@ -3,6 +3,9 @@
 use std::cell::Cell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pgmq_core::Settings;
@@ -27,6 +30,14 @@ pub struct PooledClient {
     client: Client,
     /// None where nothing is to stay prepared.
     pub(crate) statements: Option<Statements>,
+    ended_idle: Arc<AtomicBool>,
+}
+
+impl PooledClient {
+    /// Whether the server ended the connection while it had nothing to answer. What was asked too late for that was never sent.
+    pub(crate) fn ended_idle(&self) -> bool {
+        self.ended_idle.load(Ordering::Acquire)
+    }
 }
 
 impl Deref for PooledClient {
@@ -100,9 +111,17 @@ impl bb8::ManageConnection for Manager {
     async fn connect(&self) -> Result<PooledClient, Error> {
         let connect = self.config.connect(self.tls.clone());
         let (client, connection) = within(connect_limit(&self.config), connect).await??;
-        // It reports its end to the client as well.
-        tokio::spawn(connection);
-        Ok(PooledClient { client, statements: self.keeps_statements.then(Statements::default) })
+        let ended_idle = Arc::new(AtomicBool::new(false));
+        let noted = Arc::clone(&ended_idle);
+        tokio::spawn(async move {
+            let mut connection = pin!(connection);
+            // The server's report ends the connection itself only if there is no question that it could be the answer to.
+            if let Err(error) = connection.as_mut().await {
+                noted.store(error.as_db_error().is_some(), Ordering::Release);
+            }
+            // Dropped after that is noted, it tells those who wait.
+        });
+        Ok(PooledClient { client, statements: self.keeps_statements.then(Statements::default), ended_idle })
     }
 
     async fn is_valid(&self, client: &mut PooledClient) -> Result<(), Error> {

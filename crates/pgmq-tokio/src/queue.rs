@@ -256,6 +256,9 @@ impl<M: ManageClients> PGMQueue<M> {
                 }
                 Err(failed) => failed,
             };
+            // The server went while the connection was idle, and the query stayed here.
+            let stayed = error.is_closed() && session.ended_idle();
+            let attempt = if stayed { Attempt::NotCommitted } else { attempt };
             match (attempt, form.since) {
                 (Attempt::UnknownFunction, Some(version)) => lacks = Some(version),
                 (Attempt::StalePlan, _) if may_prepare => may_prepare = false,

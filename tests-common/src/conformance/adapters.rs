@@ -112,6 +112,8 @@ macro_rules! backend_methods {
         $crate::backend_methods!(@ $backend await);
     };
     (blocking $backend:ident) => {
+        const BLOCKS: bool = true;
+
         fn block_on<T>(future: impl ::std::future::Future<Output = T>) -> T {
             $crate::conformance::poll_once(future)
         }

@@ -26,6 +26,8 @@ pub trait Backend: 'static {
     const HIDDEN_SQLSTATES: &'static [&'static str] = &[];
     /// What an error names that says how to have TLS: the crate's features for it.
     const TLS_FEATURES: &'static [&'static str] = &["rustls", "native-tls"];
+    /// Whether operations block the thread, so that they cannot be given up.
+    const BLOCKS: bool = false;
     /// Whether `sslmode=require` trusts a server no more than `verify-full` does.
     const REQUIRE_VERIFIES: bool = true;
     /// Whether the driver's pool says how to connect, so that a queue over one of the user's own listens without a URL.

@@ -10,7 +10,7 @@ use std::{
 use libtest_mimic::{Arguments, Failed, Trial};
 use pgmq_core::Version;
 
-use super::{Backend, Builder, Failure, Outcome, Pooled, QueueCase, Subject, World, add_all, child};
+use super::{Backend, Builder, Failure, Outcome, Pooled, QueueCase, Subject, World, add_all, child, older};
 use crate::{
     faults::{self, Tally},
     server::{Poolers, Server, ServerError, TlsLibrary, TlsServer},
@@ -125,9 +125,9 @@ enum Way {
     Encrypted,
 }
 
-/// Runs a case on this version of PGMQ. It may fail for what came with a later one, if that is what the error says.
+/// Runs a case on this version of PGMQ. It may fail for what that one is known to lack, if that is what the error says.
 fn run_on(installed: Version, case: impl FnOnce() -> Outcome) -> Outcome {
-    let lacks = |text: &str| later_version(text).is_some_and(|since| since > installed);
+    let lacks = |text: &str| older::excuses(text, installed);
     match catch_unwind(AssertUnwindSafe(case)) {
         Ok(Err(failure)) if lacks(&failure.to_string()) => Ok(()),
         Ok(outcome) => outcome,
@@ -137,13 +137,6 @@ fn run_on(installed: Version, case: impl FnOnce() -> Outcome) -> Outcome {
             _ => resume_unwind(panic),
         },
     }
-}
-
-/// The version with which a function came that the server lacks, if that is in the text of an error.
-fn later_version(text: &str) -> Option<Version> {
-    let (_, behind) = text.split_once("it came with PGMQ ")?;
-    let end = behind.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(behind.len());
-    behind.get(..end)?.parse().ok()
 }
 
 /// Runs all cases that the command line asks for, and says how it went.

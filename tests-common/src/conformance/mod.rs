@@ -40,8 +40,10 @@ mod child;
 mod every_operation;
 mod failure;
 mod harness;
+mod older;
 mod world;
 
+mod cancellation;
 mod concurrency;
 mod errors;
 mod finish;
@@ -79,7 +81,7 @@ macro_rules! groups {
     ($then:ident) => {
         $then! {
             setup transactions queues send topics read undecoded nonsense finish look notify listen errors hostile concurrency
-            prepared round_trips tls pooler faults
+            cancellation prepared round_trips tls pooler faults
         }
     };
 }

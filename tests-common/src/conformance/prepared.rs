@@ -1,6 +1,6 @@
 //! Statements that stay prepared on their connections, and those that do not.
 
-use pgmq_core::{AsyncQueue, ErrorKind};
+use pgmq_core::{AsyncQueue, ErrorKind, SendOptions};
 
 use super::{Backend, Builder, Outcome, Pooled, Q, World, case::cases, check::fails_as};
 
@@ -9,6 +9,7 @@ cases! { prepared:
     direct [] statements_do_not_stay_prepared_if_told_not_to;
     direct [] a_statement_that_was_prepared_before_pgmq_changed_is_prepared_anew;
     direct [] a_statement_that_the_server_has_forgotten_is_prepared_anew;
+    direct [pop_batch, read_with, send_topic] pgmq_can_be_upgraded_under_a_queue;
 }
 
 /// Fails unless this is true on the connection of a queue: the statements that are prepared there are seen nowhere else.
@@ -84,5 +85,49 @@ async fn a_statement_that_the_server_has_forgotten_is_prepared_anew<B: Backend>(
         B::execute_on_pool(B::pool(&queue), forget).await?;
         use_a_few::<B>(&queue).await?;
     }
+    Ok(())
+}
+
+/// By PGMQ's own scripts, from the oldest version to the newest, while the queue has a connection with statements.
+async fn pgmq_can_be_upgraded_under_a_queue<B: Backend>(world: &World<'_>) -> Outcome {
+    const OLD: &str = "1.4.4";
+    const NEW: &str = "1.13.0";
+
+    if world.ask("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")? == "f" {
+        // The scripts could not be run.
+        return Ok(());
+    }
+    let database = world.server().create_empty_database()?;
+    database.install_pgmq(OLD)?;
+    let builder = B::builder().url(database.url()).pool_size(1).prepared_statements(true);
+    let queue = builder.connect().await?;
+    assert_eq!(B::version(&queue).await?.at_least.to_string(), OLD);
+    queue.create_queue(Q).await?;
+    use_a_few::<B>(&queue).await?;
+    let headers = SendOptions::new().headers(&1);
+    let id = queue.send(Q, &7).await?;
+    assert!(queue.archive(Q, id).await?);
+    for error in [
+        queue.pop_batch::<i32>(Q, 2).await.map(drop),
+        queue.send_topic("k", &1).await.map(drop),
+        queue.send_with(Q, &1, &headers).await.map(drop),
+    ] {
+        fails_as(ErrorKind::Unsupported, error);
+    }
+    queue.send(Q, &8).await?;
+
+    database.upgrade_pgmq(OLD, NEW)?;
+    assert_eq!(B::version(&queue).await?.at_least.to_string(), NEW);
+    let read = queue.read::<i32>(Q, 60).await?.unwrap();
+    assert_eq!((read.message, read.last_read_at.is_some()), (8, true));
+    assert!(queue.delete(Q, read.msg_id).await?);
+    use_a_few::<B>(&queue).await?;
+    queue.bind_topic(Q, "k").await?;
+    assert_eq!(queue.send_topic("k", &9).await?, 1);
+    queue.send_with(Q, &10, &headers).await?;
+    let popped = queue.pop_batch::<i32>(Q, 5).await?;
+    assert_eq!(popped.iter().map(|message| message.message).collect::<Vec<_>>(), [9, 10]);
+    assert_eq!(queue.read_archive::<i32>(Q, 0, 5).await?[0].message.msg_id, id);
+    B::close(queue).await;
     Ok(())
 }

@@ -15,7 +15,7 @@ cases! { round_trips:
 }
 
 /// A queue behind a proxy that records, after a first operation.
-async fn recorded<B: Backend>(world: &World<'_>) -> Result<(Proxy, B::Queue), super::Failure> {
+pub(super) async fn recorded<B: Backend>(world: &World<'_>) -> Result<(Proxy, B::Queue), super::Failure> {
     let parts = parts(world);
     let server = (parts.host.as_str(), parts.port).to_socket_addrs()?.next();
     let proxy = Proxy::start(server.expect("a host has an address"))?;

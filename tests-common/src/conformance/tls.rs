@@ -17,6 +17,7 @@ use super::{
     Backend, Builder, Failure, Listener, Outcome, Q, World,
     case::cases,
     check::{fails_as, story},
+    child,
     setup::{Parts, parts},
 };
 
@@ -30,6 +31,7 @@ cases! { tls:
     tls [] verify_full_takes_a_certificate_for_the_name_by_the_authority_that_is_named;
     tls [] verify_ca_takes_a_certificate_for_any_name_by_the_authority_that_is_named;
     tls [] verify_full_trusts_whom_the_system_trusts_unless_told;
+    tls [] whom_the_system_trusts_is_trusted;
     tls [] a_certificate_that_has_expired_is_refused;
     tls [] a_libpq_string_says_the_same_as_a_url;
     tls [] a_server_may_be_known_by_its_address_alone;
@@ -205,14 +207,28 @@ async fn verify_full_trusts_whom_the_system_trusts_unless_told<B: Backend>(world
     Ok(())
 }
 
+/// A child is told by a variable where the system has the certificates that it trusts.
+async fn whom_the_system_trusts_is_trusted<B: Backend>(world: &World<'_>) -> Outcome {
+    let url = url(world, "localhost", "sslmode=verify-full&sslrootcert=system");
+    let (authority, stranger) = (world.tls().authority(), world.tls().stranger());
+    let trusting = |trusted: &Path| {
+        let trusted = trusted.to_str().expect("its name was made of text");
+        child::with_variables(&[("DATABASE_URL", &url), ("SSL_CERT_FILE", trusted)])
+    };
+    assert_eq!(trusting(&authority)?, "sent 1");
+    assert_eq!(trusting(&stranger)?, "connect: InvalidArgument");
+    Ok(())
+}
+
 async fn a_certificate_that_has_expired_is_refused<B: Backend>(world: &World<'_>) -> Outcome {
     let port = world.tls().expired_port();
+    let url = |query: &str| format!("postgres://postgres:wrong@localhost:{port}/postgres?{query}");
     for mode in ["verify-full", "verify-ca"] {
         let authority = file(&world.tls().authority());
-        let url =
-            format!("postgres://postgres@localhost:{port}/postgres?sslmode={mode}&sslrootcert={authority}");
-        is_not_trusted::<B>(world, &url).await;
+        is_not_trusted::<B>(world, &url(&format!("sslmode={mode}&sslrootcert={authority}"))).await;
     }
+    // Nothing else is wrong with that server: who does not look at the certificate comes as far as the password.
+    refused::<B>(world, ErrorKind::PermissionDenied, &url("sslmode=prefer")).await;
     Ok(())
 }
 

@@ -45,6 +45,32 @@ enum Way {
     Pop,
 }
 
+/// What came of a call.
+enum Answer<T> {
+    Given(T),
+    /// An error of which the docs say that nothing was done.
+    Refused,
+    /// Nobody knows whether it was done.
+    Lost,
+}
+
+impl<T> Answer<T> {
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> Answer<U> {
+        match self {
+            Self::Given(answer) => Answer::Given(change(answer)),
+            Self::Refused => Answer::Refused,
+            Self::Lost => Answer::Lost,
+        }
+    }
+
+    fn given(self) -> Option<T> {
+        match self {
+            Self::Given(answer) => Some(answer),
+            Self::Refused | Self::Lost => None,
+        }
+    }
+}
+
 /// What the workers and the one who lets the faults strike have in common.
 pub(super) struct Load {
     fault: &'static Fault,
@@ -177,10 +203,11 @@ impl<B: Backend> Worker<B> {
             } else {
                 self.attempt(queue.send(Q, &numbers[0])).await.map(|id| vec![id])
             };
-            let pause = if sent.is_some() { PAUSE } else { RESPITE };
+            let pause = if let Answer::Given(_) = sent { PAUSE } else { RESPITE };
             match sent {
-                Some(ids) => lock(&load.ledger).sent(&numbers, &ids),
-                None => lock(&load.ledger).send_in_doubt(),
+                Answer::Given(ids) => lock(&load.ledger).sent(&numbers, &ids),
+                Answer::Refused => lock(&load.ledger).send_refused(&numbers),
+                Answer::Lost => lock(&load.ledger).send_in_doubt(),
             }
             B::pause(pause).await;
         }
@@ -203,7 +230,7 @@ impl<B: Backend> Worker<B> {
         load.consuming.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Reads or pops, and returns the ids; `None` if that is in doubt.
+    /// Reads or pops, and returns the ids; `None` if that failed.
     async fn take(&self, way: Way) -> Option<Vec<i64>> {
         let Self { queue, load, .. } = self;
         let one = |message: Option<Message<u64>>| message.into_iter().collect::<Vec<_>>();
@@ -214,12 +241,13 @@ impl<B: Backend> Worker<B> {
         };
         let mut ledger = lock(&load.ledger);
         match (&taken, way) {
-            (Some(messages), _) => ledger.read(&messages.iter().map(seen).collect::<Vec<_>>()),
-            (None, Way::Pop) => ledger.pop_in_doubt(),
-            (None, Way::DeleteOne) => ledger.read_in_doubt(1),
-            (None, Way::DeleteMany | Way::Archive) => ledger.read_in_doubt(BATCH as usize),
+            (Answer::Given(messages), _) => ledger.read(&messages.iter().map(seen).collect::<Vec<_>>()),
+            (Answer::Refused, _) => {}
+            (Answer::Lost, Way::Pop) => ledger.pop_in_doubt(),
+            (Answer::Lost, Way::DeleteOne) => ledger.read_in_doubt(1),
+            (Answer::Lost, Way::DeleteMany | Way::Archive) => ledger.read_in_doubt(BATCH as usize),
         }
-        taken.map(|messages| messages.iter().map(|message| message.msg_id).collect())
+        taken.map(|messages| messages.iter().map(|message| message.msg_id).collect()).given()
     }
 
     /// Deletes or archives, again and again until the answer comes.
@@ -229,16 +257,21 @@ impl<B: Backend> Worker<B> {
         while let ([first, ..], false) = (ids, load.has_failed()) {
             let one = |is_done: bool| if is_done { vec![*first] } else { Vec::new() };
             let (how, done) = match way {
-                Way::Pop => (Finish::Popped, Some(ids.to_vec())),
+                Way::Pop => (Finish::Popped, Answer::Given(ids.to_vec())),
                 Way::DeleteOne => (Finish::Deleted, self.attempt(queue.delete(Q, *first)).await.map(one)),
                 Way::DeleteMany => (Finish::Deleted, self.attempt(queue.delete_batch(Q, ids)).await),
                 Way::Archive => (Finish::Archived, self.attempt(queue.archive_batch(Q, ids)).await),
             };
-            if let Some(done) = done {
-                return lock(&load.ledger).finished(ids, &done, how, asked_before);
+            match done {
+                Answer::Given(done) => {
+                    return lock(&load.ledger).finished(ids, &done, how, asked_before);
+                }
+                Answer::Refused => {}
+                Answer::Lost => {
+                    lock(&load.ledger).finish_in_doubt();
+                    asked_before = true;
+                }
             }
-            lock(&load.ledger).finish_in_doubt();
-            asked_before = true;
             B::pause(RESPITE).await;
         }
     }
@@ -268,10 +301,10 @@ impl<B: Backend> Worker<B> {
     async fn have_the_queue_notify(&self) {
         let Self { queue, load, .. } = self;
         while !load.has_failed() {
-            let throttles = self.call(queue.list_notify_throttles()).await;
+            let throttles = self.call(queue.list_notify_throttles()).await.given();
             let enabled = match throttles {
                 Some(throttles) if throttles.iter().any(|throttle| throttle.queue_name == Q) => return,
-                Some(_) => self.call(queue.enable_notify_with(Q, &NotifyOptions::new())).await,
+                Some(_) => self.call(queue.enable_notify_with(Q, &NotifyOptions::new())).await.given(),
                 None => None,
             };
             if enabled.is_some() {
@@ -281,24 +314,26 @@ impl<B: Backend> Worker<B> {
         }
     }
 
-    /// Makes a call; `None` if it is in doubt, or was not made.
-    async fn attempt<T: Send>(&self, call: impl Future<Output = Result<T, B::Error>> + Send) -> Option<T> {
+    /// Makes a call, and notes when it began if it went well.
+    async fn attempt<T: Send>(&self, call: impl Future<Output = Result<T, B::Error>> + Send) -> Answer<T> {
         let began = self.load.now();
-        let answer = self.call(call).await?;
-        self.load.worked[self.number].store(began, Ordering::Relaxed);
-        Some(answer)
+        let answer = self.call(call).await;
+        if let Answer::Given(_) = answer {
+            self.load.worked[self.number].store(began, Ordering::Relaxed);
+        }
+        answer
     }
 
-    async fn call<T: Send>(&self, call: impl Future<Output = Result<T, B::Error>> + Send) -> Option<T> {
+    async fn call<T: Send>(&self, call: impl Future<Output = Result<T, B::Error>> + Send) -> Answer<T> {
         match B::within(LIMIT_OF_CALLS, call).await {
-            Some(Ok(answer)) => Some(answer),
+            Some(Ok(answer)) => Answer::Given(answer),
             Some(Err(error)) => {
                 self.load.note(&error);
-                None
+                if error.kind() == ErrorKind::Connection { Answer::Lost } else { Answer::Refused }
             }
             None => {
                 self.load.count("given up");
-                None
+                Answer::Lost
             }
         }
     }

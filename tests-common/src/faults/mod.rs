@@ -55,6 +55,8 @@ struct Fault {
     rounds: (u32, u32),
     /// The SQLSTATEs by which the server says what is wrong, beside those of connections and time-outs.
     reports: &'static [&'static str],
+    /// The kinds of errors that there have to be.
+    says: &'static [&'static str],
     /// Whether nothing needs to fail of it.
     is_gentle: bool,
     /// Strikes, and heals.
@@ -74,10 +76,14 @@ const FAULTS: &[Fault] = &[
     },
     Fault::new("the_network_is_silent", Way::Proxied, (1, 4), strikes::silence_the_network),
     Fault::new("connections_are_half_closed", Way::Proxied, (4, 20), strikes::half_close_connections),
-    Fault::new("the_pool_is_exhausted", Way::Direct, (1, 5), strikes::exhaust_the_pool),
+    Fault {
+        says: &["Timeout"],
+        ..Fault::new("the_pool_is_exhausted", Way::Direct, (1, 5), strikes::exhaust_the_pool)
+    },
     Fault {
         // The system calls it a file that is too large, and the server has no SQLSTATE of its own for that.
         reports: &["53100", "XX000"],
+        says: &["Database"],
         ..Fault::new("the_disk_is_full", Way::Direct, (1, 5), strikes::fill_the_disk)
     },
     // There and back: in the end the first server is the primary again, and drops the database.
@@ -91,7 +97,7 @@ impl Fault {
         rounds: (u32, u32),
         strike: fn(&Stage, u32) -> Outcome,
     ) -> Self {
-        Self { name, way, rounds, reports: &[], is_gentle: false, strike }
+        Self { name, way, rounds, reports: &[], says: &[], is_gentle: false, strike }
     }
 
     /// Whether this machine can do it and the driver can take it.

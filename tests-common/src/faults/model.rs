@@ -43,6 +43,8 @@ pub(super) struct Ledger {
     numbers: u64,
     /// The ids that sends returned, by number.
     sent: HashMap<u64, i64>,
+    /// The numbers whose sends were refused.
+    refused: BTreeSet<u64>,
     read: Vec<Seen>,
     finished: HashMap<i64, Finish>,
     /// How many messages the reads in doubt may have hidden at most.
@@ -67,6 +69,11 @@ impl Ledger {
             self.wrong.push(format!("sending {numbers:?} returned {ids:?}"));
         }
         self.sent.extend(numbers.iter().copied().zip(ids.iter().copied()));
+    }
+
+    /// A send failed in a way that says that nothing was stored.
+    pub(super) fn send_refused(&mut self, numbers: &[u64]) {
+        self.refused.extend(numbers);
     }
 
     pub(super) fn send_in_doubt(&mut self) {
@@ -102,9 +109,9 @@ impl Ledger {
         self.doubts.finishes += 1;
     }
 
-    /// How many messages there are, confirmed or in doubt.
-    pub(super) fn messages(&self) -> u64 {
-        self.numbers
+    /// How many messages were sent and confirmed.
+    pub(super) fn messages(&self) -> usize {
+        self.sent.len()
     }
 
     pub(super) fn doubts(&self) -> Doubts {
@@ -168,9 +175,10 @@ impl Ledger {
         again.map(|seen| format!("read more than once: {seen:?}")).collect()
     }
 
-    /// Nothing is there that nobody sent.
+    /// Nothing is there that nobody sent, or whose send was refused.
     fn strangers(&self, found: &Found) -> Vec<String> {
-        let strangers = self.seen(found).filter(|seen| seen.number >= self.numbers);
+        let is_strange = |seen: &&Seen| seen.number >= self.numbers || self.refused.contains(&seen.number);
+        let strangers = self.seen(found).filter(is_strange);
         strangers.map(|seen| format!("nobody sent {seen:?}")).collect()
     }
 
@@ -290,6 +298,15 @@ mod tests {
     #[test]
     fn a_message_that_nobody_sent_is_noticed() {
         is_wrong("nobody sent", |_, found| found.archive.push(seen(9)));
+    }
+
+    #[test]
+    fn a_message_whose_send_was_refused_is_noticed() {
+        is_wrong("nobody sent", |ledger, found| {
+            let numbers = ledger.begin_send(1);
+            ledger.send_refused(&numbers);
+            found.queue.push(Seen { read_ct: 0, ..seen(3) });
+        });
     }
 
     #[test]

@@ -105,10 +105,14 @@ pub(super) fn fill_the_disk(stage: &Stage, _: u32) -> Outcome {
     stage.server.limit_files(&size()?.to_string())?;
     // There is still room in the pages that have begun to fill, though little, by that setting.
     let started = Instant::now();
-    while complaints(stage)? < before + PRODUCERS && started.elapsed() < USABLE {
+    let mut is_full = false;
+    while !is_full && started.elapsed() < USABLE {
         thread::sleep(Duration::from_millis(10));
+        is_full = complaints(stage)? >= before + PRODUCERS;
     }
-    Ok(stage.server.limit_files("unlimited")?)
+    stage.server.limit_files("unlimited")?;
+    assert!(is_full, "the table could grow all the time");
+    Ok(())
 }
 
 /// How often the server has said so far that it could not make a file larger.

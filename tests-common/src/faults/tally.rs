@@ -11,8 +11,8 @@ pub struct Tally {
     pub fault: String,
     /// How often it struck.
     pub strikes: u32,
-    /// How many messages were sent, confirmed or in doubt.
-    pub messages: u64,
+    /// How many messages were sent and confirmed.
+    pub messages: usize,
     /// How many calls were left in doubt: sends, reads, pops, and the rest.
     pub in_doubt: [u64; 4],
     /// How many messages a read in doubt had hidden. All of them came back.

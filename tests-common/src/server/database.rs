@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{ServerError, admin, shared::Shared};
+use super::{ServerError, admin, old_pgmq::OldPgmq, shared::Shared};
 
 /// A database that one test has for itself. It is dropped with this value, also while panicking.
 ///
@@ -38,6 +38,24 @@ impl Database {
     /// When the server cannot be reached or refuses a statement.
     pub fn execute(&self, sql: &str) -> Result<(), ServerError> {
         admin::execute_once(&self.shared.address.config_of(&self.name), sql)
+    }
+
+    /// Installs an older version of PGMQ, as an extension. Only a superuser can.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such version, or the server refuses.
+    pub fn install_pgmq(&self, version: &str) -> Result<(), ServerError> {
+        OldPgmq::parse(version).install(&self.shared.address.config_of(&self.name))
+    }
+
+    /// Upgrades PGMQ from one version to another.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such version, or the server refuses.
+    pub fn upgrade_pgmq(&self, from: &str, to: &str) -> Result<(), ServerError> {
+        OldPgmq::parse(from).upgrade(&self.shared.address.config_of(&self.name), to)
     }
 }
 

@@ -44,6 +44,9 @@ CREATE FUNCTION pgmq.metrics_all() RETURNS SETOF pgmq.metrics_result LANGUAGE pl
 $$ BEGIN RETURN QUERY SELECT one.* FROM pgmq.meta, pgmq.metrics(meta.queue_name) AS one; END $$;
 ";
 
+/// As for `CREATE EXTENSION`: a function may be written before those that it calls.
+const SETTINGS: &str = "SET client_min_messages = error; SET check_function_bodies = off";
+
 /// Takes the entry of the extension away, and leaves what is plain SQL.
 const NO_EXTENSION: &str = "\
 SET allow_system_table_mods = on;
@@ -82,11 +85,10 @@ impl<'t> OldPgmq<'t> {
 
     /// Installs it, as a superuser.
     pub(crate) fn install(&self, config: &Config) -> Result<(), ServerError> {
-        let scripts = Scripts::find()?.path_to(self.version)?;
+        let scripts = Scripts::find()?.path(BEGINNING, self.version)?;
         let install = || {
             let mut client = config.connect(NoTls)?;
-            // As `CREATE EXTENSION` does: a function may be written before those that it calls.
-            client.batch_execute("SET client_min_messages = error; SET check_function_bodies = off")?;
+            client.batch_execute(SETTINGS)?;
             client.batch_execute(BASE)?;
             for script in &scripts {
                 script.run(&mut client)?;
@@ -96,11 +98,23 @@ impl<'t> OldPgmq<'t> {
                 false => client.batch_execute(NO_EXTENSION),
             }
         };
-        let failed = |error: postgres::Error| {
-            ServerError::because(format!("cannot install PGMQ {}", self.version), error)
-        };
-        super::admin::outside_of_runtimes(install).map_err(failed)
+        super::admin::outside_of_runtimes(install).map_err(|error| failed(self.version, error))
     }
+
+    /// Upgrades it to another version, as `ALTER EXTENSION pgmq UPDATE` would.
+    pub(crate) fn upgrade(&self, config: &Config, to: &str) -> Result<(), ServerError> {
+        let scripts = Scripts::find()?.path(self.version, to)?;
+        let upgrade = || {
+            let mut client = config.connect(NoTls)?;
+            client.batch_execute(SETTINGS)?;
+            scripts.iter().try_for_each(|script| script.run(&mut client))
+        };
+        super::admin::outside_of_runtimes(upgrade).map_err(|error| failed(to, error))
+    }
+}
+
+fn failed(version: &str, error: postgres::Error) -> ServerError {
+    ServerError::because(format!("cannot install PGMQ {version}"), error)
 }
 
 /// The scripts of the official crate, by the version that each upgrades.
@@ -129,10 +143,10 @@ impl Scripts {
     }
 
     /// The scripts to run, in their order.
-    fn path_to(mut self, version: &str) -> Result<Vec<Script>, ServerError> {
+    fn path(mut self, from: &str, version: &str) -> Result<Vec<Script>, ServerError> {
         let mut path: Vec<Script> = Vec::new();
         while path.last().is_none_or(|last| last.to != version) {
-            let at = path.last().map_or(BEGINNING, |last| &last.to);
+            let at = path.last().map_or(from, |last| &last.to);
             let Some(next) = self.0.remove(at) else {
                 let known: Vec<_> = path.iter().map(|script| script.to.as_str()).collect();
                 let text = format!("there is no PGMQ {version}; there are {}", known.join(", "));

@@ -11,10 +11,10 @@ use crate::{ArchivedMessage, Call, Plan, QueueMetrics, statement};
 
 /// A row made by hand: the columns in their order.
 #[derive(Debug, Clone)]
-struct Fake(Vec<(&'static str, Cell)>);
+pub(crate) struct Fake(pub(crate) Vec<(&'static str, Cell)>);
 
 #[derive(Debug, Clone)]
-enum Cell {
+pub(crate) enum Cell {
     Null,
     Bigint(i64),
     Int(i32),
@@ -76,7 +76,7 @@ fn old_message(msg_id: i64, payload: &str) -> Fake {
     ])
 }
 
-fn decode<O: Output>(
+pub(crate) fn decode<O: Output>(
     statement: crate::Statement<'_, O>,
     rows: impl IntoIterator<Item = Fake>,
 ) -> Result<O, Error> {

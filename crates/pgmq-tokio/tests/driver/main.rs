@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod cancellation;
+mod ended;
 mod other_manager;
 mod round_trips;
 mod support;
