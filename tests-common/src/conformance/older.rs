@@ -48,7 +48,7 @@ const CAME_LATER: [(Version, &[&str]); 10] = [
 
 /// Whether the text of an error says that the server is too old for an operation, and it is.
 pub(super) fn excuses(text: &str, installed: Version) -> bool {
-    let Some((before, behind)) = text.split_once(": the server's PGMQ has no ") else { return false };
+    let Some((before, behind)) = text.split_once(": the server") else { return false };
     let before = before.rsplit_once(" on queue ").map_or(before, |(before, _)| before);
     let operation = before.rsplit(' ').next().unwrap_or_default();
     let Some((_, behind)) = behind.split_once("it came with PGMQ ") else { return false };

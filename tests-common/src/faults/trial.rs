@@ -137,8 +137,8 @@ fn check(fault: &Fault, load: &Load, found: &Found, tally: &mut Tally) {
     tally.hidden = ledger.hidden(found).len();
     tally.popped = ledger.gone(found).len();
     tally.errors = load.errors();
-    let is_said = |kind| tally.errors.keys().any(|error| error.starts_with(kind));
-    let says = fault.says.iter().all(|kind| is_said(kind));
+    let is_said = |kind: &&str| tally.errors.keys().any(|error| error.starts_with(*kind));
+    let says = fault.says.iter().all(is_said);
     assert!(says, "no error is of the kinds {:?}: {:?}", fault.says, tally.errors);
     let felt = !tally.errors.is_empty() || load.reconnections() > 0;
     assert!(felt || fault.is_gentle, "nobody has noticed the fault");
