@@ -35,6 +35,7 @@ cases! { setup:
     direct [] a_queue_over_a_pool_of_the_users_own_listens_by_a_url;
     direct [] init_is_no_error_where_pgmq_is_installed;
     direct [] version_says_how_pgmq_was_installed_and_which_it_is;
+    direct [] connecting_and_asking_for_the_version_change_nothing_and_wait_for_nobody;
     direct [] without_pgmq_connect_init_and_version_say_what_to_do;
     direct [] a_session_is_a_pooled_connection_of_the_driver;
     direct [] the_pool_is_as_large_as_asked_and_says_when_it_is_exhausted;
@@ -266,6 +267,17 @@ async fn version_says_how_pgmq_was_installed_and_which_it_is<B: Backend>(world: 
         "{installation:?}"
     );
     Ok(())
+}
+
+async fn connecting_and_asking_for_the_version_change_nothing_and_wait_for_nobody<B: Backend>(
+    world: &World<'_>,
+) -> Outcome {
+    let url = world.url_with("-c default_transaction_read_only=on -c lock_timeout=5s");
+    world.execute("BEGIN; LOCK TABLE pgmq.meta IN ACCESS EXCLUSIVE MODE")?;
+    let queue = B::connect(&url).await?;
+    B::init(&queue).await?;
+    B::version(&queue).await?;
+    world.execute("ROLLBACK")
 }
 
 /// The minor version after this one: only patch releases are not told apart.
