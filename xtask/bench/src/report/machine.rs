@@ -35,6 +35,5 @@ fn machine() -> String {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let model = model.map_or("processor not known", |(_, name)| name);
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!("{cores} cores ({model}), {} {}", std::env::consts::OS, kernel.trim())
+    format!("{cores} cores ({model}), {}", std::env::consts::OS)
 }
