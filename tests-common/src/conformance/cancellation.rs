@@ -28,10 +28,7 @@ struct Impatient<'q, B: Backend> {
 
 const GIVEN_UP: &str = "given up";
 
-impl<B: Backend> AsyncQueue for Impatient<'_, B>
-where
-    B::Queue: Sync,
-{
+impl<B: Backend> AsyncQueue for Impatient<'_, B> {
     type Error = B::Error;
 
     async fn run<O: Output>(&self, statement: Statement<'_, O>) -> Result<O, B::Error> {
