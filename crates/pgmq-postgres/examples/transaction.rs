@@ -6,8 +6,7 @@
 //! cargo run --example postgres_transaction
 //! ```
 
-use pgmq_postgres::PGMQueue;
-use pgmq_postgres::postgres::Transaction;
+use pgmq_postgres::{PGMQueue, Transaction};
 
 /// The closure of a transaction may fail with any error that a queue's error converts to.
 type Error = Box<dyn std::error::Error + Send + Sync>;

@@ -3,12 +3,13 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use pgmq_core::driver::tokio_postgres::Statements;
 use pgmq_core::prelude::*;
 use pgmq_core::{ErrorKind, Learned, Output, Plan, Queue, Statement};
-use postgres::{Client, Transaction};
+use postgres::Client;
 
-use crate::run::{Target, run};
-use crate::{Error, ManageClients, Session};
+use crate::run::Target;
+use crate::{Error, ManageClients, PooledClient, Session, Transaction};
 
 /// The queue on a connection or in a transaction of your own: what it does commits and rolls back with the rest.
 ///
@@ -17,12 +18,12 @@ use crate::{Error, ManageClients, Session};
 /// Nothing is tried twice here: an error of the server leaves a transaction unusable, as always in Postgres.
 pub struct BoundQueue<'c> {
     /// The driver wants it exclusively, and the methods take `&self`, as those of a queue over a pool do.
-    target: RefCell<&'c mut (dyn Target + Send + 'c)>,
+    target: RefCell<Target<'c>>,
     learned: Arc<Learned>,
 }
 
 impl<'c> BoundQueue<'c> {
-    pub(crate) fn new(target: &'c mut (dyn Target + Send + 'c), learned: Arc<Learned>) -> Self {
+    pub(crate) fn new(target: Target<'c>, learned: Arc<Learned>) -> Self {
         Self { target: RefCell::new(target), learned }
     }
 }
@@ -44,7 +45,7 @@ impl Queue for BoundQueue<'_> {
                     pgmq_core::Error::new(ErrorKind::InvalidArgument, text).during(query.context())
                 })?;
                 let form = query.form(&self.learned, false);
-                run(&mut **target, &query, form).map_err(|failed| failed.error)
+                target.run(&query, form).map_err(|failed| failed.error)
             }
         }
     }
@@ -63,27 +64,68 @@ impl<C: sealed::Bind> Connection for C {}
 
 #[expect(private_interfaces, reason = "the trait cannot be named outside of this crate")]
 pub(crate) mod sealed {
-    use super::{Client, ManageClients, Session, Target, Transaction};
+    use super::{Client, ManageClients, PooledClient, Session, Statements, Target, Transaction};
 
     pub trait Bind {
-        fn target<'c>(&'c mut self) -> &'c mut (dyn Target + Send + 'c);
+        fn target(&mut self) -> Target<'_>;
+    }
+
+    /// What pools hold.
+    pub trait Clients: Bind + Send {
+        fn client(&mut self) -> &mut Client;
+
+        /// The client, and the statements that stay prepared on it.
+        fn parts(&mut self) -> (&mut Client, Option<&Statements>);
+    }
+
+    impl Clients for Client {
+        fn client(&mut self) -> &mut Client {
+            self
+        }
+
+        fn parts(&mut self) -> (&mut Client, Option<&Statements>) {
+            (self, None)
+        }
+    }
+
+    impl Clients for PooledClient {
+        fn client(&mut self) -> &mut Client {
+            self
+        }
+
+        fn parts(&mut self) -> (&mut Client, Option<&Statements>) {
+            PooledClient::parts(self)
+        }
+    }
+
+    impl Bind for PooledClient {
+        fn target(&mut self) -> Target<'_> {
+            let (client, statements) = self.parts();
+            Target { runner: client, statements }
+        }
     }
 
     impl Bind for Client {
-        fn target<'c>(&'c mut self) -> &'c mut (dyn Target + Send + 'c) {
-            self
+        fn target(&mut self) -> Target<'_> {
+            Target { runner: self, statements: None }
         }
     }
 
     impl Bind for Transaction<'_> {
-        fn target<'c>(&'c mut self) -> &'c mut (dyn Target + Send + 'c) {
-            self
+        fn target(&mut self) -> Target<'_> {
+            Target { statements: self.statements, runner: &mut **self }
+        }
+    }
+
+    impl Bind for postgres::Transaction<'_> {
+        fn target(&mut self) -> Target<'_> {
+            Target { runner: self, statements: None }
         }
     }
 
     impl<M: ManageClients> Bind for Session<M> {
-        fn target<'c>(&'c mut self) -> &'c mut (dyn Target + Send + 'c) {
-            self
+        fn target(&mut self) -> Target<'_> {
+            (**self).target()
         }
     }
 }

@@ -8,12 +8,13 @@ mod listen;
 mod manager;
 mod queue;
 mod run;
+mod transaction;
 
 pub use bound::{BoundQueue, Connection};
 pub use config::Builder;
 pub use error::Error;
 pub use listen::Listener;
-pub use manager::{ManageClients, Manager};
+pub use manager::{ManageClients, Manager, PooledClient};
 pub use pgmq_core::{self, chrono, serde_json};
 pub use pgmq_core::{
     ArchivePartitionOptions, ArchivedMessage, Delay, ErrorKind, Failure, Installation, InstallationSource,
@@ -22,4 +23,5 @@ pub use pgmq_core::{
     SendBatchOptions, SendOptions, TopicBinding, TopicMessage, Version, VisibilityTimeout,
 };
 pub use queue::{PGMQueue, Pool, Session};
+pub use transaction::Transaction;
 pub use {postgres, r2d2};

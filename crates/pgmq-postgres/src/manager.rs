@@ -2,24 +2,72 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pgmq_core::driver::tokio_postgres::{Tls, config, connect_limit};
+use pgmq_core::driver::tokio_postgres::{Statements, Tls, config, connect_limit};
 use pgmq_core::{ErrorKind, Settings};
 use postgres::{Client, Config};
 
-use crate::{Error, Session};
+use crate::bound::sealed::Clients;
+use crate::{Error, Session, Transaction};
 
 /// What a pool has to be able to do so that a queue can use it: whatever makes clients of this driver.
 ///
 /// [`Manager`] does, and so does the one of the crate `r2d2_postgres`.
-pub trait ManageClients: r2d2::ManageConnection<Connection = Client, Error: Into<Error>> {}
+pub trait ManageClients: r2d2::ManageConnection<Connection: Clients, Error: Into<Error>> {}
 
-impl<M: r2d2::ManageConnection<Connection = Client, Error: Into<Error>>> ManageClients for M {}
+impl<M: r2d2::ManageConnection<Connection: Clients, Error: Into<Error>>> ManageClients for M {}
+
+/// A client of the driver's, as a [`Manager`] makes it, with the statements that stay prepared on it.
+///
+/// It is used like the driver's: `session.query("SELECT 1", &[])`.
+pub struct PooledClient {
+    client: Client,
+    /// None where nothing is to stay prepared.
+    statements: Option<Statements>,
+}
+
+impl PooledClient {
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    ///
+    /// The driver's.
+    pub fn transaction(&mut self) -> Result<Transaction<'_>, postgres::Error> {
+        let (client, statements) = self.parts();
+        Transaction::begin(client, statements)
+    }
+
+    /// The driver's client, and the statements that stay prepared on it.
+    pub(crate) fn parts(&mut self) -> (&mut Client, Option<&Statements>) {
+        (&mut self.client, self.statements.as_ref())
+    }
+}
+
+impl Deref for PooledClient {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl DerefMut for PooledClient {
+    fn deref_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+}
+
+impl fmt::Debug for PooledClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PooledClient").finish_non_exhaustive()
+    }
+}
 
 /// Makes connections for a pool of this crate's own, or for one of yours.
 ///
@@ -42,6 +90,7 @@ pub struct Manager {
     tls: Tls,
     limit: Duration,
     attempts: Attempts,
+    keeps_statements: bool,
 }
 
 impl Manager {
@@ -57,23 +106,34 @@ impl Manager {
     pub(crate) fn of(settings: &Settings) -> Result<Self, Error> {
         let (config, tls) = config(settings)?;
         let limit = connect_limit(&config);
-        Ok(Self { config: config.into(), tls, limit, attempts: Attempts::default() })
+        let keeps_statements = settings.prepared_statements == Some(true);
+        Ok(Self { config: config.into(), tls, limit, attempts: Attempts::default(), keeps_statements })
+    }
+
+    /// Whether statements stay prepared on the connections, as
+    /// [`Builder::prepared_statements`](crate::Builder::prepared_statements) says; they do not unless told.
+    #[must_use]
+    pub fn prepared_statements(self, prepared: bool) -> Self {
+        Self { keeps_statements: prepared, ..self }
     }
 }
 
 impl r2d2::ManageConnection for Manager {
-    type Connection = Client;
+    type Connection = PooledClient;
     type Error = Error;
 
-    fn connect(&self) -> Result<Client, Error> {
-        Connecting::begin(&self.attempts, self.limit, &self.config, &self.tls, String::new())?.finish()
+    fn connect(&self) -> Result<PooledClient, Error> {
+        let greeting = String::new();
+        let connecting = Connecting::begin(&self.attempts, self.limit, &self.config, &self.tls, greeting)?;
+        let client = connecting.finish()?;
+        Ok(PooledClient { client, statements: self.keeps_statements.then(Statements::default) })
     }
 
-    fn is_valid(&self, client: &mut Client) -> Result<(), Error> {
+    fn is_valid(&self, client: &mut PooledClient) -> Result<(), Error> {
         Ok(client.is_valid(self.limit)?)
     }
 
-    fn has_broken(&self, client: &mut Client) -> bool {
+    fn has_broken(&self, client: &mut PooledClient) -> bool {
         client.is_closed() || GIVEN_UP.get()
     }
 }
@@ -104,8 +164,8 @@ pub(crate) fn give_up<M: ManageClients>(session: Session<M>) {
 #[derive(Debug)]
 pub(crate) struct Release;
 
-impl r2d2::CustomizeConnection<Client, Error> for Release {
-    fn on_release(&self, client: Client) {
+impl r2d2::CustomizeConnection<PooledClient, Error> for Release {
+    fn on_release(&self, client: PooledClient) {
         if !client.is_closed() && GIVEN_UP.get() {
             // Where no thread can be had, the client is dropped with the closure, and waits here.
             let close = thread::Builder::new().name("pgmq-close".to_owned()).spawn(move || drop(client));

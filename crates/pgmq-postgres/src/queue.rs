@@ -6,19 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use fallible_iterator::FallibleIterator;
-use pgmq_core::driver::tokio_postgres::{Statements, connect_limit, listen_config};
-use pgmq_core::driver::{Attempt, COMMIT, Refusals};
+use pgmq_core::driver::tokio_postgres::{connect_limit, listen_config};
+use pgmq_core::driver::{Attempt, Refusals};
 use pgmq_core::prelude::*;
 use pgmq_core::{
     Channels, ErrorKind, Failure, Installation, Learned, Output, Plan, Query, Queue, QueueError, Settings,
     Statement,
 };
-use postgres::Transaction;
 
 use crate::bound::Connection;
+use crate::bound::sealed::{Bind, Clients};
 use crate::manager::give_up;
-use crate::run::{RunError, run};
-use crate::{BoundQueue, Builder, Error, Listener, ManageClients, Manager};
+use crate::run::RunError;
+use crate::{BoundQueue, Builder, Error, Listener, ManageClients, Manager, Transaction};
 
 /// A pool of connections of this driver.
 pub type Pool<M = Manager> = r2d2::Pool<M>;
@@ -124,20 +124,10 @@ impl<M: ManageClients> PGMQueue<M> {
             let started = Instant::now();
             let mut session = self.pool.get().map_err(|error| self.not_acquired(error, started))?;
             if self.is_good(&mut session) {
-                self.make_room_for_statements(&mut session);
                 return Ok(session);
             }
             // The pool drops it: each turn leaves one fewer.
             give_up(session);
-        }
-    }
-
-    /// Gives a session room for the statements that stay prepared on it, if any are to.
-    fn make_room_for_statements(&self, session: &mut Session<M>) {
-        let extensions = r2d2::PooledConnection::extensions_mut(session);
-        if self.shared.settings.prepared_statements == Some(true) && extensions.get::<Statements>().is_none()
-        {
-            extensions.insert(Statements::default());
         }
     }
 
@@ -148,11 +138,12 @@ impl<M: ManageClients> PGMQueue<M> {
         let good_at = r2d2::PooledConnection::extensions(session).get::<GoodAt>();
         let (known, is_fresh) =
             good_at.map_or((0, false), |good_at| (good_at.losses, good_at.time.elapsed() < FRESH));
-        let is_good = !session.is_closed()
+        let client = session.client();
+        let is_good = !client.is_closed()
             && if known != losses {
-                session.is_valid(self.shared.settings.connect_timeout).is_ok()
+                client.is_valid(self.shared.settings.connect_timeout).is_ok()
             } else {
-                is_fresh || session.notifications().timeout_iter(Duration::ZERO).next().is_ok()
+                is_fresh || client.notifications().timeout_iter(Duration::ZERO).next().is_ok()
             };
         if is_good {
             let good_at = GoodAt { losses, time: Instant::now() };
@@ -205,12 +196,11 @@ impl<M: ManageClients> PGMQueue<M> {
         let mut session = self.session()?;
         let mut may_move = true;
         loop {
-            let error = match session.transaction() {
+            let (client, statements) = session.parts();
+            let error = match Transaction::begin(client, statements) {
                 Ok(mut transaction) => {
                     let done = work(&mut transaction)?;
-                    transaction.batch_execute(COMMIT).map_err(Error::from)?;
-                    // It holds nothing but a borrow, and would roll back what is committed.
-                    std::mem::forget(transaction);
+                    transaction.commit().map_err(Error::from)?;
                     return Ok(done);
                 }
                 Err(error) => Error::from(error),
@@ -284,7 +274,7 @@ impl<M: ManageClients> PGMQueue<M> {
         let mut lacks = None;
         loop {
             let form = if lacks.is_some() { query.oldest() } else { query.form(&self.shared.learned, true) };
-            let RunError { attempt, error } = match run(&mut session, query, form) {
+            let RunError { attempt, error } = match session.target().run(query, form) {
                 Ok(output) => {
                     form.since.inspect(|&version| self.shared.learned.has(version));
                     lacks.inspect(|&version| self.shared.learned.lacks(version));

@@ -5,64 +5,38 @@ use pgmq_core::driver::Attempt;
 use pgmq_core::driver::tokio_postgres::{Bound, Statements, TokioRow, attempt_of, types_of};
 use pgmq_core::{Form, Output, Param, Query};
 use postgres::types::Type;
-use postgres::{Client, RowIter, Transaction};
+use postgres::{GenericClient, RowIter, Statement};
 
-use crate::{Error, ManageClients, Session};
+use crate::Error;
 
-/// What statements can run on.
-pub(crate) trait Target {
-    fn start(&mut self, sql: &str, params: &[Param<'_>]) -> Result<RowIter<'_>, postgres::Error>;
-
-    /// Takes notice that the server does not run a statement any more that was prepared.
-    fn forget(&mut self, _sql: &str) {}
+/// What statements run on.
+pub(crate) struct Target<'c> {
+    pub(crate) runner: &'c mut (dyn Runner + Send + 'c),
+    /// Those that are prepared there, if any stay so.
+    pub(crate) statements: Option<&'c Statements>,
 }
 
-impl Target for Client {
-    fn start(&mut self, sql: &str, params: &[Param<'_>]) -> Result<RowIter<'_>, postgres::Error> {
+/// A client or transaction of the driver's, whichever.
+pub(crate) trait Runner {
+    fn start_typed(&mut self, sql: &str, params: &[Param<'_>]) -> Result<RowIter<'_>, postgres::Error>;
+
+    fn prepare(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Statement, postgres::Error>;
+
+    fn start(&mut self, prepared: &Statement, params: &[Param<'_>]) -> Result<RowIter<'_>, postgres::Error>;
+}
+
+impl<C: GenericClient> Runner for C {
+    fn start_typed(&mut self, sql: &str, params: &[Param<'_>]) -> Result<RowIter<'_>, postgres::Error> {
         self.query_typed_raw(sql, typed(params))
     }
-}
 
-impl Target for Transaction<'_> {
-    fn start(&mut self, sql: &str, params: &[Param<'_>]) -> Result<RowIter<'_>, postgres::Error> {
-        self.query_typed_raw(sql, typed(params))
-    }
-}
-
-/// Where a session has been given a place for them, statements stay prepared on it.
-impl<M: ManageClients> Target for Session<M> {
-    fn start(&mut self, sql: &str, params: &[Param<'_>]) -> Result<RowIter<'_>, postgres::Error> {
-        let statement = match statements(self).map(|statements| statements.get(sql)) {
-            None => return self.query_typed_raw(sql, typed(params)),
-            Some(Some(statement)) => statement,
-            Some(None) => {
-                let statement = self.prepare_typed(sql, &types_of(params))?;
-                if let Some(statements) = statements(self) {
-                    statements.keep(sql, &statement);
-                }
-                statement
-            }
-        };
-        self.query_raw(&statement, params.iter().map(Bound))
+    fn prepare(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Statement, postgres::Error> {
+        self.prepare_typed(sql, &types_of(params))
     }
 
-    fn forget(&mut self, sql: &str) {
-        if let Some(statements) = statements(self) {
-            statements.forget(sql);
-        }
+    fn start(&mut self, prepared: &Statement, params: &[Param<'_>]) -> Result<RowIter<'_>, postgres::Error> {
+        self.query_raw(prepared, params.iter().map(Bound))
     }
-}
-
-fn statements<M: ManageClients>(session: &Session<M>) -> Option<&Statements> {
-    r2d2::PooledConnection::extensions(session).get()
-}
-
-fn typed<'s, 'a>(params: &'s [Param<'a>]) -> impl ExactSizeIterator<Item = (Bound<'s, 'a>, Type)> {
-    params.iter().map(|param| {
-        let bound = Bound(param);
-        let sql_type = bound.sql_type();
-        (bound, sql_type)
-    })
 }
 
 /// Why a query failed, and whether it may have had an effect.
@@ -71,39 +45,57 @@ pub(crate) struct RunError {
     pub(crate) error: Error,
 }
 
-/// Runs one form of a query. One round trip: parsing, binding and executing travel together, and no statement is left
-/// prepared on the server, which a pooler between us would give to others. Where statements stay prepared, they are one round
-/// trip as well, but for the first time on a connection.
-pub(crate) fn run<O: Output>(
-    target: &mut (impl Target + ?Sized),
-    query: &Query<'_, O>,
-    form: Form<'_>,
-) -> Result<O, RunError> {
-    let ran = load(target, query, form);
-    if let Err(RunError { attempt: Attempt::StalePlan, .. }) = &ran {
-        target.forget(form.text);
+impl Target<'_> {
+    /// Runs one form of a query. One round trip: parsing, binding and executing travel together, and no statement is left
+    /// prepared on the server, which a pooler between us would give to others. Where statements stay prepared, they are one
+    /// round trip as well, but for the first time on a connection.
+    pub(crate) fn run<O: Output>(&mut self, query: &Query<'_, O>, form: Form<'_>) -> Result<O, RunError> {
+        let ran = self.load(query, form);
+        if let (Some(statements), Err(RunError { attempt: Attempt::StalePlan, .. })) = (self.statements, &ran)
+        {
+            statements.forget(form.text);
+        }
+        ran
     }
-    ran
+
+    fn load<O: Output>(&mut self, query: &Query<'_, O>, form: Form<'_>) -> Result<O, RunError> {
+        let failed = |error: postgres::Error, is_complete: bool| RunError {
+            attempt: attempt_at(&error, is_complete),
+            error: Error::during(query.context())(error),
+        };
+        let mut arriving = self.start(form.text, query.params()).map_err(|error| failed(error, false))?;
+        let mut rows = query.rows();
+        while let Some(row) =
+            arriving.next().map_err(|error| failed(error, arriving.rows_affected().is_some()))?
+        {
+            rows.push(TokioRow(row));
+        }
+        rows.finish(|| query.context())
+            .map_err(|error| RunError { attempt: Attempt::Failed, error: error.into() })
+    }
+
+    fn start(&mut self, sql: &str, params: &[Param<'_>]) -> Result<RowIter<'_>, postgres::Error> {
+        let Some(statements) = self.statements else {
+            return self.runner.start_typed(sql, params);
+        };
+        let statement = match statements.get(sql) {
+            Some(statement) => statement,
+            None => {
+                let statement = self.runner.prepare(sql, params)?;
+                statements.keep(sql, &statement);
+                statement
+            }
+        };
+        self.runner.start(&statement, params)
+    }
 }
 
-fn load<O: Output>(
-    target: &mut (impl Target + ?Sized),
-    query: &Query<'_, O>,
-    form: Form<'_>,
-) -> Result<O, RunError> {
-    let failed = |error: postgres::Error, is_complete: bool| RunError {
-        attempt: attempt_at(&error, is_complete),
-        error: Error::during(query.context())(error),
-    };
-    let mut arriving = target.start(form.text, query.params()).map_err(|error| failed(error, false))?;
-    let mut rows = query.rows();
-    while let Some(row) =
-        arriving.next().map_err(|error| failed(error, arriving.rows_affected().is_some()))?
-    {
-        rows.push(TokioRow(row));
-    }
-    rows.finish(|| query.context())
-        .map_err(|error| RunError { attempt: Attempt::Failed, error: error.into() })
+fn typed<'s, 'a>(params: &'s [Param<'a>]) -> impl ExactSizeIterator<Item = (Bound<'s, 'a>, Type)> {
+    params.iter().map(|param| {
+        let bound = Bound(param);
+        let sql_type = bound.sql_type();
+        (bound, sql_type)
+    })
 }
 
 /// What an error says of a query outside of a transaction.

@@ -6,8 +6,7 @@
 //! cargo run --example tokio_transaction
 //! ```
 
-use pgmq_tokio::PGMQueue;
-use pgmq_tokio::tokio_postgres::Transaction;
+use pgmq_tokio::{PGMQueue, Transaction};
 
 /// The closure of a transaction may fail with any error that a queue's error converts to.
 type Error = Box<dyn std::error::Error + Send + Sync>;

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use pgmq_core::driver::tokio_postgres::Statements;
 use pgmq_core::prelude::*;
 use pgmq_core::{AsyncQueue, Learned, Output, Plan, Statement};
-use tokio_postgres::{Client, Transaction};
+use tokio_postgres::Client;
 
 use crate::run::Target;
-use crate::{Error, ManageClients, PooledClient};
+use crate::{Error, ManageClients, PooledClient, Transaction};
 
 /// The queue on a connection or in a transaction of your own: what it does commits and rolls back with the rest.
 ///
@@ -58,7 +59,7 @@ impl<C: sealed::Bind> Connection for C {}
 
 #[expect(private_interfaces, reason = "the trait cannot be named outside of this crate")]
 pub(crate) mod sealed {
-    use super::{Client, ManageClients, PooledClient, Target, Transaction};
+    use super::{Client, ManageClients, PooledClient, Statements, Target, Transaction};
 
     pub trait Bind {
         fn target(&self) -> Target<'_>;
@@ -67,7 +68,9 @@ pub(crate) mod sealed {
     /// What pools hold.
     pub trait Clients: Bind + Send + Sync {
         fn client(&self) -> &Client;
-        fn client_mut(&mut self) -> &mut Client;
+
+        /// The client, and the statements that stay prepared on it.
+        fn parts(&mut self) -> (&mut Client, Option<&Statements>);
 
         /// Whether it is known that what failed because the connection is closed was never sent.
         fn ended_idle(&self) -> bool {
@@ -80,8 +83,8 @@ pub(crate) mod sealed {
             self
         }
 
-        fn client_mut(&mut self) -> &mut Client {
-            self
+        fn parts(&mut self) -> (&mut Client, Option<&Statements>) {
+            (self, None)
         }
     }
 
@@ -90,8 +93,8 @@ pub(crate) mod sealed {
             self
         }
 
-        fn client_mut(&mut self) -> &mut Client {
-            self
+        fn parts(&mut self) -> (&mut Client, Option<&Statements>) {
+            PooledClient::parts(self)
         }
 
         fn ended_idle(&self) -> bool {
@@ -101,22 +104,25 @@ pub(crate) mod sealed {
 
     impl Bind for PooledClient {
         fn target(&self) -> Target<'_> {
-            match &self.statements {
-                Some(statements) => Target::Keeping(self, statements),
-                None => Target::Client(self),
-            }
+            Target { client: self, statements: self.statements.as_ref() }
         }
     }
 
     impl Bind for Client {
         fn target(&self) -> Target<'_> {
-            Target::Client(self)
+            Target { client: self, statements: None }
         }
     }
 
     impl Bind for Transaction<'_> {
         fn target(&self) -> Target<'_> {
-            Target::Transaction(self)
+            Target { client: self.client(), statements: self.statements }
+        }
+    }
+
+    impl Bind for tokio_postgres::Transaction<'_> {
+        fn target(&self) -> Target<'_> {
+            Target { client: self.client(), statements: None }
         }
     }
 

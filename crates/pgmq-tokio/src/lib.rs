@@ -8,6 +8,7 @@ mod listen;
 mod manager;
 mod queue;
 mod run;
+mod transaction;
 
 pub use bound::{BoundQueue, Connection};
 pub use config::Builder;
@@ -22,4 +23,5 @@ pub use pgmq_core::{
     SendBatchOptions, SendOptions, TopicBinding, TopicMessage, Version, VisibilityTimeout,
 };
 pub use queue::{PGMQueue, Pool, Session};
+pub use transaction::Transaction;
 pub use {bb8, tokio_postgres};

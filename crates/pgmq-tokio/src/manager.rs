@@ -13,7 +13,7 @@ use pgmq_core::driver::tokio_postgres::{Statements, Tls, config, connect_limit};
 use tokio_postgres::{Client, Config};
 
 use crate::bound::sealed::Clients;
-use crate::{Error, Session};
+use crate::{Error, Session, Transaction};
 
 /// What a pool has to be able to do so that a queue can use it: whatever makes clients of this driver.
 ///
@@ -34,6 +34,21 @@ pub struct PooledClient {
 }
 
 impl PooledClient {
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    ///
+    /// The driver's.
+    pub async fn transaction(&mut self) -> Result<Transaction<'_>, tokio_postgres::Error> {
+        let (client, statements) = self.parts();
+        Transaction::begin(client, statements).await
+    }
+
+    /// The driver's client, and the statements that stay prepared on it.
+    pub(crate) fn parts(&mut self) -> (&mut Client, Option<&Statements>) {
+        (&mut self.client, self.statements.as_ref())
+    }
+
     /// Whether the server ended the connection while it had nothing to answer. What was asked too late for that was never sent.
     pub(crate) fn ended_idle(&self) -> bool {
         self.ended_idle.load(Ordering::Acquire)

@@ -5,19 +5,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use pgmq_core::driver::tokio_postgres::{Tls, Turn, Turns, listen_config};
-use pgmq_core::driver::{Attempt, COMMIT, Refusals};
+use pgmq_core::driver::{Attempt, Refusals};
 use pgmq_core::prelude::*;
 use pgmq_core::{
     AsyncQueue, Channels, ErrorKind, Failure, Installation, Learned, Output, Plan, Query, QueueError,
     Settings, Statement,
 };
-use tokio_postgres::Transaction;
 
 use crate::bound::Connection;
 use crate::bound::sealed::Clients;
 use crate::manager::within;
 use crate::run::{Busy, RunError};
-use crate::{BoundQueue, Builder, Error, Listener, ManageClients, Manager};
+use crate::{BoundQueue, Builder, Error, Listener, ManageClients, Manager, Transaction};
 
 /// A pool of connections of this driver.
 pub type Pool<M = Manager> = bb8::Pool<M>;
@@ -172,12 +171,11 @@ impl<M: ManageClients> PGMQueue<M> {
         let (_turn, mut session) = self.acquire().await?;
         let mut may_move = true;
         loop {
-            let error = match session.client_mut().transaction().await {
+            let (client, statements) = session.parts();
+            let error = match Transaction::begin(client, statements).await {
                 Ok(mut transaction) => {
                     let done = work(&mut transaction).await?;
-                    transaction.batch_execute(COMMIT).await.map_err(Error::from)?;
-                    // It holds nothing but a borrow, and would roll back what is committed.
-                    std::mem::forget(transaction);
+                    transaction.commit().await.map_err(Error::from)?;
                     return Ok(done);
                 }
                 Err(error) => Error::from(error),

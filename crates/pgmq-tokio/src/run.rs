@@ -8,19 +8,18 @@ use futures_core::Stream;
 use pgmq_core::driver::Attempt;
 use pgmq_core::driver::tokio_postgres::{Bound, Statements, Tls, TokioRow, attempt_of, types_of};
 use pgmq_core::{Form, Output, Query};
-use tokio_postgres::{Client, RowStream, Statement, Transaction};
+use tokio_postgres::{Client, RowStream, Statement};
 
 use crate::bound::sealed::{Bind, Clients};
 use crate::manager::{give_up, within};
 use crate::{Error, ManageClients, Session};
 
-/// What statements can run on.
+/// What statements run on.
 #[derive(Clone, Copy)]
-pub(crate) enum Target<'c> {
-    Client(&'c Client),
-    Transaction(&'c Transaction<'c>),
-    /// A client on which statements stay prepared.
-    Keeping(&'c Client, &'c Statements),
+pub(crate) struct Target<'c> {
+    pub(crate) client: &'c Client,
+    /// Those that are prepared there, if any stay so.
+    pub(crate) statements: Option<&'c Statements>,
 }
 
 /// Why a query failed, and whether it may have had an effect.
@@ -35,8 +34,7 @@ impl Target<'_> {
     /// round trip as well, but for the first time on a connection.
     pub(crate) async fn run<O: Output>(self, query: &Query<'_, O>, form: Form<'_>) -> Result<O, RunError> {
         let ran = self.load(query, form).await;
-        if let (Self::Keeping(_, statements), Err(RunError { attempt: Attempt::StalePlan, .. })) =
-            (self, &ran)
+        if let (Some(statements), Err(RunError { attempt: Attempt::StalePlan, .. })) = (self.statements, &ran)
         {
             statements.forget(form.text);
         }
@@ -63,18 +61,15 @@ impl Target<'_> {
         form: Form<'_>,
     ) -> Result<RowStream, tokio_postgres::Error> {
         let bound = query.params().iter().map(Bound);
-        let typed = bound.clone().map(|bound| {
-            let sql_type = bound.sql_type();
-            (bound, sql_type)
-        });
-        match self {
-            Self::Client(client) => client.query_typed_raw(form.text, typed).await,
-            Self::Transaction(transaction) => transaction.query_typed_raw(form.text, typed).await,
-            Self::Keeping(client, statements) => {
-                let statement = prepared(client, statements, query, form).await?;
-                client.query_raw(&statement, bound).await
-            }
-        }
+        let Some(statements) = self.statements else {
+            let typed = bound.map(|bound| {
+                let sql_type = bound.sql_type();
+                (bound, sql_type)
+            });
+            return self.client.query_typed_raw(form.text, typed).await;
+        };
+        let statement = prepared(self.client, statements, query, form).await?;
+        self.client.query_raw(&statement, bound).await
     }
 }
 

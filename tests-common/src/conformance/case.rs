@@ -28,7 +28,7 @@ pub enum Runs {
     everywhere,
     /// On a pool; and on one whose statements stay prepared, where that is not the same.
     pool,
-    /// On a connection inside a transaction.
+    /// On a connection inside a transaction; and on one of a pool whose statements stay prepared, where that is not the same.
     transaction,
     /// On its own: the case makes its connections itself.
     setup,
@@ -74,6 +74,7 @@ macro_rules! cases {
     };
     (@transaction $trials:ident $name:ident) => {
         $trials.in_transaction(stringify!($name), $crate::conformance::case::case!($name));
+        $trials.in_prepared_transaction(stringify!($name), $crate::conformance::case::case!($name));
     };
     (@$alone:ident $trials:ident $name:ident) => {
         $trials.$alone(stringify!($name), |world| B::block_on($name::<B>(world)));

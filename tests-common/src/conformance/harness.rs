@@ -37,7 +37,7 @@ impl<B: Backend> Trials<B> {
 
     /// On a pool that keeps statements prepared, of a back end that does not do so unless it is told to.
     pub(super) fn on_prepared(&mut self, name: &str, case: impl QueueCase + Send) {
-        if B::BEHIND_POOLERS != Pooled::AsItIs {
+        if keeps_unless_told::<B>() {
             return;
         }
         self.add("prepared", name, Way::Direct, move |world| {
@@ -52,6 +52,19 @@ impl<B: Backend> Trials<B> {
         self.add("transaction", name, Way::Usual, move |world| {
             B::block_on(async {
                 let queue = world.connect::<B>().await?;
+                B::in_transaction(&queue, world, &case).await
+            })
+        });
+    }
+
+    /// The same, where the pool keeps statements prepared and would not by itself.
+    pub(super) fn in_prepared_transaction(&mut self, name: &str, case: impl QueueCase + Send) {
+        if keeps_unless_told::<B>() {
+            return;
+        }
+        self.add("prepared_transaction", name, Way::Direct, move |world| {
+            B::block_on(async {
+                let queue = B::builder().url(world.url()).prepared_statements(true).connect().await?;
                 B::in_transaction(&queue, world, &case).await
             })
         });
@@ -112,6 +125,11 @@ impl<B: Backend> Trials<B> {
             run_on(world.server().pgmq_version(), || run(&world)).map_err(Failed::from)
         }));
     }
+}
+
+/// Whether a back end keeps statements prepared unless it is told not to.
+fn keeps_unless_told<B: Backend>() -> bool {
+    B::BEHIND_POOLERS != Pooled::AsItIs
 }
 
 /// The way from a queue to the server.

@@ -1,20 +1,27 @@
 //! Statements that stay prepared on their connections, and those that do not.
 
-use pgmq_core::{AsyncQueue, ErrorKind, SendOptions};
+use pgmq_core::{AsyncQueue, ErrorKind, QueueError, SendOptions};
 
-use super::{Backend, Builder, Outcome, Pooled, Q, World, case::cases, check::fails_as};
+use super::{
+    Backend, Builder, Outcome, Pooled, Q, Step, UserError, World, case::cases, check::fails_as,
+    transactions::queue_error,
+};
 
 cases! { prepared:
     direct [] statements_stay_prepared_if_told_to;
+    direct [] statements_stay_prepared_over_transactions;
     direct [] statements_do_not_stay_prepared_if_told_not_to;
     direct [] a_statement_that_was_prepared_before_pgmq_changed_is_prepared_anew;
     direct [] a_statement_that_the_server_has_forgotten_is_prepared_anew;
+    direct [] a_transaction_that_met_a_forgotten_statement_can_be_run_again;
     direct [pop_batch, read_with, send_topic] pgmq_can_be_upgraded_under_a_queue;
 }
 
 /// Fails unless this is true on the connection of a queue: the statements that are prepared there are seen nowhere else.
 async fn holds<B: Backend>(queue: &B::Queue, condition: &str) -> Outcome {
-    let assertion = format!("DO $$ BEGIN ASSERT {condition}; END $$");
+    const ALL: &str = "(SELECT string_agg(statement, '; ') FROM pg_prepared_statements)";
+
+    let assertion = format!("DO $$ BEGIN ASSERT {condition}, {ALL}; END $$");
     B::execute_on_pool(B::pool(queue), &assertion).await
 }
 
@@ -37,6 +44,25 @@ async fn statements_stay_prepared_if_told_to<B: Backend>(world: &World<'_>) -> O
         use_a_few::<B>(&queue).await?;
         holds::<B>(&queue, &format!("{COUNT} = 3")).await?;
     }
+    Ok(())
+}
+
+/// What a transaction prepares stays, also if it is rolled back; and what was prepared outside of it serves in it.
+async fn statements_stay_prepared_over_transactions<B: Backend>(world: &World<'_>) -> Outcome {
+    let builder = B::builder().url(world.url()).pool_size(1).init(false).prepared_statements(true);
+    let queue = builder.connect().await?;
+    for _ in 0..2 {
+        let rolled_back = B::transaction(&queue, &[Step::Send(Q), Step::GiveUp]).await;
+        assert!(matches!(rolled_back, Err(UserError::GaveUp)), "{rolled_back:?}");
+        holds::<B>(&queue, &format!("{COUNT} = 1")).await?;
+    }
+    // The queue learns that there is a newer form of it.
+    queue.send(Q, &1).await?;
+    for _ in 0..2 {
+        B::transaction(&queue, &[Step::Send(Q), Step::Send(Q)]).await.map_err(queue_error)?;
+        holds::<B>(&queue, &format!("{COUNT} = 2")).await?;
+    }
+    assert_eq!(queue.metrics(Q).await?.queue_length, 5);
     Ok(())
 }
 
@@ -85,6 +111,20 @@ async fn a_statement_that_the_server_has_forgotten_is_prepared_anew<B: Backend>(
         B::execute_on_pool(B::pool(&queue), forget).await?;
         use_a_few::<B>(&queue).await?;
     }
+    Ok(())
+}
+
+/// Nothing is tried again in a transaction; the next one has what it needs.
+async fn a_transaction_that_met_a_forgotten_statement_can_be_run_again<B: Backend>(
+    world: &World<'_>,
+) -> Outcome {
+    let queue = B::builder().url(world.url()).pool_size(1).prepared_statements(true).connect().await?;
+    use_a_few::<B>(&queue).await?;
+    B::execute_on_pool(B::pool(&queue), "DEALLOCATE ALL").await?;
+    let met = B::transaction(&queue, &[Step::Send(Q)]).await.map_err(queue_error);
+    assert!(fails_as(ErrorKind::Conflict, met).is_transient());
+    B::transaction(&queue, &[Step::Send(Q)]).await.map_err(queue_error)?;
+    assert_eq!(queue.metrics(Q).await?.queue_length, 1);
     Ok(())
 }
 

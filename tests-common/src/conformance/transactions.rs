@@ -80,7 +80,7 @@ async fn a_row_and_a_message_are_committed_together<B: Backend>(world: &World<'_
     left(world, &queue, 2, 2).await
 }
 
-fn queue_error<E>(error: UserError<E>) -> E {
+pub(super) fn queue_error<E>(error: UserError<E>) -> E {
     match error {
         UserError::Queue(error) => error,
         UserError::GaveUp => panic!("nobody gave up"),

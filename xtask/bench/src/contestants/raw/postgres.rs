@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
+use postgres::types::Type;
 use postgres::{Client, NoTls, Statement};
 
 use super::sql::SQL;
@@ -25,7 +26,6 @@ struct Ready {
     delete: Statement,
     delete_batch: Statement,
     pop: Statement,
-    insert: Statement,
 }
 
 impl RawPostgres {
@@ -51,7 +51,6 @@ impl Contestant for RawPostgres {
                 delete: client.prepare(SQL.delete)?,
                 delete_batch: client.prepare(SQL.delete_batch)?,
                 pop: client.prepare(SQL.pop)?,
-                insert: client.prepare(INSERT)?,
                 client,
             }));
         }
@@ -111,9 +110,9 @@ impl Contestant for RawPostgres {
 
     async fn enqueue(&self, order: &Order) -> Result<i64> {
         let mut ready = self.ready();
-        let Ready { client, send, insert, .. } = &mut *ready;
+        let Ready { client, send, .. } = &mut *ready;
         let mut transaction = client.transaction()?;
-        transaction.execute(insert, &[&order.customer])?;
+        transaction.execute_typed(INSERT, &[(&order.customer, Type::TEXT)])?;
         let id = transaction.query_one(send, &[&QUEUE, &Jsonb(order)])?.try_get(0)?;
         transaction.commit()?;
         Ok(id)

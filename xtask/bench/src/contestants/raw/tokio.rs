@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use anyhow::Result;
 use tokio::sync::{Mutex, MutexGuard};
+use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, NoTls, Row, Statement};
 
 use super::sql::SQL;
@@ -62,7 +63,6 @@ struct Ready {
     delete: Statement,
     delete_batch: Statement,
     pop: Statement,
-    insert: Statement,
 }
 
 async fn connected(url: &str) -> Result<Client> {
@@ -95,7 +95,6 @@ impl<S: SendCall> Contestant for RawTokio<S> {
                 delete: client.prepare(SQL.delete).await?,
                 delete_batch: client.prepare(SQL.delete_batch).await?,
                 pop: client.prepare(SQL.pop).await?,
-                insert: client.prepare(INSERT).await?,
                 client,
             }));
         }
@@ -148,9 +147,9 @@ impl<S: SendCall> Contestant for RawTokio<S> {
 
     async fn enqueue(&self, order: &Order) -> Result<i64> {
         let mut ready = self.ready().await;
-        let Ready { client, send, insert, .. } = &mut *ready;
+        let Ready { client, send, .. } = &mut *ready;
         let transaction = client.transaction().await?;
-        transaction.execute(insert, &[&order.customer]).await?;
+        transaction.execute_typed(INSERT, &[(&order.customer, Type::TEXT)]).await?;
         let id = S::send(transaction.client(), send, order).await?.try_get(0)?;
         transaction.commit().await?;
         Ok(id)
