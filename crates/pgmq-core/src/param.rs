@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
-use memchr::memmem;
+use memchr::{memchr, memmem};
 use serde::Serialize;
 
 use crate::{Error, ErrorKind};
@@ -34,7 +34,7 @@ pub struct JsonText(Vec<u8>);
 
 impl JsonText {
     pub(crate) fn new<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
-        let mut text = Vec::with_capacity(128);
+        let mut text = Vec::with_capacity(512);
         write_json(&mut text, value)?;
         Ok(Self(text))
     }
@@ -138,8 +138,11 @@ fn write_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<(),
 
 /// Whether the escape `\u0000` stands in a JSON text; a backslash that is itself escaped does not count.
 fn has_nul_escape(json: &[u8]) -> bool {
-    memmem::find_iter(json, br"\u0000").any(|at| {
-        let before = json.get(..at).unwrap_or_default();
+    // Most texts hold no escape at all, and a byte is found sooner than a word.
+    let Some(first) = memchr(b'\\', json) else { return false };
+    let from_there = json.get(first..).unwrap_or_default();
+    memmem::find_iter(from_there, br"\u0000").any(|at| {
+        let before = from_there.get(..at).unwrap_or_default();
         before.iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 0
     })
 }

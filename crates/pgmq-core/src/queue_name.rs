@@ -12,6 +12,9 @@ const MAX_BYTES: usize = 47;
 /// PGMQ folds the names of its tables, but not what it writes down about them: a queue made as `MyQ` never notifies, and
 /// `MyQ` beside `myq` are two entries for one table. Folding here, everywhere, leaves one spelling.
 pub(crate) fn fold(name: &str) -> Result<Cow<'_, str>, Error> {
+    if is_plain(name) {
+        return Ok(Cow::Borrowed(name));
+    }
     let is_folded = name.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase());
     let folded = if is_folded { Cow::Borrowed(name) } else { Cow::Owned(name.to_lowercase()) };
     match refusal(&folded) {
@@ -20,6 +23,12 @@ pub(crate) fn fold(name: &str) -> Result<Cow<'_, str>, Error> {
             Err(Error::new(ErrorKind::InvalidArgument, format!("{name:?} is not a queue name: {reason}")))
         }
     }
+}
+
+/// Whether it is taken as it is, by a look at each byte: most names are so.
+fn is_plain(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    (1..=MAX_BYTES).contains(&name.len()) && name.bytes().all(is_plain)
 }
 
 fn refusal(name: &str) -> Option<String> {

@@ -118,6 +118,10 @@ impl PGMQueue {
 
     /// Takes a session when it is our turn.
     async fn acquire(&self) -> Result<(Option<Turn<'_>>, Session), Error> {
+        if let Some(turn) = self.turns.take_free() {
+            // The pool keeps to the time-out by itself.
+            return Ok((Some(turn), self.next_session().await?));
+        }
         let started = Instant::now();
         let acquiring = async { (self.turns.take().await, self.next_session().await) };
         match tokio::time::timeout(self.pool.config().connection_timeout, acquiring).await {

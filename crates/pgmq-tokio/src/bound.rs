@@ -104,7 +104,7 @@ pub(crate) mod sealed {
 
     impl Bind for PooledClient {
         fn target(&self) -> Target<'_> {
-            Target { client: self, statements: self.statements.as_ref() }
+            Target { client: self, statements: self.statements.as_deref() }
         }
     }
 

@@ -27,9 +27,10 @@ impl<M: bb8::ManageConnection<Connection: Clients, Error: Into<Error>>> ManageCl
 /// It is used like the driver's: `session.transaction().await`.
 #[derive(Debug)]
 pub struct PooledClient {
-    client: Client,
+    /// In a box, because each operation moves it out of the pool and back.
+    client: Box<Client>,
     /// None where nothing is to stay prepared.
-    pub(crate) statements: Option<Statements>,
+    pub(crate) statements: Option<Box<Statements>>,
     ended_idle: Arc<AtomicBool>,
 }
 
@@ -46,7 +47,7 @@ impl PooledClient {
 
     /// The driver's client, and the statements that stay prepared on it.
     pub(crate) fn parts(&mut self) -> (&mut Client, Option<&Statements>) {
-        (&mut self.client, self.statements.as_ref())
+        (&mut self.client, self.statements.as_deref())
     }
 
     /// Whether the server ended the connection while it had nothing to answer. What was asked too late for that was never sent.
@@ -136,7 +137,8 @@ impl bb8::ManageConnection for Manager {
             }
             // Dropped after that is noted, it tells those who wait.
         });
-        Ok(PooledClient { client, statements: self.keeps_statements.then(Statements::default), ended_idle })
+        let statements = self.keeps_statements.then(Box::default);
+        Ok(PooledClient { client: Box::new(client), statements, ended_idle })
     }
 
     async fn is_valid(&self, client: &mut PooledClient) -> Result<(), Error> {

@@ -83,7 +83,8 @@ async fn prepared<O: Output>(
     if let Some(statement) = statements.get(form.text) {
         return Ok(statement);
     }
-    let statement = client.prepare_typed(form.text, &types_of(query.params())).await?;
+    // In a box, because it is large and rare, and every operation has room for it otherwise.
+    let statement = Box::pin(client.prepare_typed(form.text, &types_of(query.params()))).await?;
     statements.keep(form.text, &statement);
     Ok(statement)
 }

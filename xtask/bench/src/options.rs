@@ -1,17 +1,20 @@
 //! What is asked for on the command line.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use lexopt::ValueExt;
 
 use crate::contestants::Entry;
 use crate::growth::{DIMENSIONS, Dimension};
 use crate::measure::Effort;
 use crate::workload::{WORKLOADS, Workload};
 
-const USAGE: &str = "usage: cargo xtask bench [--quick] [--growth] [--out FOLDER] [--only WORKLOAD,...] [--contestants NAME,...]";
+const USAGE: &str = "usage: cargo xtask bench [--quick] [--growth] [--rounds NUMBER] [--out FOLDER] \
+                     [--only WORKLOAD,...] [--contestants NAME,...]";
 
 const FULL: Effort = Effort { rounds: 7, window: Duration::from_millis(300), warm_up: 50, portion: 600 };
 
@@ -52,9 +55,13 @@ impl Options {
             only: Vec::new(),
             contestants: Vec::new(),
         };
+        let mut rounds = None;
         while let Some(argument) = parser.next()? {
             match argument {
                 lexopt::Arg::Long("quick") => (options.effort, options.is_quick) = (QUICK, true),
+                lexopt::Arg::Long("rounds") => {
+                    rounds = Some(parser.value()?.parse::<NonZeroUsize>()?.get());
+                }
                 lexopt::Arg::Long("growth") => options.task = Task::Grow,
                 lexopt::Arg::Long("check-baseline") => {
                     options.task = Task::CheckBaseline(parser.value()?.into());
@@ -68,6 +75,8 @@ impl Options {
                 other => return Err(other.unexpected()).context(USAGE),
             }
         }
+        // Wherever it stands, it goes before what `--quick` says.
+        options.effort.rounds = rounds.unwrap_or(options.effort.rounds);
         Ok(options)
     }
 
@@ -112,6 +121,17 @@ mod tests {
 
     fn parse(arguments: &[&str]) -> Result<Options> {
         Options::parse(arguments.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn rounds_are_as_many_as_asked_for() {
+        let rounds = |arguments: &[&str]| -> Result<usize> { Ok(parse(arguments)?.effort.rounds) };
+        assert_eq!(rounds(&["--rounds", "30"]).unwrap(), 30);
+        assert_eq!(rounds(&["--rounds=3", "--quick"]).unwrap(), 3);
+        assert_eq!(rounds(&[]).unwrap(), FULL.rounds);
+        for wrong in ["0", "-1", "many"] {
+            assert!(rounds(&["--rounds", wrong]).is_err());
+        }
     }
 
     #[test]

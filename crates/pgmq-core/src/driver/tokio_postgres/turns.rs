@@ -21,6 +21,11 @@ impl Turns {
         Self(Arc::new(Semaphore::new(places)))
     }
 
+    /// Takes a place if there is one and nobody waits for it.
+    pub fn take_free(&self) -> Option<Turn<'_>> {
+        self.0.try_acquire().ok()
+    }
+
     /// Waits for a place. There is always one to come, so `None` is never returned.
     pub async fn take(&self) -> Option<Turn<'_>> {
         self.0.acquire().await.ok()
@@ -45,7 +50,9 @@ mod tests {
         drop(first);
         let mut again = pin!(turns.take());
         assert!(again.as_mut().poll(&mut cx).is_pending());
+        assert!(turns.take_free().is_none());
         assert!(second.poll(&mut cx).is_ready());
         assert!(again.poll(&mut cx).is_ready());
+        assert!(turns.take_free().is_some());
     }
 }
