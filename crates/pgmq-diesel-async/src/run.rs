@@ -130,7 +130,8 @@ impl Stop<'_> {
 /// A session that runs a statement. If the future that waits for it is dropped, the session is not given back before the server
 /// has answered: else whoever takes it next would wait behind that statement. If it does not answer in time, the pool closes it.
 ///
-/// For a poll, the server is told to stop: else it would go on waiting, and hide messages that nobody gets.
+/// For a poll, the server is told to stop: else it would go on waiting, and hide messages that nobody gets. Then the pool closes the
+/// session in any case: where the poll has just ended by itself, being told so late, the server would stop what comes next.
 pub(crate) struct Busy<'q> {
     /// There until it is released.
     session: Option<Session>,
@@ -162,10 +163,11 @@ impl Drop for Busy<'_> {
         let limit = self.stop.limit;
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
+                let is_told = stopped.is_some();
                 if let Some(stopped) = stopped {
                     stopped.await;
                 }
-                if within(limit, settle(&session)).await.is_err() {
+                if within(limit, settle(&session)).await.is_err() || is_told {
                     condemn(&mut session);
                 }
             });

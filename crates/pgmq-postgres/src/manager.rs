@@ -27,9 +27,10 @@ impl<M: r2d2::ManageConnection<Connection: Clients, Error: Into<Error>>> ManageC
 ///
 /// It is used like the driver's: `session.query("SELECT 1", &[])`.
 pub struct PooledClient {
-    client: Client,
+    /// In a box, because each operation moves it out of the pool and back.
+    client: Box<Client>,
     /// None where nothing is to stay prepared.
-    statements: Option<Statements>,
+    statements: Option<Box<Statements>>,
 }
 
 impl PooledClient {
@@ -45,7 +46,7 @@ impl PooledClient {
 
     /// The driver's client, and the statements that stay prepared on it.
     pub(crate) fn parts(&mut self) -> (&mut Client, Option<&Statements>) {
-        (&mut self.client, self.statements.as_ref())
+        (&mut self.client, self.statements.as_deref())
     }
 }
 
@@ -125,8 +126,8 @@ impl r2d2::ManageConnection for Manager {
     fn connect(&self) -> Result<PooledClient, Error> {
         let greeting = String::new();
         let connecting = Connecting::begin(&self.attempts, self.limit, &self.config, &self.tls, greeting)?;
-        let client = connecting.finish()?;
-        Ok(PooledClient { client, statements: self.keeps_statements.then(Statements::default) })
+        let client = Box::new(connecting.finish()?);
+        Ok(PooledClient { client, statements: self.keeps_statements.then(Box::default) })
     }
 
     fn is_valid(&self, client: &mut PooledClient) -> Result<(), Error> {

@@ -155,8 +155,8 @@ thread_local! {
     static GIVEN_UP: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Gives back a connection that does not answer. It may look as if it were open, so the pool is told; a pool of other
-/// connections than a [`Manager`]'s finds that out by itself, or does not.
+/// Gives back a connection that does not answer, or may not be used again. It may look as if it were in order, so the pool is told; a
+/// pool of other connections than a [`Manager`]'s finds that out by itself, or does not.
 pub(crate) fn give_up<M: ManageClients>(session: Session<M>) {
     GIVEN_UP.set(true);
     // The pool asks at once, on this thread.

@@ -93,7 +93,8 @@ async fn prepared<O: Output>(
 ///
 /// If the future that waits for the statement is dropped, the session is given back when the statement has ended; what does not
 /// answer in time, the pool drops. Of a poll the server is told to stop: else it would go on waiting on this connection, and hide
-/// messages that nobody gets.
+/// messages that nobody gets. Then the pool drops the session, too: where the poll has just ended by itself, being told so late, the
+/// server would stop what comes next.
 pub(crate) struct Busy<'q, M: ManageClients> {
     /// There until it is released.
     session: Option<Session<M>>,
@@ -127,15 +128,16 @@ impl<M: ManageClients> Drop for Busy<'_, M> {
         let limit = self.limit;
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
+                let was_told = cancel.is_some();
                 let settled = within(limit, async {
                     if let Some((token, tls)) = cancel {
-                        // Where the server cannot be told, the poll ends by its own time-out, or is given up.
+                        // Where the server cannot be told, the poll ends by its own time-out.
                         let _ = token.cancel_query(tls).await;
                     }
                     // Answered when what was asked before has ended.
                     session.client().check_connection().await
                 });
-                if !matches!(settled.await, Ok(Ok(()))) {
+                if !matches!(settled.await, Ok(Ok(()))) || was_told {
                     give_up(session);
                 }
             });

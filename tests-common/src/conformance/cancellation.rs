@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use pgmq_core::{AsyncQueue, Error, ErrorKind, Output, QueueError, Statement};
+use pgmq_core::{AsyncQueue, Error, ErrorKind, Output, Statement};
 
 use super::{
     Backend, Outcome, Q, World,
     case::cases,
-    chain,
     every_operation::{Texts, on_every_operation},
     round_trips::recorded,
 };
@@ -32,20 +31,14 @@ impl<B: Backend> AsyncQueue for Impatient<'_, B> {
     type Error = B::Error;
 
     async fn run<O: Output>(&self, statement: Statement<'_, O>) -> Result<O, B::Error> {
-        let is_poll = format!("{statement:?}").contains("_with_poll");
         self.proxy.freeze();
         let answer = B::within(PATIENCE, self.queue.run(statement)).await;
         self.proxy.thaw();
         if let Some(answer) = answer {
             return answer;
         }
-        // On the only connection that there may be. A poll that was given up and had ended by itself may have left behind a request
-        // to stop, which stops this instead.
-        if let Err(error) = self.queue.send(Q, "goes on").await {
-            let was_stopped = error.kind() == ErrorKind::Timeout && error.is_transient();
-            assert!(was_stopped && is_poll, "{}", chain(&error));
-            self.queue.send(Q, "goes on").await?;
-        }
+        // On the only connection that there may be. Nothing is left that would stop it.
+        self.queue.send(Q, "goes on").await?;
         Err(Error::new(ErrorKind::Timeout, GIVEN_UP).into())
     }
 }

@@ -12,18 +12,26 @@ const FOREVER: Duration = Duration::from_secs(600);
 fn a_poll_that_is_given_up_stops_and_claims_nothing() {
     on_a_database(async |database| {
         let queue = PGMQueue::builder().url(database.url()).pool_size(1).connect().await.unwrap();
+        let first = server_process(&queue).await;
         let started = Instant::now();
         let options = PollOptions::new().timeout(FOREVER).interval(FOREVER / 10);
         let poll = queue.read_with_poll::<RawJson>("q", 30, 10, &options);
         let given_up = tokio::time::timeout(Duration::from_millis(200), poll).await;
         assert!(given_up.is_err(), "there was nothing to read");
 
-        // The only connection comes back long before the poll would have ended, and works.
+        // There is a place in the pool again long before the poll would have ended.
         let id = queue.send("q", &1).await.unwrap();
         let message = queue.read::<i32>("q", 30).await.unwrap().unwrap();
         assert_eq!((message.msg_id, message.read_ct), (id, 1));
         assert!(started.elapsed() < FOREVER / 20);
+        assert_ne!(server_process(&queue).await, first, "what the server was told might stop this too");
     });
+}
+
+/// Which of the server's processes the only connection leads to.
+async fn server_process(queue: &PGMQueue) -> i32 {
+    let session = queue.session().await.unwrap();
+    session.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0)
 }
 
 #[test]
