@@ -72,27 +72,21 @@ pub(crate) mod sealed {
 
     /// What pools hold.
     pub trait Clients: Bind + Send {
-        fn client(&mut self) -> &mut Client;
-
         /// The client, and the statements that stay prepared on it.
         fn parts(&mut self) -> (&mut Client, Option<&Statements>);
+
+        fn client(&mut self) -> &mut Client {
+            self.parts().0
+        }
     }
 
     impl Clients for Client {
-        fn client(&mut self) -> &mut Client {
-            self
-        }
-
         fn parts(&mut self) -> (&mut Client, Option<&Statements>) {
             (self, None)
         }
     }
 
     impl Clients for PooledClient {
-        fn client(&mut self) -> &mut Client {
-            self
-        }
-
         fn parts(&mut self) -> (&mut Client, Option<&Statements>) {
             PooledClient::parts(self)
         }
