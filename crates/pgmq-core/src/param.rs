@@ -33,8 +33,11 @@ pub enum Param<'a> {
 pub struct JsonText(Vec<u8>);
 
 impl JsonText {
+    /// Most messages are shorter, and need no second allocation.
+    const USUAL: usize = 512;
+
     pub(crate) fn new<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
-        let mut text = Vec::with_capacity(512);
+        let mut text = Vec::with_capacity(Self::USUAL);
         write_json(&mut text, value)?;
         Ok(Self(text))
     }

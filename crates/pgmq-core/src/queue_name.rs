@@ -27,8 +27,8 @@ pub(crate) fn fold(name: &str) -> Result<Cow<'_, str>, Error> {
 
 /// Whether it is taken as it is, by a look at each byte: most names are so.
 fn is_plain(name: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    (1..=MAX_BYTES).contains(&name.len()) && name.bytes().all(is_plain)
+    let is_common = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    (1..=MAX_BYTES).contains(&name.len()) && name.bytes().all(is_common)
 }
 
 fn refusal(name: &str) -> Option<String> {
@@ -94,6 +94,11 @@ mod tests {
                 let again = fold(&folded).unwrap();
                 prop_assert_eq!(again.as_ref(), folded.as_ref());
             }
+        }
+
+        #[test]
+        fn what_is_plain_is_not_refused(name in "[a-z0-9_]{0,60}") {
+            prop_assert_eq!(is_plain(&name), refusal(&name).is_none());
         }
 
         #[test]

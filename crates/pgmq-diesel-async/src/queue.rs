@@ -7,7 +7,7 @@ use std::time::Instant;
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::{PoolableConnection, bb8::RunError as AcquireError};
 use pgmq_core::driver::tokio_postgres::{Tls, Turn, Turns, listen_config};
-use pgmq_core::driver::{Attempt, Refusals};
+use pgmq_core::driver::{Attempt, Generation, Refusals};
 use pgmq_core::prelude::*;
 use pgmq_core::{
     AsyncQueue, Channels, ErrorKind, Failure, Installation, Learned, Output, Plan, Query, QueueError,
@@ -16,7 +16,7 @@ use pgmq_core::{
 
 use crate::bound::Connection;
 use crate::config::{Endpoint, within};
-use crate::run::{Busy, Generation, Stop, condemn, run, settle, was_answered};
+use crate::run::{Busy, Stop, condemn, run, settle, was_answered};
 use crate::transaction::Begun;
 use crate::{BoundQueue, Builder, Error, Listener};
 
@@ -118,13 +118,18 @@ impl PGMQueue {
 
     /// Takes a session when it is our turn.
     async fn acquire(&self) -> Result<(Option<Turn<'_>>, Session), Error> {
+        let started = Instant::now();
         if let Some(turn) = self.turns.take_free() {
             // The pool keeps to the time-out by itself.
-            return Ok((Some(turn), self.next_session().await?));
+            let session = self.pool.get_owned().await;
+            let mut session = session.map_err(|error| self.not_acquired(error, started))?;
+            if !session.is_broken() {
+                return Ok((Some(turn), session));
+            }
         }
-        let started = Instant::now();
+        let left = self.pool.config().connection_timeout.saturating_sub(started.elapsed());
         let acquiring = async { (self.turns.take().await, self.next_session().await) };
-        match tokio::time::timeout(self.pool.config().connection_timeout, acquiring).await {
+        match tokio::time::timeout(left, acquiring).await {
             Ok((turn, session)) => Ok((turn, session?)),
             Err(_) => Err(self.not_acquired(AcquireError::TimedOut, started)),
         }

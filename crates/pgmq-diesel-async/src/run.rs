@@ -1,16 +1,15 @@
 //! Running a statement on a connection: bind, send, decode the rows as they arrive.
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use diesel_async::{
     AnsiTransactionManager, AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
 };
 use futures_core::Stream;
-use pgmq_core::driver::Attempt;
 use pgmq_core::driver::diesel::{DieselQuery, DieselRow, attempt_of};
 use pgmq_core::driver::tokio_postgres::Tls;
+use pgmq_core::driver::{Attempt, Generation};
 use pgmq_core::{Form, Output, Query};
 use tokio_postgres::CancelToken;
 
@@ -23,23 +22,10 @@ pub(crate) struct RunError {
     pub(crate) error: Error,
 }
 
-/// Diesel keeps a statement prepared by its text, and goes on using it when the server does not run it any more, since PGMQ was
-/// changed, or does not know it any more. The text of a new generation is another one, so each connection prepares it anew.
-#[derive(Debug, Default)]
-pub(crate) struct Generation(AtomicU64);
-
-impl Generation {
-    fn now(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Ends a generation. What was done before, by another connection's failure, is not done again.
-    fn end(&self, ended: u64) {
-        let _ = self.0.compare_exchange(ended, ended.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed);
-    }
-}
-
 /// Runs one form of a query. One round trip, once Diesel has prepared its text on this connection.
+///
+/// Diesel keeps a statement prepared by its text, and goes on using it when the server does not run it any more. The text of a new
+/// generation is another one, so each connection prepares it anew.
 pub(crate) async fn run<O: Output>(
     connection: &AsyncPgConnection,
     query: &Query<'_, O>,

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use pgmq_core::driver::Generation;
 use pgmq_core::driver::tokio_postgres::{Statements, Tls, config, connect_limit};
 use pgmq_core::{ErrorKind, Settings};
 use postgres::{Client, Config};
@@ -91,7 +92,8 @@ pub struct Manager {
     tls: Tls,
     limit: Duration,
     attempts: Attempts,
-    keeps_statements: bool,
+    /// That of the statements, if they are to stay prepared.
+    generation: Option<Arc<Generation>>,
 }
 
 impl Manager {
@@ -108,14 +110,15 @@ impl Manager {
         let (config, tls) = config(settings)?;
         let limit = connect_limit(&config);
         let keeps_statements = settings.prepared_statements == Some(true);
-        Ok(Self { config: config.into(), tls, limit, attempts: Attempts::default(), keeps_statements })
+        let generation = keeps_statements.then(Arc::default);
+        Ok(Self { config: config.into(), tls, limit, attempts: Attempts::default(), generation })
     }
 
     /// Whether statements stay prepared on the connections, as
     /// [`Builder::prepared_statements`](crate::Builder::prepared_statements) says; they do not unless told.
     #[must_use]
     pub fn prepared_statements(self, prepared: bool) -> Self {
-        Self { keeps_statements: prepared, ..self }
+        Self { generation: prepared.then(Arc::default), ..self }
     }
 }
 
@@ -127,7 +130,8 @@ impl r2d2::ManageConnection for Manager {
         let greeting = String::new();
         let connecting = Connecting::begin(&self.attempts, self.limit, &self.config, &self.tls, greeting)?;
         let client = Box::new(connecting.finish()?);
-        Ok(PooledClient { client, statements: self.keeps_statements.then(Box::default) })
+        let statements = self.generation.clone().map(Statements::of).map(Box::new);
+        Ok(PooledClient { client, statements })
     }
 
     fn is_valid(&self, client: &mut PooledClient) -> Result<(), Error> {

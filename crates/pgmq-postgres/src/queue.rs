@@ -114,7 +114,7 @@ impl<M: ManageClients> PGMQueue<M> {
         &self.pool
     }
 
-    /// Takes a connection of the driver's own type out of the pool, for work beside the queue.
+    /// Takes a connection out of the pool, for work beside the queue. It is used like the driver's.
     ///
     /// # Errors
     ///

@@ -53,7 +53,7 @@ impl Target<'_> {
         let ran = self.load(query, form);
         if let (Some(statements), Err(RunError { attempt: Attempt::StalePlan, .. })) = (self.statements, &ran)
         {
-            statements.forget(form.text);
+            statements.forget();
         }
         ran
     }

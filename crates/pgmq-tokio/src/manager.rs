@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pgmq_core::Settings;
+use pgmq_core::driver::Generation;
 use pgmq_core::driver::tokio_postgres::{Statements, Tls, config, connect_limit};
 use tokio_postgres::{Client, Config};
 
@@ -89,7 +90,8 @@ impl DerefMut for PooledClient {
 pub struct Manager {
     config: Config,
     tls: Tls,
-    keeps_statements: bool,
+    /// That of the statements, if they are to stay prepared.
+    generation: Option<Arc<Generation>>,
 }
 
 impl Manager {
@@ -105,14 +107,15 @@ impl Manager {
 
     pub(crate) fn of(settings: &Settings) -> Result<Self, Error> {
         let (config, tls) = config(settings)?;
-        Ok(Self { config, tls, keeps_statements: settings.prepared_statements == Some(true) })
+        let keeps_statements = settings.prepared_statements == Some(true);
+        Ok(Self { config, tls, generation: keeps_statements.then(Arc::default) })
     }
 
     /// Whether statements stay prepared on the connections, as
     /// [`Builder::prepared_statements`](crate::Builder::prepared_statements) says; they do not unless told.
     #[must_use]
     pub fn prepared_statements(self, prepared: bool) -> Self {
-        Self { keeps_statements: prepared, ..self }
+        Self { generation: prepared.then(Arc::default), ..self }
     }
 
     pub(crate) fn tls(&self) -> &Tls {
@@ -137,7 +140,7 @@ impl bb8::ManageConnection for Manager {
             }
             // Dropped after that is noted, it tells those who wait.
         });
-        let statements = self.keeps_statements.then(Box::default);
+        let statements = self.generation.clone().map(Statements::of).map(Box::new);
         Ok(PooledClient { client: Box::new(client), statements, ended_idle })
     }
 

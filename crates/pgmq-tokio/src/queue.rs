@@ -98,7 +98,7 @@ impl<M: ManageClients> PGMQueue<M> {
         &self.pool
     }
 
-    /// Takes a connection of the driver's own type out of the pool, for work beside the queue.
+    /// Takes a connection out of the pool, for work beside the queue. It is used like the driver's.
     ///
     /// # Errors
     ///
@@ -109,13 +109,17 @@ impl<M: ManageClients> PGMQueue<M> {
 
     /// Takes a session when it is our turn.
     async fn acquire(&self) -> Result<(Option<Turn<'_>>, Session<M>), Error> {
+        let started = Instant::now();
         if let Some(turn) = self.turns.take_free() {
             // The pool keeps to the time-out by itself.
-            return Ok((Some(turn), self.next_session().await?));
+            let session = self.pool.get_owned().await.map_err(|error| self.not_acquired(error, started))?;
+            if !session.client().is_closed() {
+                return Ok((Some(turn), session));
+            }
         }
-        let started = Instant::now();
+        let left = self.pool.config().connection_timeout.saturating_sub(started.elapsed());
         let acquiring = async { (self.turns.take().await, self.next_session().await) };
-        match tokio::time::timeout(self.pool.config().connection_timeout, acquiring).await {
+        match tokio::time::timeout(left, acquiring).await {
             Ok((turn, session)) => Ok((turn, session?)),
             Err(_) => Err(self.not_acquired(bb8::RunError::TimedOut, started)),
         }
@@ -172,18 +176,27 @@ impl<M: ManageClients> PGMQueue<M> {
         &self,
         work: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
-        let (_turn, mut session) = self.acquire().await?;
+        let (_turn, session) = self.acquire().await?;
+        let hold = |session| Busy::new(session, true, &self.tls, self.settings.connect_timeout);
+        let mut busy = hold(session);
         let mut may_move = true;
-        loop {
-            let (client, statements) = session.parts();
+        let done = loop {
+            let (client, statements) = busy.parts();
             let error = match Transaction::begin(client, statements).await {
-                Ok(mut transaction) => {
-                    let done = work(&mut transaction).await?;
-                    transaction.commit().await.map_err(Error::from)?;
-                    return Ok(done);
-                }
+                Ok(mut transaction) => match work(&mut transaction).await {
+                    Ok(done) => {
+                        break transaction
+                            .commit()
+                            .await
+                            .map(|()| done)
+                            .map_err(|error| Error::from(error).into());
+                    }
+                    // Dropped with this, the transaction is rolled back.
+                    Err(error) => break Err(error),
+                },
                 Err(error) => Error::from(error),
             };
+            let session = busy.release();
             // Nothing has been begun, so it can be begun elsewhere.
             if error.kind() != ErrorKind::Connection || !may_move {
                 return Err(error.into());
@@ -191,8 +204,10 @@ impl<M: ManageClients> PGMQueue<M> {
             may_move = false;
             let _ = within(self.settings.connect_timeout, session.client().check_connection()).await;
             drop(session);
-            session = self.next_session().await?;
-        }
+            busy = hold(self.next_session().await?);
+        };
+        drop(busy.release());
+        done
     }
 
     /// Listens for messages sent to these queues, on a connection of its own that is made anew when it is lost.

@@ -36,7 +36,7 @@ impl Target<'_> {
         let ran = self.load(query, form).await;
         if let (Some(statements), Err(RunError { attempt: Attempt::StalePlan, .. })) = (self.statements, &ran)
         {
-            statements.forget(form.text);
+            statements.forget();
         }
         ran
     }
@@ -89,24 +89,25 @@ async fn prepared<O: Output>(
     Ok(statement)
 }
 
-/// A session that runs a statement.
+/// A session that runs a statement, or a transaction.
 ///
-/// If the future that waits for the statement is dropped, the session is given back when the statement has ended; what does not
-/// answer in time, the pool drops. Of a poll the server is told to stop: else it would go on waiting on this connection, and hide
-/// messages that nobody gets. Then the pool drops the session, too: where the poll has just ended by itself, being told so late, the
-/// server would stop what comes next.
+/// If the future that waits for it is dropped, the session is given back when the server has done what it was asked; what does not
+/// answer in time, the pool drops. What may take long, the server is told to stop: a poll, which else would go on waiting on this
+/// connection, and hide messages that nobody gets; or whatever a transaction is at. Then the pool drops the session, too: where that
+/// has just ended by itself, being told so late, the server would stop what comes next.
 pub(crate) struct Busy<'q, M: ManageClients> {
     /// There until it is released.
     session: Option<Session<M>>,
-    is_poll: bool,
+    is_stopped: bool,
     tls: &'q Tls,
     /// How long the server may take to answer when nobody waits any more.
     limit: Duration,
 }
 
 impl<'q, M: ManageClients> Busy<'q, M> {
-    pub(crate) fn new(session: Session<M>, is_poll: bool, tls: &'q Tls, limit: Duration) -> Self {
-        Self { session: Some(session), is_poll, tls, limit }
+    /// `is_stopped` says whether the server is told to stop when nobody waits any more.
+    pub(crate) fn new(session: Session<M>, is_stopped: bool, tls: &'q Tls, limit: Duration) -> Self {
+        Self { session: Some(session), is_stopped, tls, limit }
     }
 
     pub(crate) fn target(&self) -> Target<'_> {
@@ -114,7 +115,13 @@ impl<'q, M: ManageClients> Busy<'q, M> {
         self.session.as_deref().expect("the session is there until it is released").target()
     }
 
-    /// The statement has ended.
+    /// The client, and the statements that stay prepared on it.
+    pub(crate) fn parts(&mut self) -> (&mut Client, Option<&Statements>) {
+        #[expect(clippy::expect_used, reason = "it is taken only by `release` and by `drop`, which end this")]
+        self.session.as_mut().expect("the session is there until it is released").parts()
+    }
+
+    /// It has ended.
     pub(crate) fn release(mut self) -> Session<M> {
         #[expect(clippy::expect_used, reason = "it is taken only here and by `drop`, which end this")]
         self.session.take().expect("the session is there until it is released")
@@ -124,14 +131,14 @@ impl<'q, M: ManageClients> Busy<'q, M> {
 impl<M: ManageClients> Drop for Busy<'_, M> {
     fn drop(&mut self) {
         let Some(session) = self.session.take() else { return };
-        let cancel = self.is_poll.then(|| (session.client().cancel_token(), self.tls.clone()));
+        let cancel = self.is_stopped.then(|| (session.client().cancel_token(), self.tls.clone()));
         let limit = self.limit;
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 let was_told = cancel.is_some();
                 let settled = within(limit, async {
                     if let Some((token, tls)) = cancel {
-                        // Where the server cannot be told, the poll ends by its own time-out.
+                        // Where the server cannot be told, it goes on until its own end.
                         let _ = token.cancel_query(tls).await;
                     }
                     // Answered when what was asked before has ended.

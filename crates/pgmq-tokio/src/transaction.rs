@@ -9,7 +9,8 @@ use tokio_postgres::{Client, Error};
 
 /// The driver's transaction, on a connection of a pool.
 ///
-/// It is used like the driver's, and can be given to whatever takes that. It differs in two things: the queue that is bound to it
+/// It is used like the driver's, and can be given to whatever takes a reference to that; to generic functions as `&mut **transaction`. It
+/// differs in two things: the queue that is bound to it
 /// has its statements stay prepared, where they do on the pool; and it cannot be committed if a statement in it has failed,
 /// which the driver's `commit` takes for a success.
 ///

@@ -1,5 +1,7 @@
 //! Statements that stay prepared on their connections, and those that do not.
 
+use std::collections::VecDeque;
+
 use pgmq_core::{AsyncQueue, ErrorKind, QueueError, SendOptions};
 
 use super::{
@@ -13,7 +15,7 @@ cases! { prepared:
     direct [] statements_do_not_stay_prepared_if_told_not_to;
     direct [] a_statement_that_was_prepared_before_pgmq_changed_is_prepared_anew;
     direct [] a_statement_that_the_server_has_forgotten_is_prepared_anew;
-    direct [] a_transaction_that_met_a_forgotten_statement_can_be_run_again;
+    direct [] transactions_that_meet_stale_statements_can_be_run_again;
     direct [pop_batch, read_with, send_topic] pgmq_can_be_upgraded_under_a_queue;
 }
 
@@ -114,17 +116,37 @@ async fn a_statement_that_the_server_has_forgotten_is_prepared_anew<B: Backend>(
     Ok(())
 }
 
-/// Nothing is tried again in a transaction; the next one has what it needs.
-async fn a_transaction_that_met_a_forgotten_statement_can_be_run_again<B: Backend>(
-    world: &World<'_>,
-) -> Outcome {
-    let queue = B::builder().url(world.url()).pool_size(1).prepared_statements(true).connect().await?;
-    use_a_few::<B>(&queue).await?;
-    B::execute_on_pool(B::pool(&queue), "DEALLOCATE ALL").await?;
-    let met = B::transaction(&queue, &[Step::Send(Q)]).await.map_err(queue_error);
-    assert!(fails_as(ErrorKind::Conflict, met).is_transient());
-    B::transaction(&queue, &[Step::Send(Q)]).await.map_err(queue_error)?;
-    assert_eq!(queue.metrics(Q).await?.queue_length, 1);
+/// Nothing is tried again in a transaction; the next one has what it needs, on whichever connection.
+async fn transactions_that_meet_stale_statements_can_be_run_again<B: Backend>(world: &World<'_>) -> Outcome {
+    const CONNECTIONS: u32 = 3;
+
+    let builder = B::builder().url(world.url()).pool_size(CONNECTIONS).prepared_statements(true);
+    let queue = builder.connect().await?;
+    // Each connection in turn, while the others are taken, prepares the statement and then loses it.
+    let mut sessions = VecDeque::new();
+    for _ in 0..CONNECTIONS {
+        sessions.push_back(B::session(&queue).await?);
+    }
+    for _ in 0..CONNECTIONS {
+        drop(sessions.pop_front());
+        queue.send(Q, &1).await?;
+        B::execute_on_pool(B::pool(&queue), "DEALLOCATE ALL").await?;
+        sessions.push_back(B::session(&queue).await?);
+    }
+    drop(sessions);
+    let mut met = 0;
+    for _ in 0..2 * CONNECTIONS {
+        let sent = B::transaction(&queue, &[Step::Send(Q)]).await.map_err(queue_error);
+        if sent.is_err() {
+            met += 1;
+            assert!(fails_as(ErrorKind::Conflict, sent).is_transient());
+        }
+    }
+    // Where we keep the statements, the connections learn from each other.
+    let expected = if B::BEHIND_POOLERS == Pooled::AsItIs { 1 } else { CONNECTIONS };
+    assert!((1..=expected).contains(&met), "{met} transactions failed");
+    let sent = i64::from(CONNECTIONS) + i64::from(2 * CONNECTIONS - met);
+    assert_eq!(queue.metrics(Q).await?.queue_length, sent);
     Ok(())
 }
 

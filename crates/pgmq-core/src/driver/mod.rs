@@ -2,6 +2,7 @@
 
 mod attempt;
 pub mod conninfo;
+mod generation;
 mod jsonb;
 mod named_file;
 mod refusals;
@@ -16,6 +17,7 @@ pub mod diesel;
 pub mod tokio_postgres;
 
 pub use attempt::Attempt;
+pub use generation::Generation;
 pub use jsonb::jsonb_text;
 pub use named_file::NamedFile;
 pub use refusals::Refusals;

@@ -38,9 +38,11 @@ fn a_poll_that_is_given_up_stops_and_claims_nothing() {
         let given_up =
             tokio::time::timeout(SHORT, queue.read_with_poll::<RawJson>("q", 30, 10, &options)).await;
         assert!(given_up.is_err(), "there was nothing to read");
-        // The only connection comes back long before the poll would have ended, and works.
+        // There is a place in the pool again long before the poll would have ended.
         works(&queue).await;
         assert!(started.elapsed() < FOREVER / 20);
+        let statistics = queue.pool().state().statistics;
+        assert_eq!(statistics.connections_created, 1, "what the server was told might stop what comes next");
     });
 }
 

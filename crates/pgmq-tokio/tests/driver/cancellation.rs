@@ -28,6 +28,77 @@ fn a_poll_that_is_given_up_stops_and_claims_nothing() {
     });
 }
 
+#[test]
+fn a_transaction_that_is_given_up_is_rolled_back_and_stops() {
+    on_a_database(async |database| {
+        let queue = PGMQueue::builder().url(database.url()).pool_size(1).connect().await.unwrap();
+        let first = server_process(&queue).await;
+        let started = Instant::now();
+        let options = PollOptions::new().timeout(FOREVER).interval(FOREVER / 10);
+        let work = queue.transaction(async |transaction| {
+            let queue = queue.with(transaction);
+            queue.send("q", &1).await?;
+            queue.pop::<i32>("q").await?;
+            queue.read_with_poll::<RawJson>("q", 30, 10, &options).await
+        });
+        let given_up = tokio::time::timeout(Duration::from_millis(200), work).await;
+        assert!(given_up.is_err(), "there was nothing to read");
+        let id = queue.send("q", &2).await.unwrap();
+        let messages = queue.read_batch::<i32>("q", 30, 10).await.unwrap();
+        assert_eq!(messages.iter().map(|message| message.msg_id).collect::<Vec<_>>(), [id]);
+        assert!(started.elapsed() < FOREVER / 20);
+        assert_ne!(server_process(&queue).await, first, "what the server was told might stop this too");
+    });
+}
+
+#[test]
+fn a_transaction_that_is_given_up_at_any_point_leaves_nothing_half_done() {
+    on_a_database(async |database| {
+        let queue = PGMQueue::builder().url(database.url()).pool_size(1).connect().await.unwrap();
+        let mut committed = 0;
+        for pause in 0..40 {
+            let work = queue.transaction(async |transaction| {
+                let queue = queue.with(transaction);
+                queue.send("q", &1).await?;
+                queue.send("q", &2).await
+            });
+            let done = tokio::time::timeout(Duration::from_micros(pause * 150), work).await;
+            // The only place in the pool is free when the server has done what was under way.
+            let length = queue.metrics("q").await.unwrap().queue_length;
+            match done {
+                Ok(done) => {
+                    done.unwrap();
+                    assert_eq!(length, committed + 2);
+                }
+                // Given up while the server commits, it may have been either.
+                Err(_) => assert!(length == committed || length == committed + 2, "{length}"),
+            }
+            committed = length;
+        }
+    });
+}
+
+#[test]
+fn a_transaction_on_a_silent_server_does_not_keep_its_place_in_the_pool() {
+    on_a_database(async |database| {
+        let (proxy, builder) = through_a_proxy(database);
+        let queue = builder.connect_timeout(Duration::from_secs(1)).connect().await.unwrap();
+        let work = queue.transaction(async |transaction| {
+            proxy.freeze();
+            queue.with(transaction).send("q", &1).await
+        });
+        assert!(tokio::time::timeout(Duration::from_millis(100), work).await.is_err(), "nobody answers");
+        let started = Instant::now();
+        while queue.pool().state().connections > 0 {
+            assert!(started.elapsed() < Duration::from_secs(20), "the connection is kept");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        proxy.thaw();
+        queue.send("q", &2).await.unwrap();
+        assert_eq!(queue.metrics("q").await.unwrap().queue_length, 1);
+    });
+}
+
 /// Which of the server's processes the only connection leads to.
 async fn server_process(queue: &PGMQueue) -> i32 {
     let session = queue.session().await.unwrap();
