@@ -9,10 +9,9 @@ use tokio_postgres::{Client, Error};
 
 /// The driver's transaction, on a connection of a pool.
 ///
-/// It is used like the driver's, and can be given to whatever takes a reference to that; to generic functions as `&mut **transaction`. It
-/// differs in two things: the queue that is bound to it
-/// has its statements stay prepared, where they do on the pool; and it cannot be committed if a statement in it has failed,
-/// which the driver's `commit` takes for a success.
+/// It is used like the driver's, and can be given to whatever takes a reference to that; to generic functions as
+/// `&mut **transaction`. It differs in two things: the queue that is bound to it has its statements stay prepared, where they do
+/// on the pool; and it cannot be committed if a statement in it has failed, which the driver's `commit` takes for a success.
 ///
 /// Dropped before it is committed, it is rolled back.
 pub struct Transaction<'c> {

@@ -8,13 +8,17 @@ use crate::support::{on_a_database, through_a_proxy};
 
 const FOREVER: Duration = Duration::from_secs(600);
 
+fn forever() -> PollOptions {
+    PollOptions::new().timeout(FOREVER).interval(FOREVER / 10)
+}
+
 #[test]
 fn a_poll_that_is_given_up_stops_and_claims_nothing() {
     on_a_database(async |database| {
         let queue = PGMQueue::builder().url(database.url()).pool_size(1).connect().await.unwrap();
         let first = server_process(&queue).await;
         let started = Instant::now();
-        let options = PollOptions::new().timeout(FOREVER).interval(FOREVER / 10);
+        let options = forever();
         let poll = queue.read_with_poll::<RawJson>("q", 30, 10, &options);
         let given_up = tokio::time::timeout(Duration::from_millis(200), poll).await;
         assert!(given_up.is_err(), "there was nothing to read");
@@ -34,7 +38,7 @@ fn a_transaction_that_is_given_up_is_rolled_back_and_stops() {
         let queue = PGMQueue::builder().url(database.url()).pool_size(1).connect().await.unwrap();
         let first = server_process(&queue).await;
         let started = Instant::now();
-        let options = PollOptions::new().timeout(FOREVER).interval(FOREVER / 10);
+        let options = forever();
         let work = queue.transaction(async |transaction| {
             let queue = queue.with(transaction);
             queue.send("q", &1).await?;
@@ -88,15 +92,20 @@ fn a_transaction_on_a_silent_server_does_not_keep_its_place_in_the_pool() {
             queue.with(transaction).send("q", &1).await
         });
         assert!(tokio::time::timeout(Duration::from_millis(100), work).await.is_err(), "nobody answers");
-        let started = Instant::now();
-        while queue.pool().state().connections > 0 {
-            assert!(started.elapsed() < Duration::from_secs(20), "the connection is kept");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until_it_is_let_go(&queue).await;
         proxy.thaw();
         queue.send("q", &2).await.unwrap();
         assert_eq!(queue.metrics("q").await.unwrap().queue_length, 1);
     });
+}
+
+/// Waits until the pool has let go of its connection, when the time to answer is over.
+async fn until_it_is_let_go(queue: &PGMQueue) {
+    let started = Instant::now();
+    while queue.pool().state().connections > 0 {
+        assert!(started.elapsed() < Duration::from_secs(20), "the connection is kept");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// Which of the server's processes the only connection leads to.
@@ -113,12 +122,7 @@ fn an_operation_that_is_given_up_on_a_silent_server_does_not_keep_its_place_in_t
         proxy.freeze();
         let given_up = tokio::time::timeout(Duration::from_millis(100), queue.send("q", &1)).await;
         assert!(given_up.is_err(), "nobody answers");
-        // The pool lets go of it when the time to answer is over.
-        let started = Instant::now();
-        while queue.pool().state().connections > 0 {
-            assert!(started.elapsed() < Duration::from_secs(20), "the connection is kept");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until_it_is_let_go(&queue).await;
         proxy.thaw();
         queue.send("q", &2).await.unwrap();
     });
