@@ -12,7 +12,7 @@ use crate::cargo;
 pub(crate) const BACKENDS: [&str; 5] = ["postgres", "tokio", "diesel", "diesel-async", "sqlx"];
 
 /// The other crates that are published.
-pub(crate) const OTHER_CRATES: [&str; 3] = ["pgmq-core", "pgmq-worker", "pgmq-cli"];
+pub(crate) const OTHER_CRATES: [&str; 3] = ["pgmq-core", "pgmq-driver-diesel", "pgmq-driver-tokio-postgres"];
 
 /// The folder of the repository.
 pub(crate) fn root() -> PathBuf {

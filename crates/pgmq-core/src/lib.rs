@@ -22,13 +22,11 @@
 //! ```
 //!
 //! To read this crate: [`operations`](Queue) is the table of the whole API; [`statement`] has a builder for each row of it;
-//! [`Row`] and [`Output`] are how results are decoded. `driver` holds what several back ends share of a driver, behind
-//! features that only they switch on.
+//! [`Row`] and [`Output`] are how results are decoded.
 
-#![cfg_attr(docsrs, feature(doc_cfg))]
-
+#[doc(hidden)]
+pub mod backend;
 mod decode;
-pub mod driver;
 mod error;
 #[cfg(test)]
 mod every_operation;

@@ -9,8 +9,10 @@ use serde::Serialize;
 use crate::{Error, ErrorKind};
 
 /// A parameter of a statement.
+///
+/// Back ends match every variant, so that a new one does not compile before each of them can send it. A new variant is
+/// therefore no breaking change: the crates of this family pin each other's exact version.
 #[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
 pub enum Param<'a> {
     /// `text`
     Text(Cow<'a, str>),
@@ -36,7 +38,12 @@ impl JsonText {
     /// Most messages are shorter, and need no second allocation.
     const USUAL: usize = 512;
 
-    pub(crate) fn new<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
+    /// Serialises a value.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Encode`], if the value has no JSON text, or a string in it holds the character `\u0000`.
+    pub fn new<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
         let mut text = Vec::with_capacity(Self::USUAL);
         write_json(&mut text, value)?;
         Ok(Self(text))

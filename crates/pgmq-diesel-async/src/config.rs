@@ -5,9 +5,9 @@ use std::time::Duration;
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
-use pgmq_core::driver::Refusals;
-use pgmq_core::driver::tokio_postgres::{Tls, config, connect_limit};
+use pgmq_core::backend::Refusals;
 use pgmq_core::{ErrorKind, QueueError, Settings};
+use pgmq_driver_tokio_postgres::{Tls, config, connect_limit};
 use tokio_postgres::Config;
 
 use crate::{Error, PGMQueue, Pool};

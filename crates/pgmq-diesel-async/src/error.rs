@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use diesel::ConnectionError;
 use diesel_async::pooled_connection::{PoolError, bb8::RunError};
-use pgmq_core::driver::diesel::{connecting_kind_of, kind_of, sqlstate_of};
-use pgmq_core::driver::tokio_postgres::{handshake, kind_of as driver_kind_of};
 use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
+use pgmq_driver_diesel::{connecting_kind_of, kind_of, sqlstate_of};
+use pgmq_driver_tokio_postgres::{handshake, kind_of as driver_kind_of};
 
 /// An error of this back end.
 ///

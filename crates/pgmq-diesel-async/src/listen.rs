@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use futures_core::Stream;
-use pgmq_core::driver::tokio_postgres::{Events, Offers, events};
 use pgmq_core::{Backoff, Channels, Notification, QueueError};
+use pgmq_driver_tokio_postgres::{Events, Offers, events};
 use tokio::task::JoinHandle;
 
 use crate::Error;

@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::{PoolableConnection, bb8::RunError as AcquireError};
-use pgmq_core::driver::tokio_postgres::{Tls, Turn, Turns, listen_config};
-use pgmq_core::driver::{Attempt, Generation, Refusals};
+use pgmq_core::backend::{Attempt, Generation, Refusals};
 use pgmq_core::prelude::*;
 use pgmq_core::{
     AsyncQueue, Channels, ErrorKind, Failure, Installation, Learned, Output, Plan, Query, QueueError,
     Settings, Statement,
 };
+use pgmq_driver_tokio_postgres::{Tls, Turn, Turns, listen_config};
 
 use crate::bound::Connection;
 use crate::config::{Endpoint, within};

@@ -7,10 +7,10 @@ use diesel_async::{
     AnsiTransactionManager, AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
 };
 use futures_core::Stream;
-use pgmq_core::driver::diesel::{DieselQuery, DieselRow, attempt_of};
-use pgmq_core::driver::tokio_postgres::Tls;
-use pgmq_core::driver::{Attempt, Generation};
+use pgmq_core::backend::{Attempt, Generation};
 use pgmq_core::{Form, Output, Query};
+use pgmq_driver_diesel::{DieselQuery, DieselRow, attempt_of};
+use pgmq_driver_tokio_postgres::Tls;
 use tokio_postgres::CancelToken;
 
 use crate::config::within;

@@ -3,7 +3,7 @@
 use diesel::result::QueryResult;
 use diesel_async::{AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager};
 use pgmq_core::ErrorKind;
-use pgmq_core::driver::COMMIT;
+use pgmq_core::backend::COMMIT;
 
 use crate::Error;
 use crate::run::{Stop, condemn};

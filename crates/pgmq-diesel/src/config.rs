@@ -7,9 +7,9 @@ use std::time::Duration;
 use diesel::connection::{CacheSize, SimpleConnection};
 use diesel::r2d2::ConnectionManager;
 use diesel::{Connection, PgConnection, r2d2};
-use pgmq_core::driver::Refusals;
-use pgmq_core::driver::diesel::{connecting_kind_of, kind_of};
+use pgmq_core::backend::Refusals;
 use pgmq_core::{ErrorKind, Settings};
+use pgmq_driver_diesel::{connecting_kind_of, kind_of};
 
 use crate::conninfo::conninfo;
 use crate::{Error, PGMQueue, Pool};

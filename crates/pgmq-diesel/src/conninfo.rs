@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use diesel::ConnectionError;
-use pgmq_core::driver::conninfo::{percent, quoted, split_uri};
+use pgmq_core::backend::conninfo::{percent, quoted, split_uri};
 use pgmq_core::{Error, ErrorKind, Settings};
 
 /// The connection string for these settings.

@@ -4,9 +4,9 @@ use std::fmt;
 
 use diesel::ConnectionError;
 use diesel::r2d2::PoolError;
-use pgmq_core::driver::diesel::{connecting_kind_of, connecting_sqlstate_of, kind_of, sqlstate_of};
-use pgmq_core::driver::untrusted;
+use pgmq_core::backend::untrusted;
 use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
+use pgmq_driver_diesel::{connecting_kind_of, connecting_sqlstate_of, kind_of, sqlstate_of};
 
 use crate::conninfo::unusable;
 

@@ -20,12 +20,12 @@ pub use config::Builder;
 pub use diesel::{self, r2d2};
 pub use error::Error;
 pub use listen::Listener;
-pub use pgmq_core::driver::diesel::{Json, functions};
-pub use pgmq_core::{self, archive_table, chrono, queue_table, serde_json};
+pub use pgmq_core::{self, chrono, serde_json};
 pub use pgmq_core::{
     ArchivePartitionOptions, ArchivedMessage, Delay, ErrorKind, Failure, Installation, InstallationSource,
     Message, Notification, NotifyOptions, NotifyThrottle, Output, PartitionInterval, PartitionOptions,
     PollOptions, Queue, QueueError, QueueInfo, QueueMetrics, RawJson, ReadOptions, RoutingMatch,
     SendBatchOptions, SendOptions, TopicBinding, TopicMessage, Version, VisibilityTimeout,
 };
+pub use pgmq_driver_diesel::{Json, archive_table, functions, queue_table};
 pub use queue::{PGMQueue, Pool, Session};

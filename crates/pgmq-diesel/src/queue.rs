@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use diesel::pg::PgConnection;
 use diesel::r2d2::{ConnectionManager, PoolError, PooledConnection};
-use pgmq_core::driver::{Attempt, Refusals};
+use pgmq_core::backend::{Attempt, Refusals};
 use pgmq_core::prelude::*;
 use pgmq_core::{
     Channels, ErrorKind, Failure, Installation, Learned, Output, Plan, Query, Queue, QueueError, Settings,

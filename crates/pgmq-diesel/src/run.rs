@@ -2,9 +2,9 @@
 
 use diesel::connection::{CacheSize, Connection, LoadConnection};
 use diesel::pg::{PgConnection, PgRowByRowLoadingMode};
-use pgmq_core::driver::Attempt;
-use pgmq_core::driver::diesel::{DieselQuery, DieselRow, attempt_of};
+use pgmq_core::backend::Attempt;
 use pgmq_core::{Form, Output, Query};
+use pgmq_driver_diesel::{DieselQuery, DieselRow, attempt_of};
 
 use crate::Error;
 
@@ -38,7 +38,7 @@ fn load<O: Output>(
         error: Error::during(query.context())(error),
     };
     // Row by row, an error comes out of `load` itself only if neither a row nor "command complete" came before it.
-    let statement = DieselQuery::new(form, query.params()).kept(is_kept(form));
+    let statement = DieselQuery::new(form, query.params()).cached(is_kept(form));
     let mut arriving = LoadConnection::<PgRowByRowLoadingMode>::load(connection, statement)
         .map_err(|error| failed(error, false))?;
     let mut rows = query.rows();

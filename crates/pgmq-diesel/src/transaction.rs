@@ -4,7 +4,7 @@ use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionMa
 use diesel::pg::PgConnection;
 use diesel::prelude::QueryResult;
 use pgmq_core::ErrorKind;
-use pgmq_core::driver::COMMIT;
+use pgmq_core::backend::COMMIT;
 
 use crate::Error;
 

@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use pgmq_core::driver::tokio_postgres::Statements;
 use pgmq_core::prelude::*;
 use pgmq_core::{ErrorKind, Learned, Output, Plan, Queue, Statement};
+use pgmq_driver_tokio_postgres::Statements;
 use postgres::Client;
 
 use crate::run::Target;

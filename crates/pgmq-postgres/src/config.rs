@@ -1,6 +1,6 @@
 //! Connecting.
 
-use pgmq_core::driver::Refusals;
+use pgmq_core::backend::Refusals;
 use pgmq_core::{QueueError, Settings};
 
 use crate::manager::Release;

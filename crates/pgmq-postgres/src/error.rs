@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use pgmq_core::driver::tokio_postgres::{handshake, kind_of};
 use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
+use pgmq_driver_tokio_postgres::{handshake, kind_of};
 
 /// An error of this back end.
 ///

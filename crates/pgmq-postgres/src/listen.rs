@@ -5,8 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fallible_iterator::FallibleIterator;
-use pgmq_core::driver::tokio_postgres::Tls;
 use pgmq_core::{Backoff, Channels, Notification, QueueError};
+use pgmq_driver_tokio_postgres::Tls;
 use postgres::{Client, Config};
 
 use crate::Error;

@@ -9,9 +9,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pgmq_core::driver::Generation;
-use pgmq_core::driver::tokio_postgres::{Statements, Tls, config, connect_limit};
+use pgmq_core::backend::Generation;
 use pgmq_core::{ErrorKind, Settings};
+use pgmq_driver_tokio_postgres::{Statements, Tls, config, connect_limit};
 use postgres::{Client, Config};
 
 use crate::bound::sealed::Clients;

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use fallible_iterator::FallibleIterator;
-use pgmq_core::driver::tokio_postgres::{connect_limit, listen_config};
-use pgmq_core::driver::{Attempt, Refusals};
+use pgmq_core::backend::{Attempt, Refusals};
 use pgmq_core::prelude::*;
 use pgmq_core::{
     Channels, ErrorKind, Failure, Installation, Learned, Output, Plan, Query, Queue, QueueError, Settings,
     Statement,
 };
+use pgmq_driver_tokio_postgres::{connect_limit, listen_config};
 
 use crate::bound::Connection;
 use crate::bound::sealed::{Bind, Clients};

@@ -1,9 +1,9 @@
 //! Running a statement on a connection: bind, send, decode the rows as they arrive.
 
 use fallible_iterator::FallibleIterator;
-use pgmq_core::driver::Attempt;
-use pgmq_core::driver::tokio_postgres::{Bound, Statements, TokioRow, attempt_of, types_of};
+use pgmq_core::backend::Attempt;
 use pgmq_core::{Form, Output, Param, Query};
+use pgmq_driver_tokio_postgres::{Bound, Statements, TokioRow, attempt_of, types_of};
 use postgres::types::Type;
 use postgres::{GenericClient, RowIter, Statement};
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use pgmq_core::driver::{refuses_client, untrusted};
+use pgmq_core::backend::{refuses_client, untrusted};
 use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
 
 /// An error of this back end.

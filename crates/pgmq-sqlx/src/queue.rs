@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pgmq_core::driver::Attempt;
+use pgmq_core::backend::Attempt;
 use pgmq_core::prelude::*;
 use pgmq_core::{
     AsyncQueue, Channels, ErrorKind, Failure, Installation, Learned, Output, Plan, Query, QueueError,

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt;
-use pgmq_core::driver::Attempt;
+use pgmq_core::backend::Attempt;
 use pgmq_core::{Form, Output, Query};
 use sqlx::postgres::PgDatabaseError;
 use sqlx::{AssertSqlSafe, Connection, Either, Executor, PgConnection};

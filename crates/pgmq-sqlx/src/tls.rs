@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use pgmq_core::driver::NamedFile;
-use pgmq_core::driver::conninfo::{Pair, take};
+use pgmq_core::backend::NamedFile;
+use pgmq_core::backend::conninfo::{Pair, take};
 use pgmq_core::{Error, ErrorKind};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use pgmq_core::driver::conninfo::{keywords, percent};
+use pgmq_core::backend::conninfo::{keywords, percent};
 use pgmq_core::{Error, ErrorKind};
 
 /// A URL that the driver takes: that which was given, or one that says the same as a libpq string.

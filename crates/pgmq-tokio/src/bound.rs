@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use pgmq_core::driver::tokio_postgres::Statements;
 use pgmq_core::prelude::*;
 use pgmq_core::{AsyncQueue, Learned, Output, Plan, Statement};
+use pgmq_driver_tokio_postgres::Statements;
 use tokio_postgres::Client;
 
 use crate::run::Target;

@@ -5,8 +5,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
-use pgmq_core::driver::tokio_postgres::{Events, Offers, Tls, connect_limit, events};
 use pgmq_core::{Backoff, Channels, Notification, QueueError};
+use pgmq_driver_tokio_postgres::{Events, Offers, Tls, connect_limit, events};
 use tokio::task::JoinHandle;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, Client, Config, Socket};

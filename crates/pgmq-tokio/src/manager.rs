@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pgmq_core::Settings;
-use pgmq_core::driver::Generation;
-use pgmq_core::driver::tokio_postgres::{Statements, Tls, config, connect_limit};
+use pgmq_core::backend::Generation;
+use pgmq_driver_tokio_postgres::{Statements, Tls, config, connect_limit};
 use tokio_postgres::{Client, Config};
 
 use crate::bound::sealed::Clients;

@@ -4,13 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use pgmq_core::driver::tokio_postgres::{Tls, Turn, Turns, listen_config};
-use pgmq_core::driver::{Attempt, Refusals};
+use pgmq_core::backend::{Attempt, Refusals};
 use pgmq_core::prelude::*;
 use pgmq_core::{
     AsyncQueue, Channels, ErrorKind, Failure, Installation, Learned, Output, Plan, Query, QueueError,
     Settings, Statement,
 };
+use pgmq_driver_tokio_postgres::{Tls, Turn, Turns, listen_config};
 
 use crate::bound::Connection;
 use crate::bound::sealed::Clients;

@@ -5,9 +5,9 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_core::Stream;
-use pgmq_core::driver::Attempt;
-use pgmq_core::driver::tokio_postgres::{Bound, Statements, Tls, TokioRow, attempt_of, types_of};
+use pgmq_core::backend::Attempt;
 use pgmq_core::{Form, Output, Query};
+use pgmq_driver_tokio_postgres::{Bound, Statements, Tls, TokioRow, attempt_of, types_of};
 use tokio_postgres::{Client, RowStream, Statement};
 
 use crate::bound::sealed::{Bind, Clients};

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use pgmq_core::driver::COMMIT;
-use pgmq_core::driver::tokio_postgres::Statements;
+use pgmq_core::backend::COMMIT;
+use pgmq_driver_tokio_postgres::Statements;
 use tokio_postgres::{Client, Error};
 
 /// The driver's transaction, on a connection of a pool.

@@ -10,7 +10,7 @@ use std::{
 
 use pgmq_core::{
     AsyncQueue, ErrorKind, Notification, NotifyOptions, QueueError,
-    driver::conninfo::{percent, quoted},
+    backend::conninfo::{percent, quoted},
 };
 
 use super::{

@@ -8,8 +8,8 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::row::{Row, RowIndex};
 use diesel::sql_types::{BigInt, Bool, Jsonb};
-use pgmq_core::driver::diesel::{DieselQuery, Json};
 use pgmq_core::{Learned, Output, Plan, Query, RawJson, Statement, statement};
+use pgmq_driver_diesel::{DieselQuery, Json};
 
 use super::RawMessage;
 use crate::contestant::{Contestant, QUEUE, VT};

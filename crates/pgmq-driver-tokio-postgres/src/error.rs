@@ -2,8 +2,8 @@
 
 use tokio_postgres::Error;
 
-use crate::driver::{Attempt, refuses_client, untrusted};
-use crate::{Error as ClientError, ErrorKind};
+use pgmq_core::backend::{Attempt, refuses_client, untrusted};
+use pgmq_core::{Error as ClientError, ErrorKind};
 
 /// What kind of thing went wrong.
 pub fn kind_of(error: &Error) -> ErrorKind {

@@ -14,11 +14,11 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::options::{Check, Client, Roots, TlsOptions};
 use super::unusable;
-use crate::Error;
-use crate::driver::NamedFile;
+use pgmq_core::Error;
+use pgmq_core::backend::NamedFile;
 
 /// What makes connections as the options say.
-pub(super) fn connector(options: &TlsOptions) -> Result<MakeRustlsConnect, Error> {
+pub(crate) fn connector(options: &TlsOptions) -> Result<MakeRustlsConnect, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

@@ -15,9 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::Socket;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream as DriverStream};
 
-use crate::Error;
+use pgmq_core::Error;
 
-pub(super) use self::options::TlsOptions;
+pub(crate) use self::options::TlsOptions;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -44,10 +44,10 @@ impl Tls {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument), when a file that the options name cannot be used, or
+    /// [`ErrorKind::InvalidArgument`](pgmq_core::ErrorKind::InvalidArgument), when a file that the options name cannot be used, or
     /// the library cannot be set up.
     #[cfg(feature = "rustls")]
-    pub(super) fn compiled_in(options: &TlsOptions) -> Result<Option<Self>, Error> {
+    pub(crate) fn compiled_in(options: &TlsOptions) -> Result<Option<Self>, Error> {
         Ok(Some(Self(Library::Rustls(by_rustls::connector(options)?))))
     }
 
@@ -55,10 +55,10 @@ impl Tls {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument), when a file that the options name cannot be used, or
+    /// [`ErrorKind::InvalidArgument`](pgmq_core::ErrorKind::InvalidArgument), when a file that the options name cannot be used, or
     /// the library cannot be set up.
     #[cfg(all(feature = "native-tls", not(feature = "rustls")))]
-    pub(super) fn compiled_in(options: &TlsOptions) -> Result<Option<Self>, Error> {
+    pub(crate) fn compiled_in(options: &TlsOptions) -> Result<Option<Self>, Error> {
         Ok(Some(Self(Library::Native(by_native_tls::connector(options)?))))
     }
 
@@ -68,14 +68,14 @@ impl Tls {
     ///
     /// None.
     #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
-    pub(super) fn compiled_in(_: &TlsOptions) -> Result<Option<Self>, Error> {
+    pub(crate) fn compiled_in(_: &TlsOptions) -> Result<Option<Self>, Error> {
         Ok(None)
     }
 }
 
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 fn unusable(error: impl Into<Cause>) -> Error {
-    Error::new(crate::ErrorKind::InvalidArgument, "the TLS library could not be set up").because(error)
+    Error::new(pgmq_core::ErrorKind::InvalidArgument, "the TLS library could not be set up").because(error)
 }
 
 impl MakeTlsConnect<Socket> for Tls {

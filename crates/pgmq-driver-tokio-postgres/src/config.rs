@@ -7,7 +7,7 @@ use tokio_postgres::config::SslMode;
 
 use super::Tls;
 use super::tls::TlsOptions;
-use crate::{Error, ErrorKind, Settings};
+use pgmq_core::{Error, ErrorKind, Settings};
 
 /// The driver's configuration for these settings, and how it encrypts.
 ///

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::Notification;
+use pgmq_core::Notification;
 
 type Event<E> = Result<Notification, E>;
 

@@ -8,10 +8,10 @@ use diesel::pg::data_types::PgTimestamp;
 use diesel::pg::{Pg, PgValue};
 use diesel::row::{Field, Row as DriverRow, RowIndex};
 use diesel::sql_types::{BigInt, Bool, Integer, Text, Timestamptz};
+use pgmq_core::backend::{jsonb_text, timestamptz};
+use pgmq_core::{CellError, Row};
 
-use super::param::JSONB;
-use crate::driver::{jsonb_text, timestamptz};
-use crate::{CellError, Row};
+use crate::param::JSONB;
 
 // The OIDs of the types of columns.
 const BOOL: u32 = 16;

@@ -6,9 +6,8 @@
 
 use diesel::ConnectionError;
 use diesel::result::{DatabaseErrorKind, Error};
-
-use crate::ErrorKind;
-use crate::driver::{Attempt, refuses_client};
+use pgmq_core::ErrorKind;
+use pgmq_core::backend::{Attempt, refuses_client};
 
 /// What kind of thing went wrong.
 pub fn kind_of(error: &Error) -> ErrorKind {

@@ -12,7 +12,7 @@
 ///
 /// ```
 /// use diesel::prelude::*;
-/// # mod back_end { pub use pgmq_core::queue_table; }
+/// # mod back_end { pub use pgmq_driver_diesel::queue_table; }
 /// # use back_end::queue_table;
 ///
 /// queue_table! { emails = "q_emails" }
@@ -47,7 +47,7 @@ macro_rules! queue_table {
 ///
 /// ```
 /// use diesel::prelude::*;
-/// # mod back_end { pub use pgmq_core::{archive_table, driver::diesel::Json}; }
+/// # mod back_end { pub use pgmq_driver_diesel::{archive_table, Json}; }
 /// # use back_end::archive_table;
 ///
 /// archive_table! { sent_emails = "a_emails" }

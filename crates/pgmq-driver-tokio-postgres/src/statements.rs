@@ -7,8 +7,8 @@ use postgres_types::Type;
 use tokio_postgres::Statement;
 
 use super::Bound;
-use crate::Param;
-use crate::driver::Generation;
+use pgmq_core::Param;
+use pgmq_core::backend::Generation;
 
 /// The statements that are prepared on one connection, by their text.
 ///

@@ -4,7 +4,7 @@ use bytes::{BufMut, BytesMut};
 use postgres_protocol::types::{ArrayDimension, array_to_sql, int8_to_sql};
 use postgres_types::{IsNull, ToSql, Type, to_sql_checked};
 
-use crate::{JsonArray, Param};
+use pgmq_core::{JsonArray, Param};
 
 /// A parameter of a statement, as the driver takes it.
 #[derive(Debug)]

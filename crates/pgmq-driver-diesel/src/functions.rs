@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use diesel::prelude::*;
-//! # mod back_end { pub use pgmq_core::driver::diesel::{functions, Json}; }
+//! # mod back_end { pub use pgmq_driver_diesel::{functions, Json}; }
 //! use back_end::functions;
 //!
 //! diesel::table! {

@@ -1,4 +1,4 @@
-//! What several back ends share of a driver. For back ends; each driver's module is behind a feature of its own.
+//! Support code for back ends: classification of failures, connection strings, wire formats. Not for applications.
 
 mod attempt;
 pub mod conninfo;
@@ -8,13 +8,6 @@ mod named_file;
 mod refusals;
 mod timestamptz;
 mod tls;
-
-#[cfg(feature = "diesel")]
-#[cfg_attr(docsrs, doc(cfg(feature = "diesel")))]
-pub mod diesel;
-#[cfg(feature = "tokio-postgres")]
-#[cfg_attr(docsrs, doc(cfg(feature = "tokio-postgres")))]
-pub mod tokio_postgres;
 
 pub use attempt::Attempt;
 pub use generation::Generation;

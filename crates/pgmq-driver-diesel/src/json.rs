@@ -7,12 +7,12 @@ use diesel::expression::AsExpression;
 use diesel::pg::{Pg, PgValue};
 use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::Jsonb;
+use pgmq_core::JsonText;
+use pgmq_core::backend::jsonb_text;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::param::write_jsonb;
-use crate::JsonText;
-use crate::driver::jsonb_text;
+use crate::param::write_jsonb;
 
 /// A value as `jsonb`, in a query that is composed in Diesel: whatever serde can write or read.
 ///

@@ -5,11 +5,11 @@ use postgres_native_tls::MakeTlsConnector;
 
 use super::options::{Check, Roots, TlsOptions};
 use super::unusable;
-use crate::Error;
-use crate::driver::NamedFile;
+use pgmq_core::Error;
+use pgmq_core::backend::NamedFile;
 
 /// What makes connections as the options say.
-pub(super) fn connector(options: &TlsOptions) -> Result<MakeTlsConnector, Error> {
+pub(crate) fn connector(options: &TlsOptions) -> Result<MakeTlsConnector, Error> {
     let mut builder = TlsConnector::builder();
     let check = options.check();
     builder.danger_accept_invalid_certs(check == Check::Nothing);

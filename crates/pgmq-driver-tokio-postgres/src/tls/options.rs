@@ -4,23 +4,23 @@ use std::path::PathBuf;
 
 use tokio_postgres::config::SslMode;
 
-use crate::driver::conninfo::{self, Pair};
-use crate::{Error, ErrorKind};
+use pgmq_core::backend::conninfo::{self, Pair};
+use pgmq_core::{Error, ErrorKind};
 
 /// The settings of libpq's that are read here. The driver knows the first of them only, and not all of its values.
 const NAMES: [&str; 4] = ["sslmode", "sslrootcert", "sslcert", "sslkey"];
 
 /// How to encrypt.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(in super::super) struct TlsOptions {
+pub(crate) struct TlsOptions {
     mode: Mode,
-    pub(super) roots: Roots,
-    pub(super) client: Option<Client>,
+    pub(crate) roots: Roots,
+    pub(crate) client: Option<Client>,
 }
 
 /// Whom a server's certificate may be signed by.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) enum Roots {
+pub(crate) enum Roots {
     /// Those whom the system trusts.
     #[default]
     System,
@@ -30,15 +30,15 @@ pub(super) enum Roots {
 
 /// The files of what the client shows of itself.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Client {
-    pub(super) certificate: PathBuf,
-    pub(super) key: PathBuf,
+pub(crate) struct Client {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 /// What a server's certificate is asked for.
 #[cfg(any(feature = "rustls", feature = "native-tls", test))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Check {
+pub(crate) enum Check {
     /// Nothing: it need only be one.
     Nothing,
     /// To be signed by one of the roots.
@@ -63,7 +63,7 @@ impl TlsOptions {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`], when they are not what libpq would take, or ask for what would protect nobody.
-    pub(in super::super) fn take(given: &str) -> Result<(String, Self), Error> {
+    pub(crate) fn take(given: &str) -> Result<(String, Self), Error> {
         let (left, pairs) = conninfo::take(given, |name| NAMES.contains(&name))?;
         Ok((left, Self::read(pairs)?))
     }
@@ -100,7 +100,7 @@ impl TlsOptions {
     }
 
     /// The driver's word for when to encrypt.
-    pub(in super::super) fn ssl_mode(&self) -> SslMode {
+    pub(crate) fn ssl_mode(&self) -> SslMode {
         match self.mode {
             Mode::Disable => SslMode::Disable,
             Mode::Prefer => SslMode::Prefer,
@@ -109,14 +109,14 @@ impl TlsOptions {
     }
 
     /// Whether a connection that is not encrypted would be less than what was asked for.
-    pub(in super::super) fn asks_for_tls(&self) -> bool {
+    pub(crate) fn asks_for_tls(&self) -> bool {
         let names_files = self.roots != Roots::System || self.client.is_some();
         self.ssl_mode() == SslMode::Require || (self.ssl_mode() == SslMode::Prefer && names_files)
     }
 
     /// What a server's certificate is asked for.
     #[cfg(any(feature = "rustls", feature = "native-tls", test))]
-    pub(super) fn check(&self) -> Check {
+    pub(crate) fn check(&self) -> Check {
         match (self.mode, &self.roots) {
             // Whoever could show a false certificate could as well say that there is no TLS.
             (Mode::Disable | Mode::Prefer, Roots::System) => Check::Nothing,

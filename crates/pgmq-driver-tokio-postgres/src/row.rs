@@ -5,8 +5,8 @@ use postgres_protocol::types::timestamp_from_sql;
 use postgres_types::{FromSql, Type};
 use tokio_postgres::Row as DriverRow;
 
-use crate::driver::{jsonb_text, timestamptz};
-use crate::{CellError, Row};
+use pgmq_core::backend::{jsonb_text, timestamptz};
+use pgmq_core::{CellError, Row};
 
 /// The driver's row.
 pub struct TokioRow(pub DriverRow);
