@@ -1,25 +1,26 @@
-//! What is known of PGMQ on a server.
+//! The installation of PGMQ on a server.
 
 use std::fmt;
 
-use crate::decode::record;
-use crate::statement::RecordedVersion;
-use crate::{Error, ErrorKind, Learned, Version};
+use crate::error::Error;
+use crate::error_kind::ErrorKind;
+use crate::server_version::ServerVersion;
+use crate::version::Version;
 
-/// How PGMQ was installed, and which version it is.
+/// The source and the version of a PGMQ installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Installation {
-    /// How it was installed.
+    /// The way in which PGMQ was installed.
     pub source: InstallationSource,
-    /// The version, where it is written down: always for an extension, and for plain SQL that came through the official
+    /// The version, where it is recorded: always for an extension, and for plain SQL from the official
     /// installer.
     pub version: Option<Version>,
-    /// The newest version of which something was found. Patch releases that changed no signature cannot be told apart.
+    /// The newest version whose functions were found. Patch releases that changed no signature look the same.
     pub at_least: Version,
 }
 
-/// How PGMQ was installed.
+/// The way in which PGMQ was installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InstallationSource {
@@ -42,45 +43,40 @@ impl fmt::Display for Installation {
     }
 }
 
-/// The oldest version that is supported: what an installation has at least.
+/// The oldest supported version, which every installation has at least.
 const OLDEST: Version = Version::new(1, 4, 4);
 
-/// What a look at the server found. For back ends; users see an [`Installation`].
+/// The result of a look at the server. For back ends; users see an [`Installation`].
 #[derive(Debug, Clone)]
 pub struct ServerLook {
-    extension_version: Option<String>,
-    is_installed: bool,
-    is_recorded: bool,
-    is_available: bool,
-    at_least: Option<i32>,
+    pub(crate) extension_version: Option<String>,
+    pub(crate) is_installed: bool,
+    pub(crate) is_recorded: bool,
+    pub(crate) is_available: bool,
+    pub(crate) at_least: Option<i32>,
 }
 
-record!(ServerLook {
-    extension_version: optional,
-    is_installed: required,
-    is_recorded: required,
-    is_available: required,
-    at_least: optional,
-});
+/// A version in the official installer's record.
+pub struct RecordedVersion(pub(crate) String);
 
-/// What is to be done about a server before a queue can work on it.
+/// The next step before a queue can work on a server.
 #[derive(Debug)]
 pub(crate) enum Init {
-    /// Nothing: PGMQ is there.
+    /// Nothing, since PGMQ is installed.
     Done,
     /// Run [`create_extension`](crate::statement::create_extension).
     CreateExtension,
 }
 
 impl ServerLook {
-    /// What is to be done, given that the extension may be made.
+    /// Returns the next step, and records the version.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotInstalled`], when PGMQ is neither there nor to be had.
-    pub(crate) fn init(&self, learned: &Learned) -> Result<Init, Error> {
+    /// [`ErrorKind::NotInstalled`], if PGMQ is missing and the server does not offer it.
+    pub(crate) fn init(&self, server: &ServerVersion) -> Result<Init, Error> {
         if self.is_installed {
-            learned.has(self.at_least());
+            server.at_least(self.at_least());
             Ok(Init::Done)
         } else if self.is_available {
             Ok(Init::CreateExtension)
@@ -93,19 +89,20 @@ impl ServerLook {
         }
     }
 
-    /// Whether the official installer keeps a record that has the version.
+    /// Returns `true` if the official installer's record has the version.
     pub(crate) fn is_recorded(&self) -> bool {
         self.is_installed && self.extension_version.is_none() && self.is_recorded
     }
 
-    /// What is installed, given what the official installer recorded.
+    /// Returns the installation, given the official installer's record.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotInstalled`], when PGMQ is not there.
+    /// [`ErrorKind::NotInstalled`], if PGMQ is missing.
     pub(crate) fn installation(&self, recorded: &[RecordedVersion]) -> Result<Installation, Error> {
         if !self.is_installed {
-            let text = "PGMQ is not installed in this database; run CREATE EXTENSION pgmq, or its SQL script";
+            let text =
+                "PGMQ is not installed in this database; run CREATE EXTENSION pgmq, or PGMQ's SQL script";
             return Err(Error::new(ErrorKind::NotInstalled, text));
         }
         let at_least = self.at_least();
@@ -125,10 +122,10 @@ impl ServerLook {
     }
 }
 
-/// The error of a client that may not make the extension, because of the server's refusal.
+/// The error for a role that may not create the extension.
 pub(crate) fn not_creatable(refusal: impl std::error::Error + Send + Sync + 'static) -> Error {
-    let text = "PGMQ is not installed in this database, and this role could not create it; have a role that may run \
-                CREATE EXTENSION pgmq";
+    let text = "PGMQ is not installed in this database, and this role may not create it; run CREATE EXTENSION pgmq as a \
+                role with the privilege to do so";
     Error::new(ErrorKind::NotInstalled, text).because(refusal)
 }
 
@@ -147,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn an_extension_says_its_version_and_a_script_may_have_a_record() {
+    fn an_extension_has_a_version_and_a_script_may_have_a_record() {
         let extension = look(Some("1.5.1"), true, true, Some(10_500)).installation(&[]).unwrap();
         assert_eq!(extension.to_string(), "PGMQ 1.5.1, installed as an extension");
         let recorded = ["1.9.0", "1.13.0", "1.10.0"].map(|version| RecordedVersion(version.to_owned()));
@@ -158,14 +155,11 @@ mod tests {
     }
 
     #[test]
-    fn a_server_without_pgmq_is_given_it_or_says_what_to_do() {
-        let learned = Learned::default();
-        assert!(matches!(look(None, false, true, None).init(&learned), Ok(Init::CreateExtension)));
-        assert_eq!(
-            look(None, false, false, None).init(&learned).unwrap_err().kind(),
-            ErrorKind::NotInstalled
-        );
-        assert!(matches!(look(None, true, false, Some(11_101)).init(&learned), Ok(Init::Done)));
-        assert_eq!(learned.knows(Version::new(1, 11, 1)), Some(true));
+    fn a_server_without_pgmq_gets_the_extension_or_an_error_with_advice() {
+        let server = ServerVersion::default();
+        assert!(matches!(look(None, false, true, None).init(&server), Ok(Init::CreateExtension)));
+        assert_eq!(look(None, false, false, None).init(&server).unwrap_err().kind(), ErrorKind::NotInstalled);
+        assert!(matches!(look(None, true, false, Some(11_101)).init(&server), Ok(Init::Done)));
+        assert_eq!(server.supports(Version::new(1, 11, 1)), Some(true));
     }
 }

@@ -1,18 +1,19 @@
-//! What the PGMQ clients of this family share.
+//! The core that the PGMQ clients of this family share.
 //!
-//! [PGMQ](https://github.com/pgmq/pgmq) is a message queue inside Postgres, made of SQL functions. This crate knows them, and
-//! knows no driver: an operation is a [`Statement`], which is SQL, parameters and the type that its rows decode to. A back end
-//! runs it. **Applications use a back end**, such as `pgmq-postgres` or `pgmq-tokio`, which re-exports what is needed of this.
+//! [PGMQ](https://github.com/pgmq/pgmq) is a message queue inside Postgres, made of SQL functions. This crate
+//! knows those functions, and knows no driver: an operation is a [`Statement`], which is SQL, parameters and
+//! the type that the rows decode to. A back end runs it. **Applications use a back end**, such as
+//! `pgmq-postgres` or `pgmq-tokio`, which re-exports what applications need.
 //!
-//! Code that is to work with several back ends is written over [`Queue`] or [`AsyncQueue`]:
+//! Code that works with several back ends is generic over [`Queue`] or [`AsyncQueue`]:
 //!
 //! ```
 //! use pgmq_core::{Queue, RawJson};
 //!
-//! /// Moves what has been read too often to another queue.
-//! fn bury<Q: Queue>(queue: &Q, from: &str, to: &str, reads: i32) -> Result<(), Q::Error> {
+//! /// Moves messages that were read too often to a dead-letter queue.
+//! fn dead_letter<Q: Queue>(queue: &Q, from: &str, to: &str, max_reads: i32) -> Result<(), Q::Error> {
 //!     for message in queue.peek::<RawJson>(from, 100)? {
-//!         if message.read_ct > reads {
+//!         if message.read_ct > max_reads {
 //!             queue.send(to, &message.message)?;
 //!             queue.archive(from, message.msg_id)?;
 //!         }
@@ -21,53 +22,43 @@
 //! }
 //! ```
 //!
-//! To read this crate: [`operations`](Queue) is the table of the whole API; [`statement`] has a builder for each row of it;
-//! [`Row`] and [`Output`] are how results are decoded.
+//! To read this crate, start with the table of the whole API in `operations/table.rs`, which is also data:
+//! [`OPERATIONS`]. The module [`statement`] has a builder for each row, and [`Row`] and [`Output`] are how
+//! results are decoded.
 
+pub mod api;
 #[doc(hidden)]
 pub mod backend;
+mod call;
 mod decode;
 mod error;
-#[cfg(test)]
-mod every_operation;
-mod init;
+mod error_kind;
 mod installation;
-mod learned;
 mod message;
 mod notification;
 mod operations;
 mod options;
 mod param;
-#[doc(hidden)]
-pub mod prelude;
 mod queue_name;
 mod raw_json;
 mod records;
 mod routing;
 mod row;
-mod settings;
+#[doc(hidden)]
+pub mod samples;
+mod server_version;
 pub mod statement;
 mod time;
 mod version;
 
-pub use decode::{Output, Record, Rows};
-pub use error::{Context, Error, ErrorKind, Failure, QueueError};
-pub use init::{init, init_async, version, version_async};
-pub use installation::{Installation, InstallationSource, ServerLook};
-pub use learned::Learned;
-pub use message::{ArchivedMessage, Message};
-pub use notification::{Backoff, Channels, Notification};
-pub use operations::{AsyncQueue, Queue};
-pub use options::{
-    ArchivePartitionOptions, NotifyOptions, PartitionInterval, PartitionOptions, PollOptions, ReadOptions,
-    SendBatchOptions, SendOptions,
-};
+pub use api::*;
+pub use call::{Call, Context};
+pub use decode::{Record, Rows};
+pub use error::Error;
+pub use installation::ServerLook;
+pub use operations::{AsyncQueue, Feature, Group, OPERATIONS, Operation, Property, Queue};
 pub use param::{JsonArray, JsonText, Param};
-pub use raw_json::RawJson;
-pub use records::{NotifyThrottle, QueueInfo, QueueMetrics, RoutingMatch, TopicBinding, TopicMessage};
 pub use row::{CellError, Row};
-pub use settings::Settings;
-pub use statement::{Call, Form, Plan, Query, Statement};
-pub use time::{Delay, VisibilityTimeout};
-pub use version::{ParseVersionError, Version};
+pub use server_version::ServerVersion;
+pub use statement::{Action, Query, SqlVariant, Statement};
 pub use {chrono, serde_json};

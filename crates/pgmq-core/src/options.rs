@@ -1,15 +1,17 @@
-//! What is optional: the structs that the `_with` twins of operations take.
+//! Optional arguments: the structs that the operations with the suffix `_with` take.
 //!
-//! Each is made with `new`, has a setter per option, and may get more of them.
+//! Each struct has a constructor `new` and a setter per option. Later releases may add options.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::error::Error;
 use crate::param::{JsonArray, JsonText};
-use crate::{Delay, Error, VisibilityTimeout};
+use crate::time::{Delay, VisibilityTimeout};
 
-/// What could not be serialised is reported by the operation that the options are given to.
+/// The text of a serialization error, which the setter keeps, and the operation that gets the options
+/// reports.
 fn keep(error: Error) -> String {
     error.to_string()
 }
@@ -32,20 +34,25 @@ pub struct SendOptions {
 }
 
 impl SendOptions {
-    /// No delay, no headers.
+    /// Creates options without a delay and without headers.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// When the message becomes visible: a span of time from now, or a point in time.
+    /// Sets when the message becomes visible, after a span of time or at a point in time; the default is at
+    /// once.
+    ///
+    /// A span is rounded up to whole seconds. A point in time needs PGMQ 1.5.
     #[must_use]
     pub fn delay(mut self, delay: impl Into<Delay>) -> Self {
         self.delay = Some(delay.into());
         self
     }
 
-    /// What is sent along with the payload: usually a JSON object. What is written as JSON `null`, such as `None`, is no
-    /// headers. Needs PGMQ 1.5.
+    /// Sets the headers that are sent with the payload, usually a JSON object; the default is no headers.
+    /// Needs PGMQ 1.5.
+    ///
+    /// A value that serializes to JSON `null`, such as `None`, means no headers.
     #[must_use]
     pub fn headers<H: Serialize + ?Sized>(mut self, headers: &H) -> Self {
         let headers = JsonText::new(headers).map_err(keep);
@@ -63,21 +70,25 @@ pub struct SendBatchOptions {
 }
 
 impl SendBatchOptions {
-    /// No delay, no headers.
+    /// Creates options without a delay and without headers.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// When the messages become visible, all of them.
+    /// Sets when all of the messages become visible, after a span of time or at a point in time; the default
+    /// is at once.
+    ///
+    /// A span is rounded up to whole seconds. A point in time needs PGMQ 1.5.
     #[must_use]
     pub fn delay(mut self, delay: impl Into<Delay>) -> Self {
         self.delay = Some(delay.into());
         self
     }
 
-    /// The headers of each message, in the order of the messages; `None` for a message without. Needs PGMQ 1.5.
+    /// Sets the headers of each message, in the order of the messages; the default is no headers. Needs PGMQ
+    /// 1.5.
     ///
-    /// There have to be as many as there are messages.
+    /// The iterator must return one item per message: `None` for a message without headers.
     #[must_use]
     pub fn headers<H: Serialize>(mut self, headers: impl IntoIterator<Item = Option<H>>) -> Self {
         let mut array = JsonArray::default();
@@ -103,28 +114,29 @@ impl Default for ReadOptions {
 }
 
 impl ReadOptions {
-    /// One message, hidden for 30 seconds, on no condition.
+    /// Creates options that read one message, hide it for 30 seconds, and have no condition.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How long the messages stay hidden from other readers.
+    /// Sets how long the messages stay hidden from other readers; the default is 30 seconds.
     #[must_use]
     pub fn vt(mut self, vt: impl Into<VisibilityTimeout>) -> Self {
         self.vt = vt.into();
         self
     }
 
-    /// How many messages to read at most.
+    /// Sets the maximum number of messages to read; the default is 1.
     #[must_use]
     pub fn qty(mut self, qty: u32) -> Self {
         self.qty = qty;
         self
     }
 
-    /// Reads only messages whose payload contains this JSON (`jsonb`'s operator `@>`). Needs PGMQ 1.5.
+    /// Sets the JSON that the payload of a message must contain, as the operator `@>` of `jsonb` defines it;
+    /// the default is no condition. Needs PGMQ 1.5.
     ///
-    /// An empty object is no condition.
+    /// An empty object means no condition.
     #[must_use]
     pub fn conditional<C: Serialize + ?Sized>(mut self, condition: &C) -> Self {
         self.conditional = Some(JsonText::new(condition).map_err(keep));
@@ -132,9 +144,9 @@ impl ReadOptions {
     }
 }
 
-/// Options of the `_with_poll` reads: the server waits for messages, within one call.
+/// Options of the reads with the suffix `_with_poll`, in which the server waits for messages within one call.
 ///
-/// The connection is taken for as long as the server waits.
+/// The operation holds its connection for the whole wait.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct PollOptions {
@@ -150,28 +162,33 @@ impl Default for PollOptions {
 }
 
 impl PollOptions {
-    /// Waits up to 5 seconds and looks every 100 milliseconds, as PGMQ does by default.
+    /// Creates options that wait for up to 5 seconds and look every 100 milliseconds, which are PGMQ's own
+    /// defaults.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How long the server waits for a message at most, rounded up to whole seconds. Zero reads once, without waiting.
+    /// Sets how long the server waits for a message at most, rounded up to whole seconds; the default is 5
+    /// seconds. Zero reads once, without waiting.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How often the server looks while it waits, rounded up to whole milliseconds; more than zero.
+    /// Sets the time between two looks while the server waits, rounded up to whole milliseconds; the default
+    /// is 100 milliseconds. Zero is invalid.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }
 
-    /// Reads only messages whose payload contains this JSON (`jsonb`'s operator `@>`). Needs PGMQ 1.5.
+    /// Sets the JSON that the payload of a message must contain, as the operator `@>` of `jsonb` defines it;
+    /// the default is no condition. Needs PGMQ 1.5.
     ///
-    /// Only `read_with_poll` can do this; the grouped reads refuse it.
+    /// Only `read_with_poll` accepts a condition. The grouped reads refuse one with
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument).
     #[must_use]
     pub fn conditional<C: Serialize + ?Sized>(mut self, condition: &C) -> Self {
         self.conditional = Some(JsonText::new(condition).map_err(keep));
@@ -179,10 +196,10 @@ impl PollOptions {
     }
 }
 
-/// How wide a partition is, or how much is kept: a number of messages, or a span of time.
+/// The width of a partition, or the amount that is kept: a number of messages, or a span of time.
 ///
-/// Made from a `u64` (messages, by their id), or from a text that `pg_partman` reads, such as `"1 day"`. Interval and
-/// retention have to be of the same sort.
+/// Converts from a `u64`, which is a number of messages by their id, or from a text that `pg_partman`
+/// accepts, such as `"1 day"`. Interval and retention must be of the same sort.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionInterval(pub(crate) String);
 
@@ -220,26 +237,28 @@ impl Default for PartitionOptions {
 }
 
 impl PartitionOptions {
-    /// Partitions of 10,000 messages, of which the last 100,000 are kept, as PGMQ does by default.
+    /// Creates options for partitions of 10,000 messages, of which the last 100,000 are kept. These are
+    /// PGMQ's own defaults.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How wide a partition is.
+    /// Sets the width of a partition; the default is 10,000 messages.
     #[must_use]
     pub fn interval(mut self, interval: impl Into<PartitionInterval>) -> Self {
         self.interval = interval.into();
         self
     }
 
-    /// How much is kept before partitions are dropped.
+    /// Sets how much is kept before partitions are dropped; the default is 100,000 messages.
     #[must_use]
     pub fn retention(mut self, retention: impl Into<PartitionInterval>) -> Self {
         self.retention = retention.into();
         self
     }
 
-    /// How many partitions are made ahead. Needs PGMQ 1.13; older versions make 4.
+    /// Sets the number of partitions that are created ahead, which is at least 1; the default is PGMQ's own.
+    /// Needs PGMQ 1.13; older versions create 4.
     #[must_use]
     pub fn premake(mut self, partitions: u32) -> Self {
         self.premake = Some(partitions);
@@ -263,26 +282,29 @@ impl Default for ArchivePartitionOptions {
 }
 
 impl ArchivePartitionOptions {
-    /// Partitions of 10,000 messages, of which the last 100,000 are kept, as PGMQ does by default.
+    /// Creates options for partitions of 10,000 messages, of which the last 100,000 are kept. These are
+    /// PGMQ's own defaults.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How wide a partition is. Before PGMQ 1.8, archives are partitioned by id only.
+    /// Sets the width of a partition; the default is 10,000 messages. Before PGMQ 1.8, archives are
+    /// partitioned by id only.
     #[must_use]
     pub fn interval(mut self, interval: impl Into<PartitionInterval>) -> Self {
         self.interval = interval.into();
         self
     }
 
-    /// How much is kept before partitions are dropped.
+    /// Sets how much is kept before partitions are dropped; the default is 100,000 messages.
     #[must_use]
     pub fn retention(mut self, retention: impl Into<PartitionInterval>) -> Self {
         self.retention = retention.into();
         self
     }
 
-    /// How many partitions are made ahead. PGMQ takes the number, but no supported version uses it.
+    /// Sets the number of partitions that are created ahead; the default is 10. PGMQ accepts the number, but
+    /// no supported version uses it.
     #[must_use]
     pub fn leading_partition(mut self, partitions: u32) -> Self {
         self.leading_partition = partitions;
@@ -298,12 +320,13 @@ pub struct NotifyOptions {
 }
 
 impl NotifyOptions {
-    /// A notification at each insert.
+    /// Creates options that notify of each insert.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The least time between two notifications, rounded up to whole milliseconds; zero notifies at each insert.
+    /// Sets the minimum time between two notifications, rounded up to whole milliseconds; the default is
+    /// zero, which notifies of each insert.
     #[must_use]
     pub fn throttle(mut self, interval: Duration) -> Self {
         self.throttle = interval;
@@ -317,13 +340,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{ErrorKind, Output, Param, Plan, Statement, statement};
+    use crate::decode::Output;
+    use crate::error_kind::ErrorKind;
+    use crate::param::Param;
+    use crate::statement::{self, Action, Statement};
 
-    /// The parameters behind the queue's name, or the kind of error.
+    /// The parameters after the queue's name, or the kind of error. `None` if the statement runs no query.
     fn params<O: Output>(statement: Statement<'_, O>) -> Result<Option<Vec<Param<'static>>>, ErrorKind> {
-        match statement.plan() {
-            Plan::Query(query) => Ok(Some(query.params()[1..].iter().map(owned).collect())),
-            Plan::Settled(settled) => settled.map(|_| None).map_err(|error| error.kind()),
+        match statement.into_action() {
+            Action::Run(query) => Ok(Some(query.params()[1..].iter().map(owned).collect())),
+            Action::Return(result) => result.map(|_| None).map_err(|error| error.kind()),
         }
     }
 
@@ -334,11 +360,11 @@ mod tests {
             Param::Timestamptz(at) => Param::Timestamptz(*at),
             Param::Jsonb(json) => Param::Jsonb(json.clone()),
             Param::JsonbArray(values) => Param::JsonbArray(values.clone()),
-            other => panic!("{other:?} is no option"),
+            other => panic!("{other:?} is not an option"),
         }
     }
 
-    /// Mostly what is usual, and sometimes anything.
+    /// Mostly usual values, and sometimes any value.
     fn near<T: std::fmt::Debug>(
         usual: impl Strategy<Value = T> + 'static,
         any: impl Strategy<Value = T> + 'static,
@@ -352,7 +378,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_poll_sends_what_was_asked_rounded_up_or_refuses(
+        fn a_poll_rounds_its_times_up_or_is_refused(
             vt in near(-2..=100_i64, any::<i64>()),
             qty in near(0..=2_u32, any::<u32>()),
             timeout in near(0..=3_000_000_u64, any::<u64>()),
@@ -398,7 +424,7 @@ mod tests {
         }
 
         #[test]
-        fn a_send_has_the_parameters_that_were_given_in_their_order(
+        fn a_send_has_its_optional_parameters_in_order(
             header in any::<Option<u8>>(), seconds in any::<Option<i32>>(), at in any::<Option<i32>>(),
         ) {
             let mut options = SendOptions::new();
@@ -425,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn options_that_could_not_be_serialised_are_refused_by_the_operation() {
+    fn the_operation_reports_options_that_could_not_be_serialized() {
         let keys = std::collections::BTreeMap::from([((1, 2), 3)]);
         let options = ReadOptions::new().conditional(&keys);
         assert_eq!(params(statement::read_with::<()>("q", &options)), Err(ErrorKind::Encode));

@@ -6,12 +6,13 @@ use chrono::{DateTime, Utc};
 use memchr::{memchr, memmem};
 use serde::Serialize;
 
-use crate::{Error, ErrorKind};
+use crate::error::Error;
+use crate::error_kind::ErrorKind;
 
 /// A parameter of a statement.
 ///
-/// Back ends match every variant, so that a new one does not compile before each of them can send it. A new variant is
-/// therefore no breaking change: the crates of this family pin each other's exact version.
+/// Back ends match every variant, so a new variant does not compile until each of them can send it. Since the
+/// crates of this family pin each other's exact version, a new variant is not a breaking change.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Param<'a> {
     /// `text`
@@ -30,19 +31,20 @@ pub enum Param<'a> {
     JsonbArray(JsonArray),
 }
 
-/// A JSON text that `jsonb` can hold, serialised once and sent as it is.
+/// A JSON text that `jsonb` can hold, serialized once and sent as it is.
 #[derive(Clone, PartialEq)]
 pub struct JsonText(Vec<u8>);
 
 impl JsonText {
-    /// Most messages are shorter, and need no second allocation.
+    /// The initial capacity in bytes. Most messages are shorter, and need no second allocation.
     const USUAL: usize = 512;
 
-    /// Serialises a value.
+    /// Serializes a value.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Encode`], if the value has no JSON text, or a string in it holds the character `\u0000`.
+    /// [`ErrorKind::Encode`], if the value has no JSON text, or a string in it contains the character
+    /// `\u0000`.
     pub fn new<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
         let mut text = Vec::with_capacity(Self::USUAL);
         write_json(&mut text, value)?;
@@ -54,7 +56,7 @@ impl JsonText {
         &self.0
     }
 
-    /// Whether it is JSON `null`.
+    /// Returns `true` if the text is JSON `null`.
     pub(crate) fn is_null(&self) -> bool {
         self.0 == b"null"
     }
@@ -66,11 +68,11 @@ impl std::fmt::Debug for JsonText {
     }
 }
 
-/// JSON texts, each of which may be missing, one behind the other in one buffer.
+/// JSON texts, each of which may be missing, one after another in one buffer.
 #[derive(Clone, PartialEq, Default)]
 pub struct JsonArray {
     text: Vec<u8>,
-    /// Where each element ends, and whether there is one.
+    /// The end of each element in the buffer, and `true` if the element is present.
     ends: Vec<(usize, bool)>,
 }
 
@@ -93,7 +95,8 @@ impl JsonArray {
         Ok(())
     }
 
-    /// Like [`push`](Self::push); what is written as JSON `null` is missing too.
+    /// Adds an element like [`push`](Self::push). A value that serializes to JSON `null` counts as missing,
+    /// too.
     pub(crate) fn push_unless_null<T: Serialize>(&mut self, value: Option<&T>) -> Result<(), Error> {
         let start = self.text.len();
         self.push(value)?;
@@ -105,17 +108,17 @@ impl JsonArray {
         Ok(())
     }
 
-    /// How many elements there are.
+    /// The number of elements.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there are none.
+    /// Returns `true` if there are no elements.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// The elements in their order; `None` is SQL NULL.
+    /// The elements in order; `None` is SQL NULL.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<&[u8]>> {
         let mut start = 0;
         self.ends.iter().map(move |&(end, present)| {
@@ -133,26 +136,27 @@ impl std::fmt::Debug for JsonArray {
     }
 }
 
-/// Serialises behind what `out` holds already.
+/// Appends the JSON text of a value to `out`.
 fn write_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<(), Error> {
     let start = out.len();
     serde_json::to_writer(&mut *out, value).map_err(|error| {
-        Error::new(ErrorKind::Encode, "the value cannot be written as JSON").because(error)
+        Error::new(ErrorKind::Encode, "the value cannot be serialized as JSON").because(error)
     })?;
     if has_nul_escape(out.get(start..).unwrap_or_default()) {
-        let text = "a string in the value holds the character \\u0000, which jsonb cannot store; remove it or encode it";
+        let text = "a string in the value contains the character \\u0000, which jsonb cannot store; remove it or encode it";
         return Err(Error::new(ErrorKind::Encode, text));
     }
     Ok(())
 }
 
-/// Whether the escape `\u0000` stands in a JSON text; a backslash that is itself escaped does not count.
+/// Returns `true` if a JSON text contains the escape `\u0000`. An escaped backslash in front of `u0000` does
+/// not count.
 fn has_nul_escape(json: &[u8]) -> bool {
-    // Most texts hold no escape at all, and a byte is found sooner than a word.
+    // Most texts contain no escape at all, and one byte is found faster than a sequence.
     let Some(first) = memchr(b'\\', json) else { return false };
-    let from_there = json.get(first..).unwrap_or_default();
-    memmem::find_iter(from_there, br"\u0000").any(|at| {
-        let before = from_there.get(..at).unwrap_or_default();
+    let rest = json.get(first..).unwrap_or_default();
+    memmem::find_iter(rest, br"\u0000").any(|at| {
+        let before = rest.get(..at).unwrap_or_default();
         before.iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 0
     })
 }
@@ -176,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_json_says_so() {
+    fn a_value_without_a_json_text_is_an_encode_error() {
         let keys = std::collections::BTreeMap::from([((1, 2), 3)]);
         let error = JsonText::new(&keys).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Encode);
@@ -184,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn digits_are_kept() {
+    fn every_digit_of_a_number_is_kept() {
         for text in ["18446744073709551615", "12345678901234567890.12345", "1.00"] {
             let raw: RawJson = text.parse().unwrap();
             assert_eq!(JsonText::new(&raw).unwrap().as_bytes(), text.as_bytes());
@@ -193,7 +197,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_array_gives_back_its_elements(values in prop::collection::vec(any::<Option<String>>(), 0..20)) {
+        fn an_array_returns_its_elements(values in prop::collection::vec(any::<Option<String>>(), 0..20)) {
             let values: Vec<_> = values.into_iter().map(|v| v.map(|s| s.replace('\0', ""))).collect();
             let mut array = JsonArray::default();
             for value in &values {
@@ -206,7 +210,7 @@ mod tests {
         }
 
         #[test]
-        fn a_nul_is_found_wherever_it_stands(before in "\\PC{0,20}\\\\{0,3}", after in "\\PC{0,20}") {
+        fn a_nul_is_found_at_any_position(before in "\\PC{0,20}\\\\{0,3}", after in "\\PC{0,20}") {
             let [nul, text] = [format!("{before}\0{after}"), format!("{before}u0000{after}")];
             prop_assert!(JsonText::new(&nul).is_err());
             prop_assert!(JsonText::new(&text).is_ok());

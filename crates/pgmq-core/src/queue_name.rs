@@ -1,16 +1,19 @@
-//! Queue names: what is taken, and the one spelling in which they are sent.
+//! Queue names: the rules for them, and the one spelling in which they are sent.
 
 use std::borrow::Cow;
 
-use crate::{Error, ErrorKind};
+use crate::error::Error;
+use crate::error_kind::ErrorKind;
 
-/// The longest name in bytes. PGMQ puts prefixes before it, and Postgres cuts identifiers at 63 bytes.
+/// The length of the longest name in bytes. PGMQ adds prefixes to a name, and Postgres cuts identifiers off
+/// at 63 bytes.
 const MAX_BYTES: usize = 47;
 
-/// Folds a name to lower case, or says why the server could not take it.
+/// Folds a name to lower case, or returns an error if the server could not accept the name.
 ///
-/// PGMQ folds the names of its tables, but not what it writes down about them: a queue made as `MyQ` never notifies, and
-/// `MyQ` beside `myq` are two entries for one table. Folding here, everywhere, leaves one spelling.
+/// PGMQ folds the names of its tables, but not the names in its records of them: a queue that was created as
+/// `MyQ` never notifies, and `MyQ` and `myq` are two records of one table. The client folds every name, so
+/// only one spelling is used.
 pub(crate) fn fold(name: &str) -> Result<Cow<'_, str>, Error> {
     if is_plain(name) {
         return Ok(Cow::Borrowed(name));
@@ -25,7 +28,7 @@ pub(crate) fn fold(name: &str) -> Result<Cow<'_, str>, Error> {
     }
 }
 
-/// Whether it is taken as it is, by a look at each byte: most names are so.
+/// Returns `true` if a name is valid and needs no folding. One look at each byte decides this for most names.
 fn is_plain(name: &str) -> bool {
     let is_common = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     (1..=MAX_BYTES).contains(&name.len()) && name.bytes().all(is_common)
@@ -36,12 +39,12 @@ fn refusal(name: &str) -> Option<String> {
         return Some("it is empty".to_owned());
     }
     if name.len() > MAX_BYTES {
-        return Some(format!("it has {} bytes, and PGMQ takes at most {MAX_BYTES}", name.len()));
+        return Some(format!("it has {} bytes, and PGMQ accepts at most {MAX_BYTES}", name.len()));
     }
     ["$", ";", "--", "'", "\0"]
         .iter()
         .find(|forbidden| name.contains(*forbidden))
-        .map(|forbidden| format!("it contains {forbidden:?}, which PGMQ does not take"))
+        .map(|forbidden| format!("it contains {forbidden:?}, which PGMQ does not accept"))
 }
 
 /// Quotes an SQL identifier.
@@ -56,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_server_takes_is_taken() {
+    fn names_that_the_server_accepts_are_accepted() {
         for name in ["q", "my-queue", "my queue", "a.b", "größe", "队列", "q\"q", "back\\slash", "1"] {
             assert_eq!(fold(name).unwrap(), name);
         }
@@ -66,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_cannot_take_is_refused_with_the_reason() {
+    fn names_that_the_server_cannot_accept_are_refused_with_the_reason() {
         let over_long = "q".repeat(48);
         let wide = "ö".repeat(24);
         for (name, reason) in [
@@ -74,8 +77,8 @@ mod tests {
             ("a$b", "\"$\""),
             ("a;b", "\";\""),
             ("a--b", "\"--\""),
-            ("x'; DROP TABLE y; --", "does not take"),
-            ("nul\0", "does not take"),
+            ("x'; DROP TABLE y; --", "does not accept"),
+            ("nul\0", "does not accept"),
             (over_long.as_str(), "48 bytes"),
             (wide.as_str(), "48 bytes"),
         ] {
@@ -87,7 +90,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_folded_name_folds_to_itself_and_holds_nothing_forbidden(name in "\\PC{0,60}") {
+        fn a_folded_name_folds_to_itself_and_contains_nothing_forbidden(name in "\\PC{0,60}") {
             if let Ok(folded) = fold(&name) {
                 prop_assert!(folded.len() <= MAX_BYTES && !folded.is_empty());
                 prop_assert!(!["$", ";", "--", "'"].iter().any(|bad| folded.contains(bad)));
@@ -97,12 +100,12 @@ mod tests {
         }
 
         #[test]
-        fn what_is_plain_is_not_refused(name in "[a-z0-9_]{0,60}") {
+        fn plain_names_are_valid(name in "[a-z0-9_]{0,60}") {
             prop_assert_eq!(is_plain(&name), refusal(&name).is_none());
         }
 
         #[test]
-        fn a_quoted_identifier_has_one_way_out(name in "\\PC{0,60}") {
+        fn a_quoted_identifier_ends_only_at_its_last_quote(name in "\\PC{0,60}") {
             let quoted = quote(&name);
             let inner = &quoted[1..quoted.len() - 1];
             prop_assert_eq!(inner.replace("\"\"", "").matches('"').count(), 0);

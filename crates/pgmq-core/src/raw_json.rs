@@ -1,4 +1,4 @@
-//! JSON text that is carried, not interpreted.
+//! JSON text that is passed on without being parsed.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -7,10 +7,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// A JSON text, carried as it is.
+/// A JSON text, kept as it is.
 ///
-/// As the type of a message it hands the server's text through untouched: no digit of a number is lost, and nothing is
-/// parsed before you ask for it with [`parse`](Self::parse). [Headers](crate::Message::headers) come as `RawJson` too.
+/// As the type of a message, `RawJson` keeps the server's text unchanged: no digit of a number is lost, and
+/// nothing is parsed until you call [`parse`](Self::parse). [Headers](crate::Message::headers) are `RawJson`
+/// too.
 ///
 /// ```
 /// use pgmq_core::RawJson;
@@ -24,11 +25,12 @@ use serde_json::value::RawValue;
 pub struct RawJson(Box<RawValue>);
 
 impl RawJson {
-    /// Serialises a value to its JSON text.
+    /// Serializes a value to its JSON text.
     ///
     /// # Errors
     ///
-    /// When the value cannot be written as JSON, such as a map whose keys are no strings.
+    /// [`serde_json::Error`], if the value cannot be written as JSON, such as a map whose keys are not
+    /// strings.
     pub fn new<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
         serde_json::value::to_raw_value(value).map(Self)
     }
@@ -38,16 +40,16 @@ impl RawJson {
         self.0.get()
     }
 
-    /// Parses the text into a type of your own.
+    /// Parses the text into a `T`.
     ///
     /// # Errors
     ///
-    /// When the text does not have the shape of `T`.
+    /// [`serde_json::Error`], if the text does not have the shape of `T`.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_str(self.get())
     }
 
-    /// The text of a value that the server sent: already known to be JSON, or refused.
+    /// Keeps the text of a value that the server sent, if the text is JSON.
     pub(crate) fn from_slice(text: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(text).map(Self)
     }
@@ -56,7 +58,7 @@ impl RawJson {
 impl std::str::FromStr for RawJson {
     type Err = serde_json::Error;
 
-    /// Takes a text that is valid JSON, and keeps it as it is.
+    /// Keeps a text as it is, if the text is JSON.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         serde_json::from_str(text).map(Self)
     }

@@ -1,38 +1,41 @@
-//! Routing keys and topic patterns, by the server's own rules.
+//! Routing keys and topic patterns, checked by the server's own rules.
 //!
-//! The server raises an exception for a bad key, which would undo the caller's transaction; so they are looked at here
-//! first.
+//! The server raises an exception for an invalid key, which would undo the caller's transaction. The client
+//! therefore checks first.
 
-use crate::{Error, ErrorKind};
+use crate::error::Error;
+use crate::error_kind::ErrorKind;
 
 const MAX_CHARS: usize = 255;
 
-/// Says whether `key` is a routing key: letters, digits, `_` and `-`, in words parted by dots.
+/// Checks that `key` is a routing key: letters, digits, `_` and `-`, in words separated by dots.
 pub(crate) fn check_key(key: &str) -> Result<(), Error> {
     check("a routing key", key, "", "letters, digits, '.', '_' and '-'")
 }
 
-/// Says whether `pattern` is a topic pattern: a routing key that may hold `*` and `#`.
+/// Checks that `pattern` is a topic pattern: a routing key that may contain `*` and `#`.
 pub(crate) fn check_pattern(pattern: &str) -> Result<(), Error> {
     check("a topic pattern", pattern, "*#", "letters, digits, '.', '_', '-', '*' and '#'")?;
     match ["**", "##", "*#", "#*"].iter().find(|pair| pattern.contains(*pair)) {
         None => Ok(()),
-        Some(pair) => {
-            Err(refuse("a topic pattern", pattern, &format!("it contains {pair}; part wildcards by dots")))
-        }
+        Some(pair) => Err(refuse(
+            "a topic pattern",
+            pattern,
+            &format!("it contains {pair}; separate wildcards by dots"),
+        )),
     }
 }
 
 fn check(what: &str, text: &str, wildcards: &str, allowed: &str) -> Result<(), Error> {
-    let taken = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c) || wildcards.contains(c);
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c) || wildcards.contains(c);
     let reason = if text.is_empty() {
         "it is empty".to_owned()
-    } else if let Some(other) = text.chars().find(|&c| !taken(c)) {
-        format!("it contains {other:?}; only {allowed} are taken")
+    } else if let Some(other) = text.chars().find(|&c| !is_allowed(c)) {
+        format!("it contains {other:?}; only {allowed} are allowed")
     } else if text.len() > MAX_CHARS {
-        format!("it has {} characters, and PGMQ takes at most {MAX_CHARS}", text.len())
+        format!("it has {} characters, and PGMQ accepts at most {MAX_CHARS}", text.len())
     } else if text.starts_with('.') || text.ends_with('.') || text.contains("..") {
-        "a dot stands at an end, or beside another".to_owned()
+        "a dot is at its start or end, or next to another dot".to_owned()
     } else {
         return Ok(());
     };
@@ -48,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn routing_keys_are_words_parted_by_dots() {
+    fn routing_keys_are_words_separated_by_dots() {
         for key in ["logs.error", "app.user-service.auth", "a", "A_1"] {
             assert!(check_key(key).is_ok(), "{key}");
         }
@@ -59,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_may_hold_wildcards_but_not_side_by_side() {
+    fn patterns_may_contain_wildcards_but_not_next_to_each_other() {
         for pattern in ["logs.*", "#", "*.error", "app.*.#", "pre*"] {
             assert!(check_pattern(pattern).is_ok(), "{pattern}");
         }

@@ -1,20 +1,22 @@
-//! What a driver's row can give.
+//! The interface of a driver's row.
 
 use chrono::{DateTime, Utc};
 
-/// Why a value could not be taken from a row: the driver's own error.
+/// The driver's error for a value that cannot be read from a row.
 pub type CellError = Box<dyn std::error::Error + Send + Sync>;
 
 /// One row of a result, over a driver's own row type.
 ///
-/// Columns are looked up by name once per result, and read by their place in each row. `Ok(None)` is SQL NULL.
+/// A decoder looks columns up by name once per result, and reads them by position in each row. `Ok(None)` is
+/// SQL NULL.
 ///
 /// # Errors
 ///
-/// Each method fails when the column has another type than the one asked for, or there is none at this place.
-#[allow(clippy::missing_errors_doc, reason = "the trait says it once for all of them")]
+/// Each method returns a [`CellError`], if the column has another type than the one asked for, or there is no
+/// column at this position.
+#[allow(clippy::missing_errors_doc, reason = "the trait documents the errors of all methods")]
 pub trait Row {
-    /// The place of the column with this name.
+    /// The position of the column with this name, if there is one.
     fn column(&self, name: &str) -> Option<usize>;
 
     /// A `bigint`.
@@ -32,6 +34,7 @@ pub trait Row {
     /// A `timestamptz`.
     fn timestamptz(&self, column: usize) -> Result<Option<DateTime<Utc>>, CellError>;
 
-    /// What `read` makes of the JSON text of a `jsonb`, in the row's own bytes. Not every driver lends them for longer.
+    /// Calls `read` with the JSON text of a `jsonb`, and returns the result. The text is borrowed from the
+    /// row for the call only, because not every driver lends it for longer.
     fn json<V>(&self, column: usize, read: impl FnOnce(&[u8]) -> V) -> Result<Option<V>, CellError>;
 }

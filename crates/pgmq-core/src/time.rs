@@ -1,25 +1,27 @@
-//! Spans of time as the server takes them: whole seconds, or whole milliseconds.
+//! Spans of time in the server's units: whole seconds, or whole milliseconds.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::{Error, ErrorKind};
+use crate::error::Error;
+use crate::error_kind::ErrorKind;
 
-/// How long a message that was read stays hidden from other readers.
+/// The time for which a read message stays hidden from other readers.
 ///
-/// Made from a [`Duration`], a [`TimeDelta`], or a whole number of seconds. The server counts in whole seconds: a
-/// `Duration` rounds **up**, so 900 ms is one second and only zero is zero. Zero hides the message for no time at all.
+/// Converts from a [`Duration`], a [`TimeDelta`], or a whole number of seconds. The server counts in whole
+/// seconds, so a `Duration` or `TimeDelta` is rounded **up**: 900 ms is one second, and only zero is zero.
+/// Zero does not hide the message at all.
 ///
-/// What is negative, or over `i32::MAX` seconds (68 years), is refused with [`ErrorKind::InvalidArgument`] by the
-/// operation that takes it, before anything is sent.
+/// An operation refuses a time that is negative, or longer than `i32::MAX` seconds (68 years), with
+/// [`ErrorKind::InvalidArgument`] before it sends anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VisibilityTimeout(Span);
 
-/// When a message becomes visible: after a span of time from now, or at a point in time.
+/// The time at which a message becomes visible: after a span of time from now, or at a point in time.
 ///
-/// Made from all that makes a [`VisibilityTimeout`], and from a [`DateTime<Utc>`]. A point in the past is now.
-/// A span is counted by the server's clock.
+/// Converts from every type that converts to a [`VisibilityTimeout`], and from a [`DateTime<Utc>`]. A point
+/// in the past means now. The server's clock measures a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delay(When);
 
@@ -29,7 +31,8 @@ enum When {
     At(DateTime<Utc>),
 }
 
-/// The server's time begins here, in 4714 BC, a while after that of `chrono`; it ends later.
+/// The server's earliest time, in 4714 BC. The range of `chrono` begins before it, and ends before the
+/// server's.
 const EARLIEST: DateTime<Utc> = match DateTime::from_timestamp(-210_866_803_200, 0) {
     Some(earliest) => earliest,
     None => DateTime::<Utc>::MIN_UTC,
@@ -56,7 +59,7 @@ impl Delay {
     }
 }
 
-/// Whole units of time that fit the server's `integer`, or why they do not.
+/// Whole units of time that fit the server's `integer`, or the reason for which they do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Span {
     Units(i32),
@@ -138,12 +141,12 @@ impl From<DateTime<Utc>> for Delay {
     }
 }
 
-/// Whole seconds of a duration that is no visibility timeout, rounded up.
+/// The whole seconds of a duration, rounded up. An error names the duration as `what`.
 pub(crate) fn seconds(what: &str, duration: Duration) -> Result<i32, Error> {
     Span::from(duration).get(what)
 }
 
-/// Whole milliseconds of a duration, rounded up.
+/// The whole milliseconds of a duration, rounded up. An error names the duration as `what`.
 pub(crate) fn milliseconds(what: &str, duration: Duration) -> Result<i32, Error> {
     i32::try_from(duration.as_nanos().div_ceil(1_000_000)).map_err(|_| {
         let reason = "is longer than the server can count; give at most 2147483647 milliseconds (24 days)";
@@ -162,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn less_than_a_second_is_a_second_and_only_zero_is_zero() {
+    fn fractions_of_a_second_round_up_and_only_zero_is_zero() {
         assert_eq!(vt(Duration::ZERO), Ok(0));
         assert_eq!(vt(Duration::from_nanos(1)), Ok(1));
         assert_eq!(vt(Duration::from_millis(900)), Ok(1));
@@ -172,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_negative_or_does_not_fit_is_refused() {
+    fn negative_and_too_long_times_are_refused() {
         let refused = Err(ErrorKind::InvalidArgument);
         assert_eq!(vt(-1), refused);
         assert_eq!(vt(i64::MIN), refused);
@@ -199,7 +202,7 @@ mod tests {
         }
 
         #[test]
-        fn whole_seconds_are_taken_as_they_are(seconds in any::<i64>()) {
+        fn whole_seconds_are_unchanged(seconds in any::<i64>()) {
             match i32::try_from(seconds) {
                 Ok(fits) if fits >= 0 => prop_assert_eq!(vt(seconds), Ok(fits)),
                 _ => prop_assert_eq!(vt(seconds), Err(ErrorKind::InvalidArgument)),

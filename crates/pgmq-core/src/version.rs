@@ -27,7 +27,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// The text is not a version such as `1.13.0`.
+/// The error for a text that is not a version such as `1.13.0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParseVersionError(String);
 
@@ -42,7 +42,7 @@ impl std::error::Error for ParseVersionError {}
 impl FromStr for Version {
     type Err = ParseVersionError;
 
-    /// Reads `1.13.0`; missing numbers are zero, so `1.13` is the same version.
+    /// Parses a version such as `1.13.0`. Missing numbers are zero, so `1.13` is the same version.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let bad = || ParseVersionError(text.to_owned());
         let mut numbers = [0; 3];
@@ -63,16 +63,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_read_and_ordered_by_number() {
-        let read = |text: &str| text.parse::<Version>().unwrap();
-        assert_eq!(read("1.13.0"), Version::new(1, 13, 0));
-        assert_eq!(read("1.13"), read("1.13.0"));
-        assert!(read("1.4.4") < read("1.13.0"));
-        assert_eq!(read("1.11.1").to_string(), "1.11.1");
+    fn versions_are_parsed_and_ordered_by_number() {
+        let parse = |text: &str| text.parse::<Version>().unwrap();
+        assert_eq!(parse("1.13.0"), Version::new(1, 13, 0));
+        assert_eq!(parse("1.13"), parse("1.13.0"));
+        assert!(parse("1.4.4") < parse("1.13.0"));
+        assert_eq!(parse("1.11.1").to_string(), "1.11.1");
     }
 
     #[test]
-    fn what_is_no_version_is_refused() {
+    fn texts_that_are_not_versions_are_refused() {
         for text in ["", "1.x", "1.2.3.4", "one", "-1.0.0", "99999.0.0"] {
             assert!(text.parse::<Version>().is_err(), "{text}");
         }

@@ -1,6 +1,7 @@
-//! Rows of your own and messages, in one transaction: both are there, or neither is.
+//! Your own rows and messages in one transaction: both are committed, or neither is.
 //!
-//! Connects by `DATABASE_URL`, such as `postgres://user:password@localhost/database`, or by `PG_HOST` and its like:
+//! Connects by `DATABASE_URL`, such as `postgres://user:password@localhost/database`, or by `PG_HOST` and the
+//! like:
 //!
 //! ```text
 //! cargo run --example diesel_async_transaction
@@ -10,7 +11,7 @@ use diesel::prelude::*;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use pgmq_diesel_async::PGMQueue;
 
-/// The closure of a transaction may fail with any error that a queue's error converts to.
+/// The error of the transactions' closures: any type that the queue's error converts to.
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 const ORDERS: &str = "transaction_example";
@@ -35,17 +36,17 @@ async fn main() -> Result<(), Error> {
                   (id bigint PRIMARY KEY, item text NOT NULL, paid boolean NOT NULL)";
     queue.session().await?.batch_execute(create).await?;
 
-    // Commits: the closure returns Ok.
+    // Commits, because the closure returns `Ok`.
     queue.transaction(async |connection| place_order(&queue, connection, 1, "tea").await).await?;
     report(&queue, "after an order was placed").await?;
 
-    // Rolls back: the order exists already.
+    // Rolls back, because the order exists already and the closure returns the error.
     let refused =
         queue.transaction(async |connection| place_order(&queue, connection, 1, "milk").await).await;
     println!("the same order again: {}", refused.is_err());
     report(&queue, "after the same order was refused").await?;
 
-    // Diesel's own transactions nest: the first order is committed, the one inside is not.
+    // Diesel's own transactions nest: the outer order is committed, and the inner one is rolled back.
     queue
         .transaction(async |connection| {
             place_order(&queue, connection, 2, "sugar").await?;
@@ -61,7 +62,7 @@ async fn main() -> Result<(), Error> {
         .await?;
     report(&queue, "after one order was placed and one cancelled").await?;
 
-    // The other end: what was done about a message, and that it is done, are one step too.
+    // The consumer: the work for a message and its acknowledgement are committed together.
     queue
         .transaction(async |connection| {
             if let Some(message) = queue.with(connection).read::<i64>(ORDERS, 30).await? {
@@ -72,7 +73,7 @@ async fn main() -> Result<(), Error> {
             Ok::<_, Error>(())
         })
         .await?;
-    report(&queue, "after the message was worked on").await?;
+    report(&queue, "after the message was handled").await?;
 
     queue.drop_queue(ORDERS).await?;
     queue.session().await?.batch_execute("DROP TABLE transaction_example").await?;

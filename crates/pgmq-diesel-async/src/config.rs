@@ -1,18 +1,19 @@
-//! Connecting.
+//! Connecting: the builder of a queue and its pool.
 
-use std::time::Duration;
+use std::env;
 
 use diesel::{ConnectionError, ConnectionResult};
-use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
-use pgmq_core::backend::Refusals;
-use pgmq_core::{ErrorKind, QueueError, Settings};
-use pgmq_driver_tokio_postgres::{Tls, config, connect_limit};
-use tokio_postgres::Config;
+use pgmq_core::backend::{LastConnectError, Settings};
+use pgmq_core::{ErrorKind, QueueError};
+use pgmq_driver_tokio_postgres::config;
 
-use crate::{Error, PGMQueue, Pool};
+use crate::endpoint::Endpoint;
+use crate::error::Error;
+use crate::pool::Pool;
+use crate::queue::PGMQueue;
 
-/// Sets up a queue with a pool of its own. Made by [`PGMQueue::builder`].
+/// Builds a queue with its own pool. [`PGMQueue::builder`] makes one.
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct Builder {
@@ -20,17 +21,14 @@ pub struct Builder {
 }
 
 impl Builder {
-    pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings }
-    }
-
     pgmq_core::settings_methods!();
 
-    /// Connects, and makes sure that PGMQ is there unless told not to.
+    /// Connects, and creates the extension if PGMQ is missing, unless that is switched off.
     ///
     /// # Errors
     ///
-    /// At once when the server refuses, with the server's reason, and within the time-outs when it does not answer.
+    /// Immediately with the server's reason, if the server refuses the connection, and after the timeouts, if
+    /// it does not answer.
     pub async fn connect(self) -> Result<PGMQueue, Error> {
         let settings = self.settings;
         if settings.prepared_statements == Some(false) {
@@ -38,27 +36,57 @@ impl Builder {
         }
         let (config, tls) = config(&settings)?;
         let endpoint = Endpoint::new(config, tls.clone());
-        let refusals = Refusals::default();
-        let pool = pool_of(&settings, endpoint.clone(), refusals.clone());
-        // The pool would try again and again, and then not say why; so the first connection is made here.
+        let last_connect_error = LastConnectError::default();
+        let pool = build_pool(&settings, endpoint.clone(), last_connect_error.clone());
+        // A pool retries and does not report the reason, so the first connection is made outside it.
         let connection = endpoint.connect().await?;
-        // A pool that was just made has room.
+        // A new pool has room for a connection.
         let _ = pool.add(connection);
-        let init = settings.init;
-        let queue = PGMQueue::own(pool, settings, refusals, tls);
-        if init {
+        let installs = settings.install_extension;
+        let queue = PGMQueue::new(pool, settings, last_connect_error, tls);
+        if installs {
             queue.init().await?;
         }
         Ok(queue)
     }
 }
 
-fn pool_of(settings: &Settings, endpoint: Endpoint, refusals: Refusals<Error>) -> Pool {
+impl PGMQueue {
+    /// Connects by a URL or libpq connection string, with a pool of up to 10 connections, and creates the
+    /// extension if PGMQ is missing.
+    ///
+    /// # Errors
+    ///
+    /// The server cannot be reached, or refuses the connection;
+    /// [`ErrorKind::NotInstalled`](crate::ErrorKind::NotInstalled), if PGMQ is missing and cannot be created.
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        Self::builder().url(url).connect().await
+    }
+
+    /// A builder, for other settings than those of [`connect`](Self::connect).
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Connects by environment variables: `DATABASE_URL`, or otherwise `PG_HOST`, `PG_PORT`, `PG_DATABASE`,
+    /// `PG_USERNAME` and `PG_PASSWORD`. `PG_INIT_EXTENSION=false` skips the creation of the extension.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`connect`](Self::connect), and
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument), if a variable is not valid.
+    pub async fn from_env() -> Result<Self, Error> {
+        let settings = Settings::from_vars(|name| env::var(name))?;
+        Builder { settings }.connect().await
+    }
+}
+
+fn build_pool(settings: &Settings, endpoint: Endpoint, last_connect_error: LastConnectError<Error>) -> Pool {
     let mut config = ManagerConfig::default();
     config.recycling_method = RecyclingMethod::Fast;
     config.custom_setup = Box::new(move |_| {
-        let (endpoint, refusals) = (endpoint.clone(), refusals.clone());
-        Box::pin(async move { endpoint.connect().await.or_else(|error| refuse(error, &refusals)) })
+        let (endpoint, last_connect_error) = (endpoint.clone(), last_connect_error.clone());
+        Box::pin(async move { endpoint.connect().await.or_else(|error| record(error, &last_connect_error)) })
     });
     bb8::Pool::builder()
         .max_size(settings.pool_size)
@@ -69,47 +97,15 @@ fn pool_of(settings: &Settings, endpoint: Endpoint, refusals: Refusals<Error>) -
         .build_unchecked(AsyncDieselConnectionManager::new_with_config("", config))
 }
 
-fn always_prepares() -> pgmq_core::Error {
-    let text = "prepared_statements(false) cannot be had: diesel-async prepares all statements; behind a pooler in transaction mode \
-                that knows nothing of those, use another back end";
-    pgmq_core::Error::new(ErrorKind::InvalidArgument, text)
-}
-
-/// Keeps what the pool would only log.
-fn refuse<C>(error: Error, refusals: &Refusals<Error>) -> ConnectionResult<C> {
+/// Records an error that the pool would only log.
+fn record<C>(error: Error, last_connect_error: &LastConnectError<Error>) -> ConnectionResult<C> {
     let refused = ConnectionError::BadConnection(error.to_string());
-    refusals.note(error.kind(), error);
+    last_connect_error.record(error.kind(), error);
     Err(refused)
 }
 
-/// Where connections are made to, and how.
-#[derive(Clone)]
-pub(crate) struct Endpoint {
-    config: Config,
-    tls: Tls,
-    /// How long connecting may take in all.
-    pub(crate) limit: Duration,
-}
-
-impl Endpoint {
-    pub(crate) fn new(config: Config, tls: Tls) -> Self {
-        let limit = connect_limit(&config);
-        Self { config, tls, limit }
-    }
-
-    pub(crate) async fn connect(&self) -> Result<AsyncPgConnection, Error> {
-        let connecting = async {
-            let (client, connection) = self.config.connect(self.tls.clone()).await?;
-            Ok(AsyncPgConnection::try_from_client_and_connection(client, connection).await?)
-        };
-        within(self.limit, connecting).await?
-    }
-}
-
-/// The time-outs of the driver end with the TCP connection; a server may take that and then say nothing.
-pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, Error> {
-    tokio::time::timeout(limit, work).await.map_err(|_| {
-        let text = format!("the server did not complete the connection within {limit:?}");
-        Error::Client(pgmq_core::Error::new(pgmq_core::ErrorKind::Connection, text))
-    })
+fn always_prepares() -> pgmq_core::Error {
+    let text = "prepared_statements(false) is not possible, because diesel-async prepares all statements; behind a pooler in \
+                transaction mode that does not support prepared statements, use another back end";
+    pgmq_core::Error::new(ErrorKind::InvalidArgument, text)
 }

@@ -1,29 +1,34 @@
-//! What can go wrong.
+//! The error of this back end.
 
-use std::fmt;
 use std::time::Duration;
 
 use diesel::ConnectionError;
-use diesel_async::pooled_connection::{PoolError, bb8::RunError};
+use diesel_async::pooled_connection::PoolError;
+use pgmq_core::backend::Reported;
 use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
 use pgmq_driver_diesel::{connecting_kind_of, kind_of, sqlstate_of};
 use pgmq_driver_tokio_postgres::{handshake, kind_of as driver_kind_of};
 
 /// An error of this back end.
 ///
-/// Its text says what was being done, to which queue, and what to do about it; the cause is
-/// [`source`](std::error::Error::source), and is not printed twice. [`kind`](QueueError::kind) tells errors apart.
-#[derive(Debug)]
+/// The text reports the call, its queue, and what to do about the error. The cause is
+/// [`source`](std::error::Error::source), and is not printed twice. Use [`kind`](QueueError::kind) to tell
+/// errors apart.
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Found by the client itself: an argument that cannot be taken, or a result that does not decode.
-    Client(pgmq_core::Error),
-    /// Reported by the server, or by the driver.
+    /// An error that the client found by itself: an invalid argument, or a result that does not decode.
+    #[error(transparent)]
+    Client(#[from] pgmq_core::Error),
+    /// An error that the server or the driver reported.
+    #[error(transparent)]
     Driver(Failure<diesel::result::Error>),
-    /// A connection of the queue's own could not be made.
+    /// An error of making a connection for the queue's own pool, or for a listener.
+    #[error(transparent)]
     Connect(Failure<tokio_postgres::Error>),
-    /// No connection came out of the pool.
-    Pool(Failure<RunError>),
+    /// An error of acquiring a connection from the pool.
+    #[error(transparent)]
+    Pool(Failure<bb8::RunError<PoolError>>),
 }
 
 impl Error {
@@ -36,11 +41,12 @@ impl Error {
         }
     }
 
+    /// Makes a function that adds the call in which an error of Diesel's happened.
     pub(crate) fn during(context: Context) -> impl FnOnce(diesel::result::Error) -> Self {
         |error| Self::Driver(Failure::new(kind_of(&error), error).during(context))
     }
 
-    /// Says how long a connection was waited for.
+    /// Adds how long the caller waited for a connection.
     pub(crate) fn after(self, waited: Duration) -> Self {
         match self {
             Self::Client(error) => Self::Client(error),
@@ -49,60 +55,33 @@ impl Error {
             Self::Pool(failure) => Self::Pool(failure.after(waited)),
         }
     }
+
+    fn reported(&self) -> &dyn Reported {
+        match self {
+            Self::Client(error) => error,
+            Self::Driver(failure) => failure,
+            Self::Connect(failure) => failure,
+            Self::Pool(failure) => failure,
+        }
+    }
 }
 
 impl QueueError for Error {
     fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Client(error) => error.kind(),
-            Self::Driver(failure) => failure.kind(),
-            Self::Connect(failure) => failure.kind(),
-            Self::Pool(failure) => failure.kind(),
-        }
+        self.reported().kind()
     }
 
     fn sqlstate(&self) -> Option<&str> {
         match self {
             Self::Client(_) | Self::Pool(_) => None,
-            // Diesel hides most of them; see the guide.
+            // Diesel hides most SQLSTATEs; see the guide.
             Self::Driver(failure) => sqlstate_of(failure.cause()),
             Self::Connect(failure) => failure.cause().code().map(|code| code.code()),
         }
     }
 
     fn undecoded(&self) -> &[Message<RawJson>] {
-        match self {
-            Self::Client(error) => error.undecoded(),
-            Self::Driver(_) | Self::Connect(_) | Self::Pool(_) => &[],
-        }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Client(error) => error.fmt(f),
-            Self::Driver(failure) => failure.fmt(f),
-            Self::Connect(failure) => failure.fmt(f),
-            Self::Pool(failure) => failure.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Client(error) => error.source(),
-            Self::Driver(failure) => failure.source(),
-            Self::Connect(failure) => failure.source(),
-            Self::Pool(failure) => failure.source(),
-        }
-    }
-}
-
-impl From<pgmq_core::Error> for Error {
-    fn from(error: pgmq_core::Error) -> Self {
-        Self::Client(error)
+        self.reported().undecoded()
     }
 }
 
@@ -127,7 +106,7 @@ impl From<ConnectionError> for Error {
             ConnectionError::CouldntSetupConfiguration(error) => error.into(),
             error => {
                 let kind = connecting_kind_of(&error);
-                Self::Pool(Failure::new(kind, RunError::User(PoolError::ConnectionError(error))))
+                Self::Pool(Failure::new(kind, bb8::RunError::User(PoolError::ConnectionError(error))))
             }
         }
     }
@@ -142,11 +121,11 @@ impl From<PoolError> for Error {
     }
 }
 
-impl From<RunError> for Error {
-    fn from(error: RunError) -> Self {
+impl From<bb8::RunError<PoolError>> for Error {
+    fn from(error: bb8::RunError<PoolError>) -> Self {
         match error {
-            RunError::User(error) => error.into(),
-            RunError::TimedOut => Self::Pool(Failure::new(ErrorKind::Timeout, error)),
+            bb8::RunError::User(error) => error.into(),
+            bb8::RunError::TimedOut => Self::Pool(Failure::new(ErrorKind::Timeout, error)),
         }
     }
 }

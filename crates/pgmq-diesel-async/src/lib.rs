@@ -3,23 +3,25 @@
 
 mod bound;
 mod config;
+mod connection;
+mod endpoint;
 mod error;
+mod in_flight;
 mod listen;
+mod pool;
 mod queue;
 mod run;
+mod timeout;
 mod transaction;
 
-pub use bound::{BoundQueue, Connection};
+pub use bound::BoundQueue;
 pub use config::Builder;
+pub use connection::Connection;
 pub use error::Error;
 pub use listen::Listener;
-pub use pgmq_core::{self, chrono, serde_json};
-pub use pgmq_core::{
-    ArchivePartitionOptions, ArchivedMessage, AsyncQueue, Delay, ErrorKind, Failure, Installation,
-    InstallationSource, Message, Notification, NotifyOptions, NotifyThrottle, Output, PartitionInterval,
-    PartitionOptions, PollOptions, QueueError, QueueInfo, QueueMetrics, RawJson, ReadOptions, RoutingMatch,
-    SendBatchOptions, SendOptions, TopicBinding, TopicMessage, Version, VisibilityTimeout,
-};
+pub use pgmq_core::api::*;
+pub use pgmq_core::{self, AsyncQueue, chrono, serde_json};
 pub use pgmq_driver_diesel::{Json, archive_table, functions, queue_table};
-pub use queue::{PGMQueue, Pool, Session};
+pub use pool::{Pool, Session};
+pub use queue::PGMQueue;
 pub use {bb8, diesel, diesel_async, tokio_postgres};

@@ -7,24 +7,26 @@ use std::time::Duration;
 
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use futures_core::Stream;
-use pgmq_core::{Backoff, Channels, Notification, QueueError};
-use pgmq_driver_tokio_postgres::{Events, Offers, events};
+use pgmq_core::backend::{Backoff, Channels};
+use pgmq_core::{Notification, QueueError};
+use pgmq_driver_tokio_postgres::{EventReceiver, EventSender, events};
 use tokio::task::JoinHandle;
 
-use crate::Error;
-use crate::config::{Endpoint, within};
+use crate::endpoint::Endpoint;
+use crate::error::Error;
+use crate::timeout::timeout;
 
 /// Notifications of messages sent to queues: a stream that never ends.
 ///
-/// A notification is a hint, not a delivery: read from the queue when one comes, and look into it from time to time all the
-/// same. When the connection is lost it is made anew, with back-off, and the stream yields
-/// [`Notification::Reconnected`] once, because notifications may have been missed. An error is yielded when the server
-/// refuses the new connection, such as for a changed password; the listener goes on trying.
+/// A notification is a hint, not a delivery: read from the queue when one arrives, and poll the queue from
+/// time to time as well. When the connection is lost, the listener reconnects with backoff and yields
+/// [`Notification::Reconnected`] once, because notifications may have been missed. It yields an error if the
+/// server refuses the new connection, such as for a changed password, and goes on trying.
 ///
-/// Dropping it closes the connection.
+/// Dropping the listener closes the connection.
 #[derive(Debug)]
 pub struct Listener {
-    events: Events<Error>,
+    events: EventReceiver<Error>,
     task: JoinHandle<()>,
 }
 
@@ -32,8 +34,8 @@ impl Listener {
     pub(crate) async fn connect(endpoint: Endpoint, channels: Channels) -> Result<Self, Error> {
         let source = Source { endpoint, channels };
         let connection = source.connect().await?;
-        let (offers, events) = events();
-        let task = tokio::spawn(source.forward(connection, offers));
+        let (sender, events) = events();
+        let task = tokio::spawn(source.forward(connection, sender));
         Ok(Self { events, task })
     }
 
@@ -41,7 +43,7 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// When the server refuses a new connection after one was lost.
+    /// The server refuses the new connection after one was lost.
     pub async fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Notification>, Error> {
         let event = tokio::time::timeout(timeout, self.events.next()).await;
         event.ok().flatten().transpose()
@@ -62,7 +64,7 @@ impl Drop for Listener {
     }
 }
 
-/// Where notifications come from.
+/// The source of notifications: how to connect, and what to listen to.
 struct Source {
     endpoint: Endpoint,
     channels: Channels,
@@ -71,40 +73,42 @@ struct Source {
 impl Source {
     async fn connect(&self) -> Result<AsyncPgConnection, Error> {
         let mut connection = self.endpoint.connect().await?;
-        within(self.endpoint.limit, connection.batch_execute(&self.channels.listen_sql())).await??;
+        timeout(self.endpoint.limit, connection.batch_execute(&self.channels.listen_sql())).await??;
         Ok(connection)
     }
 
-    /// Hands on what the connection notifies, and connects anew when it is lost, until nobody listens any more.
-    async fn forward(self, mut connection: AsyncPgConnection, offers: Offers<Error>) {
+    /// Forwards notifications, and reconnects when the connection is lost, until the listener is dropped.
+    async fn forward(self, mut connection: AsyncPgConnection, sender: EventSender<Error>) {
         loop {
             {
-                // It ends with the connection, and is an error before that if the server says why.
+                // The stream ends with the connection, after an error if the server reports a reason.
                 let mut stream = pin!(connection.notifications_stream());
                 while let Some(Ok(notification)) = poll_fn(|cx| stream.as_mut().poll_next(cx)).await {
-                    let notification = self.channels.notification(&notification.channel);
-                    if !notification.is_none_or(|notification| offers.offer(Ok(notification))) {
+                    let Some(notification) = self.channels.notification(&notification.channel) else {
+                        continue;
+                    };
+                    if !sender.send(Ok(notification)) {
                         return;
                     }
                 }
             }
-            connection = match self.reconnect(&offers).await {
+            connection = match self.reconnect(&sender).await {
                 Some(connection) => connection,
                 None => return,
             };
-            if !offers.offer(Ok(Notification::Reconnected)) {
+            if !sender.send(Ok(Notification::Reconnected)) {
                 return;
             }
         }
     }
 
-    async fn reconnect(&self, offers: &Offers<Error>) -> Option<AsyncPgConnection> {
+    async fn reconnect(&self, sender: &EventSender<Error>) -> Option<AsyncPgConnection> {
         for wait in Backoff::default() {
             match self.connect().await {
                 Ok(connection) => return Some(connection),
                 Err(error) if error.is_transient() => {}
                 Err(error) => {
-                    if !offers.offer(Err(error)) {
+                    if !sender.send(Err(error)) {
                         return None;
                     }
                 }

@@ -1,44 +1,42 @@
-//! Running a statement on a connection: bind, send, decode the rows as they arrive.
+//! Running a query on a connection: bind, send, decode the rows as they arrive.
 
 use std::future::poll_fn;
-use std::time::Duration;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
 use diesel_async::{
     AnsiTransactionManager, AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
 };
 use futures_core::Stream;
-use pgmq_core::backend::{Attempt, Generation};
-use pgmq_core::{Form, Output, Query};
-use pgmq_driver_diesel::{DieselQuery, DieselRow, attempt_of};
-use pgmq_driver_tokio_postgres::Tls;
-use tokio_postgres::CancelToken;
+use pgmq_core::backend::{CacheGeneration, FailureClass};
+use pgmq_core::{Output, Query, SqlVariant};
+use pgmq_driver_diesel::{DieselQuery, DieselRow, failure_class};
 
-use crate::config::within;
-use crate::{Error, Session};
+use crate::error::Error;
 
-/// Why a query failed, and whether it may have had an effect.
+/// The error of a query, and its class.
 pub(crate) struct RunError {
-    pub(crate) attempt: Attempt,
+    pub(crate) class: FailureClass,
     pub(crate) error: Error,
 }
 
-/// Runs one form of a query. One round trip, once Diesel has prepared its text on this connection.
+/// Runs one variant of a query in one round trip, once Diesel has prepared its text on this connection.
 ///
-/// Diesel keeps a statement prepared by its text, and goes on using it when the server does not run it any more. The text of a new
-/// generation is another one, so each connection prepares it anew.
+/// Diesel caches a prepared statement by its text, and goes on using it when the server no longer runs it.
+/// Each generation has its own texts, so that every connection prepares its statements again.
 pub(crate) async fn run<O: Output>(
     connection: &AsyncPgConnection,
     query: &Query<'_, O>,
-    form: Form<'_>,
-    generation: &Generation,
+    variant: SqlVariant<'_>,
+    generation: &CacheGeneration,
 ) -> Result<O, RunError> {
-    let current = generation.now();
-    let statement = DieselQuery::new(form, query.params()).of_generation(current);
-    let result = load(connection, query, statement).await;
-    if let Err(RunError { attempt: Attempt::StalePlan, .. }) = &result {
-        generation.end(current);
+    let current = generation.current();
+    let statement = DieselQuery::new(variant, query.params()).of_generation(current);
+    let ran = load(connection, query, statement).await;
+    if let Err(RunError { class: FailureClass::StalePlan, .. }) = &ran {
+        generation.advance_from(current);
     }
-    result
+    ran
 }
 
 async fn load<O: Output>(
@@ -46,11 +44,12 @@ async fn load<O: Output>(
     query: &Query<'_, O>,
     statement: DieselQuery<'_>,
 ) -> Result<O, RunError> {
-    // The driver does not say whether the server has reported that the command is complete. But a statement of ours that has
-    // had an effect returns a row at least, and rows come before that report: so without a row, nothing was completed that
-    // must not be done again. The one statement without rows, which creates the extension, does so only if it is not there.
+    // The driver does not reveal whether the server has reported the command as complete. But a statement of
+    // this crate that has had an effect returns at least one row, and the rows come before that report. So
+    // without a row, nothing was completed that must not be done again. The one statement without rows, which
+    // creates the extension, does so only if the extension is missing.
     let failed = |error: diesel::result::Error, has_row: bool| RunError {
-        attempt: attempt_of(&error, has_row),
+        class: failure_class(&error, has_row),
         error: Error::during(query.context())(error),
     };
     let loading = connection.load(statement);
@@ -62,117 +61,57 @@ async fn load<O: Output>(
         has_row = true;
     }
     rows.finish(|| query.context())
-        .map_err(|error| RunError { attempt: Attempt::Failed, error: error.into() })
+        .map_err(|error| RunError { class: FailureClass::Other, error: error.into() })
 }
 
-/// Waits for an answer that the server gives once it is done with all that was asked before.
-pub(crate) async fn settle(mut connection: &AsyncPgConnection) {
-    // What it says does not matter: a connection that is lost is noticed where it is given back.
+/// Waits for the server's reply to an empty query. The server sends it once all earlier requests on the
+/// connection have ended.
+pub(crate) async fn sync(mut connection: &AsyncPgConnection) {
+    // The result does not matter: the pool notices a lost connection when it is released.
     let _ = connection.batch_execute("").await;
 }
 
-/// Has the pool close a connection instead of taking it back.
-pub(crate) fn condemn(connection: &mut AsyncPgConnection) {
+/// Makes the pool discard a connection when it is released.
+pub(crate) fn mark_broken(connection: &mut AsyncPgConnection) {
     AnsiTransactionManager::transaction_manager_status_mut(connection).set_in_error();
 }
 
-/// Whether the server's last words on a connection that has ended were an answer to what was asked last.
+/// Returns `true` if the last report of the server on a connection that has ended was its reply to the last
+/// request.
 ///
-/// The driver reports an error of the connection itself to whoever waits, in the same form as an answer. A server that ends
-/// a session after it has answered, while the answer is not looked at yet, would so seem to have ended it without. The
-/// driver's stream of notifications ends with the error of the connection: if that is the server's report, then it
-/// was not an answer.
-pub(crate) fn was_answered(connection: &mut AsyncPgConnection) -> bool {
+/// The driver passes an error of the connection itself to the request that waits, in the same form as a
+/// reply. A server that has replied, and then ends the session before the reply is read, therefore seems to
+/// have ended the session without a reply. The driver's stream of notifications ends with the error of the
+/// connection: if that error is the server's report, then the report was not a reply.
+pub(crate) fn server_replied(connection: &mut AsyncPgConnection) -> bool {
     use diesel::result::{DatabaseErrorKind, Error};
 
-    let mut stream = std::pin::pin!(connection.notifications_stream());
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    while let std::task::Poll::Ready(Some(item)) = stream.as_mut().poll_next(&mut cx) {
+    let mut stream = pin!(connection.notifications_stream());
+    let mut cx = Context::from_waker(Waker::noop());
+    while let Poll::Ready(Some(item)) = stream.as_mut().poll_next(&mut cx) {
         if let Err(error) = item {
             return matches!(error, Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand, _));
         }
     }
-    // There is no such stream for a client that somebody else drives, and then no such error either.
+    // A client whose connection other code drives has no such stream, and no such error either.
     true
-}
-
-/// How to tell the server to stop, and how long that and each answer may take.
-#[derive(Clone, Copy)]
-pub(crate) struct Stop<'q> {
-    pub(crate) tls: &'q Tls,
-    pub(crate) limit: Duration,
-}
-
-impl Stop<'_> {
-    /// Tells the server, over a connection of its own. Where that cannot be, the statement ends by itself.
-    pub(crate) fn tell(self, token: CancelToken) -> impl Future<Output = ()> + Send + use<> {
-        let (tls, limit) = (self.tls.clone(), self.limit);
-        async move {
-            let _ = within(limit, token.cancel_query(tls)).await;
-        }
-    }
-}
-
-/// A session that runs a statement. If the future that waits for it is dropped, the session is not given back before the server
-/// has answered: else whoever takes it next would wait behind that statement. If it does not answer in time, the pool closes it.
-///
-/// For a poll, the server is told to stop: else it would go on waiting, and hide messages that nobody gets. Then the pool closes the
-/// session in any case: where the poll has just ended by itself, being told so late, the server would stop what comes next.
-pub(crate) struct Busy<'q> {
-    /// There until it is released.
-    session: Option<Session>,
-    is_poll: bool,
-    stop: Stop<'q>,
-}
-
-impl<'q> Busy<'q> {
-    pub(crate) fn new(session: Session, is_poll: bool, stop: Stop<'q>) -> Self {
-        Self { session: Some(session), is_poll, stop }
-    }
-
-    pub(crate) fn connection(&self) -> &AsyncPgConnection {
-        #[expect(clippy::expect_used, reason = "it is taken only by `release` and by `drop`, which end this")]
-        self.session.as_deref().expect("the session is there until it is released")
-    }
-
-    /// The statement has ended.
-    pub(crate) fn release(mut self) -> Session {
-        #[expect(clippy::expect_used, reason = "it is taken only here and by `drop`, which end this")]
-        self.session.take().expect("the session is there until it is released")
-    }
-}
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        let Some(mut session) = self.session.take() else { return };
-        let stopped = self.is_poll.then(|| self.stop.tell(session.cancel_token()));
-        let limit = self.stop.limit;
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                let is_told = stopped.is_some();
-                if let Some(stopped) = stopped {
-                    stopped.await;
-                }
-                if within(limit, settle(&session)).await.is_err() || is_told {
-                    condemn(&mut session);
-                }
-            });
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+    #![allow(clippy::unwrap_used, reason = "a failed test panics")]
+
+    use std::time::Duration;
 
     use diesel_async::AsyncConnection;
-    use pgmq_core::{Plan, PollOptions, RawJson, statement};
+    use pgmq_core::statement::{self, Action};
+    use pgmq_core::{PollOptions, RawJson};
     use tests_common::server::Server;
 
     use super::*;
 
-    /// Ends the other sessions, when `condition` is true of one.
-    fn end_when(condition: &str) -> String {
+    /// SQL that waits until `condition` is true of another session, and terminates that session.
+    fn terminate_when(condition: &str) -> String {
         format!(
             "DO $$ BEGIN LOOP \
                PERFORM pg_stat_clear_snapshot(); \
@@ -185,29 +124,31 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_session_during_a_statement_is_told_from_one_after_it() {
+    fn a_session_that_ends_during_a_statement_is_distinguished_from_one_that_ends_after_it() {
         let server = Server::obtain().unwrap_or_else(|error| panic!("{error:?}"));
         let database = server.create_database().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let connect = || runtime.block_on(AsyncPgConnection::establish(database.url())).unwrap();
-        let Plan::Query(create) = statement::create_queue("q").plan() else { panic!("it is a query") };
-        assert!(runtime.block_on(run(&connect(), &create, create.oldest(), &Generation::default())).is_ok());
+        let Action::Run(create) = statement::create_queue("q").into_action() else {
+            panic!("create_queue runs a query")
+        };
+        let generation = CacheGeneration::default();
+        assert!(runtime.block_on(run(&connect(), &create, create.oldest_variant(), &generation)).is_ok());
         for (condition, during) in [("query LIKE '%read_with_poll%'", true), ("state = 'idle'", false)] {
             let mut connection = connect();
             std::thread::scope(|scope| {
-                let end = scope.spawn(|| database.execute(&end_when(condition)).unwrap());
+                let termination = scope.spawn(|| database.execute(&terminate_when(condition)).unwrap());
                 if during {
-                    let options = PollOptions::new().timeout(std::time::Duration::from_secs(60));
+                    let options = PollOptions::new().timeout(Duration::from_secs(60));
                     let poll = statement::read_with_poll::<RawJson>("q", 30, 1, &options);
-                    let Plan::Query(query) = poll.plan() else { panic!("it is a query") };
-                    let generation = Generation::default();
-                    let ran = runtime.block_on(run(&connection, &query, query.oldest(), &generation));
-                    assert_eq!(ran.err().unwrap().attempt, Attempt::NotCommitted);
+                    let Action::Run(query) = poll.into_action() else { panic!("a poll runs a query") };
+                    let ran = run(&connection, &query, query.oldest_variant(), &generation);
+                    assert_eq!(runtime.block_on(ran).err().unwrap().class, FailureClass::NotCommitted);
                 }
-                end.join().unwrap();
+                termination.join().unwrap();
             });
-            runtime.block_on(settle(&connection));
-            assert_eq!(was_answered(&mut connection), during);
+            runtime.block_on(sync(&connection));
+            assert_eq!(server_replied(&mut connection), during);
         }
     }
 }

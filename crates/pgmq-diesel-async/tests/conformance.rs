@@ -8,7 +8,7 @@ use diesel_async::{
     AnsiTransactionManager, AsyncConnection, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
     pooled_connection::AsyncDieselConnectionManager,
 };
-use pgmq_core::prelude::*;
+use pgmq_core::backend::prelude::*;
 use pgmq_diesel_async::{Error, Session, bb8};
 use tests_common::conformance::{
     self, Backend, Failure, Outcome, Pooled, QueueCase, Step, Subject, UserError, World,

@@ -1,6 +1,7 @@
-//! Rows of your own and messages, in one transaction: both are there, or neither is.
+//! Your own rows and messages in one transaction: both are committed, or neither is.
 //!
-//! Connects by `DATABASE_URL`, such as `postgres://user:password@localhost/database`, or by `PG_HOST` and its like:
+//! Connects by `DATABASE_URL`, such as `postgres://user:password@localhost/database`, or by `PG_HOST` and the
+//! like:
 //!
 //! ```text
 //! cargo run --example diesel_transaction
@@ -34,16 +35,16 @@ fn main() -> Result<(), Error> {
                   (id bigint PRIMARY KEY, item text NOT NULL, paid boolean NOT NULL)";
     queue.session()?.batch_execute(create)?;
 
-    // Commits: the closure returns Ok.
+    // Commits, because the closure returns `Ok`.
     queue.transaction(|connection| place_order(&queue, connection, 1, "tea"))?;
     report(&queue, "after an order was placed")?;
 
-    // Rolls back: the order exists already.
+    // Rolls back, because the order exists already and the closure returns the error.
     let refused = queue.transaction(|connection| place_order(&queue, connection, 1, "milk"));
     println!("the same order again: {}", refused.is_err());
     report(&queue, "after the same order was refused")?;
 
-    // Diesel's own transactions nest: the first order is committed, the one inside is not.
+    // Diesel's own transactions nest: the outer order is committed, and the inner one is rolled back.
     queue.transaction(|connection| {
         place_order(&queue, connection, 2, "sugar")?;
         let cancelled: Result<(), Error> = connection.transaction(|connection| {
@@ -55,7 +56,7 @@ fn main() -> Result<(), Error> {
     })?;
     report(&queue, "after one order was placed and one cancelled")?;
 
-    // The other end: what was done about a message, and that it is done, are one step too.
+    // The consumer: the work for a message and its acknowledgement are committed together.
     queue.transaction(|connection| {
         if let Some(message) = queue.with(connection).read::<i64>(ORDERS, 30)? {
             let order = dsl::transaction_example.find(message.message);
@@ -64,7 +65,7 @@ fn main() -> Result<(), Error> {
         }
         Ok::<_, Error>(())
     })?;
-    report(&queue, "after the message was worked on")?;
+    report(&queue, "after the message was handled")?;
 
     queue.drop_queue(ORDERS)?;
     queue.session()?.batch_execute("DROP TABLE transaction_example")?;

@@ -1,82 +1,57 @@
-//! A queue on a connection of the user's own.
+//! The queue on a connection of the user's.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::sync::Arc;
 
 use diesel::PgConnection;
-use pgmq_core::prelude::*;
-use pgmq_core::{ErrorKind, Learned, Output, Plan, Queue, Statement};
+use pgmq_core::backend::prelude::*;
+use pgmq_core::{ErrorKind, Output, Query, Queue};
 
+use crate::error::Error;
+use crate::pool::Shared;
 use crate::run::run;
-use crate::{Error, Session};
 
-/// The queue on a connection or in a transaction of your own: what it does commits and rolls back with the rest.
+/// The queue on your own connection or in your own transaction: its operations commit and roll back with your
+/// statements.
 ///
-/// Made by [`PGMQueue::with`](crate::PGMQueue::with).
+/// [`PGMQueue::with`](crate::PGMQueue::with) makes one.
 ///
-/// Nothing is tried twice here: an error of the server leaves a transaction unusable, as always in Postgres.
+/// Operations are not retried here: an error of the server leaves a transaction unusable, as always in
+/// Postgres.
 pub struct BoundQueue<'c> {
-    /// The driver wants it exclusively, and the methods take `&self`, as those of a queue over a pool do.
+    /// In a cell, because Diesel needs exclusive access, and the methods take `&self` like those of a queue
+    /// over a pool.
     connection: RefCell<&'c mut PgConnection>,
-    learned: Arc<Learned>,
+    shared: Arc<Shared>,
 }
 
 impl<'c> BoundQueue<'c> {
-    pub(crate) fn new(connection: &'c mut PgConnection, learned: Arc<Learned>) -> Self {
-        Self { connection: RefCell::new(connection), learned }
+    pub(crate) fn new(connection: &'c mut PgConnection, shared: Arc<Shared>) -> Self {
+        Self { connection: RefCell::new(connection), shared }
     }
 }
 
-impl BoundQueue<'_> {
-    pgmq_core::operations!(pgmq_core::inherent_methods);
-}
+pgmq_core::operations!([pgmq_core::inherent_methods] { example none impl [] BoundQueue<'_> });
 
 impl Queue for BoundQueue<'_> {
     type Error = Error;
 
-    fn run<O: Output>(&self, statement: Statement<'_, O>) -> Result<O, Error> {
-        match statement.plan() {
-            Plan::Settled(settled) => Ok(settled?),
-            Plan::Query(query) => {
-                // Only a message type whose decoding uses the queue itself could come here twice.
-                let mut connection = self.connection.try_borrow_mut().map_err(|_| {
-                    let text = "the connection is in use by the operation that is being decoded";
-                    pgmq_core::Error::new(ErrorKind::InvalidArgument, text).during(query.context())
-                })?;
-                let form = query.form(&self.learned, false);
-                run(&mut connection, &query, form).map_err(|failed| failed.error)
-            }
-        }
+    fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
+        // Only a message type whose decoding uses the queue itself can get here while the connection is
+        // borrowed.
+        let mut connection = self.connection.try_borrow_mut().map_err(|_| {
+            let text =
+                "the connection is in use by the operation whose result is being decoded; use another one";
+            pgmq_core::Error::new(ErrorKind::InvalidArgument, text).during(query.context())
+        })?;
+        let variant = query.variant_in_transaction(&self.shared.server);
+        run(&mut connection, &query, variant).map_err(|failed| failed.error)
     }
 }
 
-impl std::fmt::Debug for BoundQueue<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for BoundQueue<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BoundQueue").finish_non_exhaustive()
-    }
-}
-
-/// A connection that a queue can be bound to, in a transaction or not: a `PgConnection`, or a session from the pool.
-pub trait Connection: sealed::Bind {}
-
-impl<C: sealed::Bind> Connection for C {}
-
-pub(crate) mod sealed {
-    use super::{PgConnection, Session};
-
-    pub trait Bind {
-        fn connection(&mut self) -> &mut PgConnection;
-    }
-
-    impl Bind for PgConnection {
-        fn connection(&mut self) -> &mut PgConnection {
-            self
-        }
-    }
-
-    impl Bind for Session {
-        fn connection(&mut self) -> &mut PgConnection {
-            self
-        }
     }
 }

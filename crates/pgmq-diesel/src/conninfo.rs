@@ -1,16 +1,18 @@
-//! What libpq is told: a URL or a string of keywords and values, which it reads itself.
+//! The connection string for libpq, which parses it: a URL, or keywords and values.
 
 use std::time::Duration;
 
 use diesel::ConnectionError;
+use pgmq_core::backend::Settings;
 use pgmq_core::backend::conninfo::{percent, quoted, split_uri};
-use pgmq_core::{Error, ErrorKind, Settings};
+use pgmq_core::{Error, ErrorKind};
 
 /// The connection string for these settings.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::InvalidArgument`], when they contradict themselves, or are not what libpq can be given.
+/// [`ErrorKind::InvalidArgument`], if the settings contradict each other, or have a value that libpq cannot
+/// take.
 pub(crate) fn conninfo(settings: &Settings) -> Result<String, Error> {
     settings.check()?;
     let port = settings.port.map(|port| port.to_string());
@@ -26,35 +28,36 @@ pub(crate) fn conninfo(settings: &Settings) -> Result<String, Error> {
     compose(settings.url.as_deref().unwrap_or_default(), settings.connect_timeout, parts)
 }
 
-/// The connection string for listening, which has a URL of its own if the settings say so.
+/// The connection string for listening: by `listen_url` if there is one, and otherwise by the settings.
 ///
 /// # Errors
 ///
-/// As for [`conninfo`].
-pub(crate) fn listen_conninfo(settings: &Settings) -> Result<String, Error> {
-    match &settings.listen_url {
+/// Those of [`conninfo`].
+pub(crate) fn listen_conninfo(settings: &Settings, listen_url: Option<&str>) -> Result<String, Error> {
+    match listen_url {
         Some(url) => compose(url, settings.connect_timeout, []),
         None => conninfo(settings),
     }
 }
 
-/// By which a server, or a network, that has gone silent is noticed within about a minute, whatever an operation waits for. libpq
-/// sets no limit of its own. In seconds, but the last one, which is in milliseconds.
-const WATCH: [&str; 4] =
+/// The options by which a silent server or network is noticed within about a minute, whatever an operation
+/// waits for. libpq sets no such limit itself. In seconds, except for the last one, which is in milliseconds.
+const SILENCE_LIMITS: [&str; 4] =
     ["keepalives_idle=30", "keepalives_interval=10", "keepalives_count=3", "tcp_user_timeout=60000"];
 
-/// Puts time-outs in front of what the user gave, and parts behind it: for libpq, what comes last counts.
+/// Puts the timeouts before the user's string, and the parts after it: of two values for an option, libpq
+/// uses the last.
 fn compose<'p>(
     given: &str,
     connect_timeout: Duration,
     parts: impl IntoIterator<Item = (&'p str, &'p str)>,
 ) -> Result<String, Error> {
-    // libpq counts in whole seconds, and makes two of one.
+    // libpq counts whole seconds, and rounds one up to two.
     let seconds = connect_timeout.as_secs() + u64::from(connect_timeout.subsec_nanos() > 0);
     let seconds = seconds.max(2);
     let mut text = match split_uri(given)? {
         Some((address, query)) => {
-            let mut text = format!("{address}?{}&connect_timeout={seconds}", WATCH.join("&"));
+            let mut text = format!("{address}?{}&connect_timeout={seconds}", SILENCE_LIMITS.join("&"));
             let parts = parts.into_iter().map(|(keyword, value)| format!("{keyword}={}", percent(value)));
             for parameter in query.map(str::to_owned).into_iter().chain(parts) {
                 text.push('&');
@@ -64,29 +67,29 @@ fn compose<'p>(
         }
         None => {
             let parts = parts.into_iter().map(|(keyword, value)| format!(" {keyword}={}", quoted(value)));
-            let watch = WATCH.join(" ");
-            format!("{watch} connect_timeout={seconds} {given}{}", parts.collect::<String>())
+            let limits = SILENCE_LIMITS.join(" ");
+            format!("{limits} connect_timeout={seconds} {given}{}", parts.collect::<String>())
         }
     };
     if text.contains('\0') {
         text.clear();
-        return Err(invalid("there is a NUL character in what to connect to, which nothing there can have"));
+        return Err(invalid("the connection string or another setting contains a NUL character; remove it"));
     }
     Ok(text)
 }
 
-/// The error for a string that libpq cannot use. `string` is what it was, if that is known.
+/// The error for a connection string that libpq cannot use. `string` is that string, if it is known.
 pub(crate) fn unusable(error: &ConnectionError, string: Option<&str>) -> Error {
     if error.to_string().contains("not compiled in") {
         return invalid(
-            "the connection string asks for what this libpq was built without, such as an encrypted connection; switch on \
-             the cargo feature \"bundled\" instead of \"bundled_without_openssl\", or use the libpq of the system",
+            "the connection string asks for a feature that this libpq was built without, such as encryption; switch on the \
+             cargo feature \"bundled\" instead of \"bundled_without_openssl\", or use the libpq of the system",
         );
     }
     let refused = invalid(
-        "the connection string is not one that libpq takes, such as postgres://user:password@host/database",
+        "libpq does not accept the connection string; give one such as postgres://user:password@host/database",
     );
-    // With quotation marks in the string, it could not be told where those of the message are.
+    // Quotation marks in the string could not be distinguished from those of the message.
     match (error, string) {
         (ConnectionError::BadConnection(message), Some(string)) if !string.contains('"') => {
             refused.because(without_values(message.trim_end()))
@@ -95,7 +98,7 @@ pub(crate) fn unusable(error: &ConnectionError, string: Option<&str>) -> Error {
     }
 }
 
-/// A message of libpq without what it repeats of the string, which may be a part of a password.
+/// A message of libpq without the values that it repeats from the string, which may be parts of a password.
 fn without_values(message: &str) -> String {
     const KEPT: [&str; 22] = [
         "=",
@@ -136,15 +139,15 @@ fn invalid(text: impl Into<String>) -> Error {
 mod tests {
     use super::*;
 
-    /// A connection string without what stands in front of each.
-    fn without_watch(text: &str) -> String {
-        let [uri, keywords] = ["&", " "].map(|between| {
+    /// Removes the options that precede each connection string.
+    fn without_limits(text: &str) -> String {
+        let [uri, keywords] = ["&", " "].map(|separator| {
             let options = ["keepalives_idle=30", "keepalives_interval=10", "keepalives_count=3"];
-            format!("{}{between}tcp_user_timeout=60000{between}", options.join(between))
+            format!("{}{separator}tcp_user_timeout=60000{separator}", options.join(separator))
         });
         let parts = text.split_once(&uri).or_else(|| text.strip_prefix(&keywords).map(|rest| ("", rest)));
-        let (before, behind) = parts.unwrap_or_else(|| panic!("{text}"));
-        format!("{before}{behind}")
+        let (before, after) = parts.unwrap_or_else(|| panic!("{text}"));
+        format!("{before}{after}")
     }
 
     fn with(url: &str, password: Option<&str>) -> Result<String, Error> {
@@ -156,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_stands_between_the_time_out_and_the_parts() {
+    fn the_users_string_is_between_the_timeouts_and_the_parts() {
         for (url, expected) in [
             ("postgres://h/d", "postgres://h/d?connect_timeout=10&password=a%20%27%26%25"),
             ("postgresql://h/d?", "postgresql://h/d?connect_timeout=10&password=a%20%27%26%25"),
@@ -171,10 +174,10 @@ mod tests {
             ("host=h dbname=d", r"connect_timeout=10 host=h dbname=d password='a \'&%'"),
             ("", r"connect_timeout=10  password='a \'&%'"),
         ] {
-            assert_eq!(without_watch(&with(url, Some("a '&%")).unwrap()), expected, "{url}");
+            assert_eq!(without_limits(&with(url, Some("a '&%")).unwrap()), expected, "{url}");
         }
         let alone = with("postgres://me@h/d", None).unwrap();
-        assert_eq!(without_watch(&alone), "postgres://me@h/d?connect_timeout=10");
+        assert_eq!(without_limits(&alone), "postgres://me@h/d?connect_timeout=10");
     }
 
     #[test]
@@ -185,11 +188,11 @@ mod tests {
         settings.username = Some(r"o'b\x".to_owned());
         settings.connect_timeout = Duration::from_millis(1);
         let expected = r"connect_timeout=2  host='/run/my sockets' port='5433' user='o\'b\\x'";
-        assert_eq!(without_watch(&conninfo(&settings).unwrap()), expected);
+        assert_eq!(without_limits(&conninfo(&settings).unwrap()), expected);
     }
 
     #[test]
-    fn what_would_be_taken_for_a_host_is_refused_and_not_shown() {
+    fn a_string_that_is_refused_is_not_shown() {
         for url in [
             "postgres://me:s3@cret@h/d",
             "postgres://me:s3@cret@h",
@@ -203,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_of_libpq_keeps_its_words_and_loses_the_values() {
+    fn messages_of_libpq_keep_their_words_and_lose_the_values() {
         for (message, kept) in [
             (
                 "invalid integer value \"s3cret\" for connection option \"port\"",

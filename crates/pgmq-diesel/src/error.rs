@@ -1,10 +1,8 @@
-//! What can go wrong.
-
-use std::fmt;
+//! The error of this back end.
 
 use diesel::ConnectionError;
 use diesel::r2d2::PoolError;
-use pgmq_core::backend::untrusted;
+use pgmq_core::backend::{Reported, untrusted};
 use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
 use pgmq_driver_diesel::{connecting_kind_of, connecting_sqlstate_of, kind_of, sqlstate_of};
 
@@ -12,22 +10,27 @@ use crate::conninfo::unusable;
 
 /// An error of this back end.
 ///
-/// Its text says what was being done, to which queue, and what to do about it; the cause is
-/// [`source`](std::error::Error::source), and is not printed twice. [`kind`](QueueError::kind) tells errors apart.
+/// The text reports the call, its queue, and what to do about the error. The cause is
+/// [`source`](std::error::Error::source), and is not printed twice. Use [`kind`](QueueError::kind) to tell
+/// errors apart.
 ///
-/// Diesel hands on the server's SQLSTATE for a few kinds of errors only. For others it is found again where the server's
-/// message stands for one SQLSTATE alone; [`sqlstate`](QueueError::sqlstate) is `None` where that cannot be done, such as for
-/// an exception that your own trigger raises.
-#[derive(Debug)]
+/// Diesel passes on the server's SQLSTATE only for a few kinds of errors. For others it is recovered from the
+/// server's message, if that belongs to one SQLSTATE only. Otherwise [`sqlstate`](QueueError::sqlstate) is
+/// `None`, such as for an exception that your own trigger raises.
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Found by the client itself: an argument that cannot be taken, or a result that does not decode.
-    Client(pgmq_core::Error),
-    /// Reported by the server, or by the driver.
+    /// An error that the client found by itself: an invalid argument, or a result that does not decode.
+    #[error(transparent)]
+    Client(#[from] pgmq_core::Error),
+    /// An error that the server or the driver reported.
+    #[error(transparent)]
     Driver(Failure<diesel::result::Error>),
-    /// No connection could be made.
+    /// An error of connecting.
+    #[error(transparent)]
     Connect(Failure<ConnectionError>),
-    /// No connection came out of the pool.
+    /// An error of acquiring a connection from the pool.
+    #[error(transparent)]
     Pool(Failure<PoolError>),
 }
 
@@ -41,14 +44,15 @@ impl Error {
         }
     }
 
+    /// Makes a function that adds the call in which an error of the driver happened.
     pub(crate) fn during(context: Context) -> impl FnOnce(diesel::result::Error) -> Self {
         |error| Self::Driver(Failure::new(kind_of(&error), error).during(context))
     }
 
-    /// The error for a connection that could not be made by this string.
+    /// The error of connecting, by `conninfo` if the string is known.
     pub(crate) fn connecting(error: ConnectionError, conninfo: Option<&str>) -> Self {
         let kind = connecting_kind_of(&error);
-        // Of what libpq says before it has tried to connect, some repeats the string.
+        // Before libpq has tried to connect, its messages may repeat parts of the string.
         let has_tried = error.to_string().starts_with("connection to server");
         match kind {
             ErrorKind::InvalidArgument if !has_tried => Self::Client(unusable(&error, conninfo)),
@@ -58,16 +62,20 @@ impl Error {
             kind => Self::Connect(Failure::new(kind, error)),
         }
     }
+
+    fn reported(&self) -> &dyn Reported {
+        match self {
+            Self::Client(error) => error,
+            Self::Driver(failure) => failure,
+            Self::Connect(failure) => failure,
+            Self::Pool(failure) => failure,
+        }
+    }
 }
 
 impl QueueError for Error {
     fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Client(error) => error.kind(),
-            Self::Driver(failure) => failure.kind(),
-            Self::Connect(failure) => failure.kind(),
-            Self::Pool(failure) => failure.kind(),
-        }
+        self.reported().kind()
     }
 
     fn sqlstate(&self) -> Option<&str> {
@@ -79,43 +87,12 @@ impl QueueError for Error {
     }
 
     fn undecoded(&self) -> &[Message<RawJson>] {
-        match self {
-            Self::Client(error) => error.undecoded(),
-            Self::Driver(_) | Self::Connect(_) | Self::Pool(_) => &[],
-        }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Client(error) => error.fmt(f),
-            Self::Driver(failure) => failure.fmt(f),
-            Self::Connect(failure) => failure.fmt(f),
-            Self::Pool(failure) => failure.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Client(error) => error.source(),
-            Self::Driver(failure) => failure.source(),
-            Self::Connect(failure) => failure.source(),
-            Self::Pool(failure) => failure.source(),
-        }
-    }
-}
-
-impl From<pgmq_core::Error> for Error {
-    fn from(error: pgmq_core::Error) -> Self {
-        Self::Client(error)
+        self.reported().undecoded()
     }
 }
 
 impl From<diesel::result::Error> for Error {
-    /// For Diesel's own `transaction`, among others.
+    /// Among others for Diesel's own `transaction`, which needs the conversion.
     fn from(error: diesel::result::Error) -> Self {
         Self::Driver(Failure::new(kind_of(&error), error))
     }
@@ -129,7 +106,8 @@ impl From<ConnectionError> for Error {
 
 impl From<PoolError> for Error {
     fn from(error: PoolError) -> Self {
-        // The pool tells by its text alone whether it waited for a connection in use, or for one that could not be made.
+        // Only the text distinguishes a wait for a connection in use from one for a connection that could not
+        // be made.
         let kind = if error.to_string().contains(": ") { ErrorKind::Connection } else { ErrorKind::Timeout };
         Self::Pool(Failure::new(kind, error))
     }

@@ -6,46 +6,47 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use diesel::PgConnection;
-use pgmq_core::{Backoff, Channels, Notification, QueueError};
+use pgmq_core::backend::{Backoff, Channels};
+use pgmq_core::{Notification, QueueError};
 
-use crate::Error;
-use crate::config::{Connecting, greet};
+use crate::connect::{Connecting, greet};
+use crate::error::Error;
 
-/// Notifications of messages sent to queues: an iterator that blocks and never ends, or
+/// Notifications of messages sent to queues: an iterator that blocks and never ends, with
 /// [`next_timeout`](Self::next_timeout) for a wait of limited length.
 ///
-/// A notification is a hint, not a delivery: read from the queue when one comes, and look into it from time to time all the
-/// same. When the connection is lost it is made anew, with back-off, and [`Notification::Reconnected`] is returned once,
-/// because notifications may have been missed. An error is returned when the server refuses the new connection, such as for
-/// a changed password; the next call goes on trying.
+/// A notification is a hint, not a delivery: read from the queue when one arrives, and poll the queue from
+/// time to time as well. When the connection is lost, the listener reconnects with backoff and returns
+/// [`Notification::Reconnected`] once, because notifications may have been missed. It returns an error if the
+/// server refuses the new connection, such as for a changed password; the next call goes on trying.
 ///
-/// Diesel gives no way to wait for a connection. So it is looked at again and again while somebody waits: after a millisecond
-/// where something has just come, and more and more seldom up to every 25 milliseconds where nothing comes. No look asks the
-/// server.
+/// Diesel offers no way to wait for data on a connection. A waiting listener therefore checks it again and
+/// again: a millisecond after something has arrived, and less and less often, down to every 25 milliseconds,
+/// while nothing arrives. No check is a round trip.
 ///
-/// Dropping it closes the connection.
+/// Dropping the listener closes the connection.
 pub struct Listener {
     conninfo: String,
     channels: Channels,
     state: State,
     backoff: Backoff,
-    /// What has come and was not returned yet: at most one of each queue.
+    /// The notifications that have arrived and were not returned yet: at most one of each queue.
     pending: VecDeque<Notification>,
 }
 
 enum State {
-    /// With the pause before the next look.
+    /// The connection, and the pause before the next check of it.
     Listening(Box<PgConnection>, Duration),
-    /// Waits of any length add up, until the attempt has ended.
+    /// An attempt to connect. Calls wait for the same attempt, one after the other, until it has ended.
     Connecting(Connecting),
-    /// With the time to try again.
+    /// No connection, and the time of the next attempt to connect.
     Lost(Instant),
 }
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(25);
-/// How many notifications are taken in before what came is returned.
-const AT_ONCE: usize = 10_000;
+/// The most notifications that a check receives before the pending ones are returned.
+const MOST_PER_CHECK: usize = 10_000;
 
 impl Listener {
     pub(crate) fn connect(conninfo: String, channels: Channels) -> Result<Self, Error> {
@@ -58,34 +59,35 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// When the server refuses a new connection after one was lost.
+    /// The server refuses the new connection after one was lost.
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Notification>, Error> {
-        let until = Instant::now().checked_add(timeout);
+        let deadline = Instant::now().checked_add(timeout);
         loop {
             if let Some(notification) = self.pending.pop_front() {
                 return Ok(Some(notification));
             }
-            let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+            let left =
+                deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
             match &mut self.state {
                 State::Listening(connection, pause) => {
-                    match take_in(connection, &self.channels, &mut self.pending) {
-                        Looked::Came => *pause = SHORTEST_PAUSE,
-                        Looked::Lost => self.state = State::Lost(Instant::now()),
-                        Looked::InVain if left.is_zero() => return Ok(None),
-                        Looked::InVain => {
+                    match check(connection, &self.channels, &mut self.pending) {
+                        Checked::Received => *pause = SHORTEST_PAUSE,
+                        Checked::Lost => self.state = State::Lost(Instant::now()),
+                        Checked::Nothing if left.is_zero() => return Ok(None),
+                        Checked::Nothing => {
                             thread::sleep(left.min(*pause));
                             *pause = LONGEST_PAUSE.min(*pause * 2);
                         }
                     }
                 }
-                State::Lost(again) => {
-                    let wait = again.saturating_duration_since(Instant::now());
+                State::Lost(next_attempt) => {
+                    let wait = next_attempt.saturating_duration_since(Instant::now());
                     thread::sleep(wait.min(left));
                     if wait > left {
                         return Ok(None);
                     }
                     let greeting = self.channels.listen_sql();
-                    self.state = State::Connecting(Connecting::begin(self.conninfo.clone(), greeting)?);
+                    self.state = State::Connecting(Connecting::start(self.conninfo.clone(), greeting)?);
                 }
                 State::Connecting(connecting) => match connecting.wait(left) {
                     Some(Ok(connection)) => {
@@ -107,33 +109,33 @@ impl Listener {
     }
 }
 
-/// What a look at the connection has shown.
-enum Looked {
-    Came,
-    InVain,
+/// The result of a check of the connection.
+enum Checked {
+    Received,
+    Nothing,
     Lost,
 }
 
-/// Takes in what has come, without waiting for anything.
-fn take_in(
+/// Receives the notifications that have arrived, without waiting for more.
+fn check(
     connection: &mut PgConnection,
     channels: &Channels,
     pending: &mut VecDeque<Notification>,
-) -> Looked {
-    let mut looked = Looked::InVain;
-    for notification in connection.notifications_iter().take(AT_ONCE) {
+) -> Checked {
+    let mut checked = Checked::Nothing;
+    for notification in connection.notifications_iter().take(MOST_PER_CHECK) {
         let Ok(notification) = notification else {
-            // What came before is returned first; a lost connection stays lost.
-            return if pending.is_empty() { Looked::Lost } else { Looked::Came };
+            // The pending notifications are returned first. The next check finds the loss again.
+            return if pending.is_empty() { Checked::Lost } else { Checked::Received };
         };
-        looked = Looked::Came;
+        checked = Checked::Received;
         if let Some(notification) = channels.notification(&notification.channel)
             && !pending.contains(&notification)
         {
             pending.push_back(notification);
         }
     }
-    looked
+    checked
 }
 
 impl Iterator for Listener {

@@ -5,93 +5,63 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use diesel::pg::PgConnection;
-use diesel::r2d2::{ConnectionManager, PoolError, PooledConnection};
-use pgmq_core::backend::{Attempt, Refusals};
-use pgmq_core::prelude::*;
-use pgmq_core::{
-    Channels, ErrorKind, Failure, Installation, Learned, Output, Plan, Query, Queue, QueueError, Settings,
-    Statement,
-};
+use diesel::r2d2::PoolError;
+use pgmq_core::backend::prelude::*;
+use pgmq_core::backend::{self, Channels, LastConnectError, Next, Retry, Settings};
+use pgmq_core::{ErrorKind, Failure, Installation, Output, Query, Queue, QueueError};
 
-use crate::bound::Connection;
+use crate::bound::BoundQueue;
+use crate::connection::Connection;
 use crate::conninfo::listen_conninfo;
-use crate::run::{RunError, is_kept, run};
-use crate::session::{FRESH, Losses, can_run, give_up};
-use crate::transaction::Level;
-use crate::{BoundQueue, Builder, Error, Listener};
-
-/// A pool of connections of this driver.
-pub type Pool = diesel::r2d2::Pool<ConnectionManager<PgConnection>>;
-
-/// A connection out of the pool, which it goes back to when it is dropped.
-pub type Session = PooledConnection<ConnectionManager<PgConnection>>;
+use crate::error::Error;
+use crate::listen::Listener;
+use crate::pool::{DriverState, Pool, Session, Shared, discard};
+use crate::run::{RunError, is_cached, run};
+use crate::session::{FRESH, can_run, can_use};
+use crate::transaction::OpenTransaction;
 
 /// PGMQ over a pool of connections.
 ///
-/// Every operation takes a connection from the pool, makes one round trip, and gives the connection back. Clones share the
-/// pool.
+/// Every operation acquires a connection from the pool, makes one round trip, and releases the connection.
+/// Clones share the pool.
 #[derive(Clone)]
 pub struct PGMQueue {
     pool: Pool,
     shared: Arc<Shared>,
-}
-
-/// What the clones of a queue have in common, beside the pool.
-#[derive(Debug, Default)]
-struct Shared {
-    learned: Arc<Learned>,
-    settings: Settings,
-    refusals: Refusals<diesel::r2d2::Error>,
-    losses: Losses,
+    /// The URL of [`with_listen_url`](Self::with_listen_url).
+    listen_url: Option<Arc<str>>,
 }
 
 impl PGMQueue {
-    /// Connects to a URL or libpq connection string, with a pool of 10 connections, and makes sure that PGMQ is there.
+    pub(crate) fn new(
+        pool: Pool,
+        settings: Settings,
+        last_connect_error: LastConnectError<diesel::r2d2::Error>,
+    ) -> Self {
+        let shared = Shared::new(settings, last_connect_error, DriverState::default());
+        Self { pool, shared: Arc::new(shared), listen_url: None }
+    }
+}
+
+/// Connections, transactions and listeners.
+impl PGMQueue {
+    /// Creates the extension if PGMQ is missing and the server offers it.
     ///
     /// # Errors
     ///
-    /// When the server cannot be reached or refuses; [`ErrorKind::NotInstalled`], when PGMQ is neither there nor can be
-    /// created.
-    pub fn connect(url: &str) -> Result<Self, Error> {
-        Self::builder().url(url).connect()
-    }
-
-    /// Connects with settings of your own.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
-    /// Connects by environment variables: `DATABASE_URL`, or else `PG_HOST`, `PG_PORT`, `PG_DATABASE`, `PG_USERNAME` and
-    /// `PG_PASSWORD`. `PG_INIT_EXTENSION=false` leaves out making sure that PGMQ is there.
-    ///
-    /// # Errors
-    ///
-    /// As for [`connect`](Self::connect), and when a variable cannot be read.
-    pub fn from_env() -> Result<Self, Error> {
-        let settings = Settings::from_vars(|name| std::env::var(name))?;
-        Builder::new(settings).connect()
-    }
-
-    pub(crate) fn own(pool: Pool, settings: Settings, refusals: Refusals<diesel::r2d2::Error>) -> Self {
-        Self { pool, shared: Arc::new(Shared { settings, refusals, ..Shared::default() }) }
-    }
-
-    /// Makes sure that PGMQ is there: creates the extension, where it is not and the server offers it.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NotInstalled`], when PGMQ is neither there nor can be created.
+    /// [`ErrorKind::NotInstalled`], if PGMQ is missing and cannot be created.
     pub fn init(&self) -> Result<(), Error> {
-        pgmq_core::init(self, &self.shared.learned)
+        backend::init(self, &self.shared.server)
     }
 
-    /// Says how PGMQ is installed and which version it is, by a look into the catalogue: no DDL, no locks.
+    /// Returns the source and the version of the PGMQ installation, from a look at the catalogue: no DDL, no
+    /// locks.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotInstalled`], when PGMQ is not there.
+    /// [`ErrorKind::NotInstalled`], if PGMQ is missing.
     pub fn version(&self) -> Result<Installation, Error> {
-        pgmq_core::version(self)
+        backend::version(self)
     }
 
     /// The pool.
@@ -99,31 +69,42 @@ impl PGMQueue {
         &self.pool
     }
 
-    /// Takes a connection of the driver's own type out of the pool, for work beside the queue.
+    /// Acquires a connection of the driver's own type from the pool, for other work than the queue's.
+    /// Dropping the session releases it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Timeout`], when none becomes free in time; [`ErrorKind::Connection`], when none can be made.
+    /// [`ErrorKind::Timeout`], if none becomes free in time; [`ErrorKind::Connection`], if none can be made.
     pub fn session(&self) -> Result<Session, Error> {
+        // A connection for the user is checked in any case.
         self.acquire(Duration::ZERO)
     }
 
-    /// Takes a connection out of the pool, and looks at it if it was not handed out for so long.
+    /// Acquires a session, and checks its connection if that was last handed out at least `fresh` ago.
     fn acquire(&self, fresh: Duration) -> Result<Session, Error> {
-        // Each turn leaves one fewer. Where new ones are lost as well, the operation says why.
-        let mut turns = self.pool.max_size();
+        // Each discard leaves one connection fewer. If new ones are lost as well, the operation reports the
+        // reason.
+        let mut discards_left = self.pool.max_size();
         loop {
             let started = Instant::now();
             let mut session = self.pool.get().map_err(|error| self.not_acquired(error, started))?;
-            if self.shared.losses.can_use(&mut session, fresh) || turns == 0 {
+            if can_use(&mut session, &self.shared.driver.losses, fresh) || discards_left == 0 {
                 return Ok(session);
             }
-            turns -= 1;
-            give_up(session);
+            discards_left -= 1;
+            discard(session);
         }
     }
 
-    /// The queue on a connection or in a transaction of your own.
+    /// Exchanges a lost session for another one.
+    fn replace(&self, session: Session) -> Result<Session, Error> {
+        discard(session);
+        self.acquire(FRESH)
+    }
+
+    /// Binds the queue to your own connection or transaction.
+    ///
+    /// # Examples
     ///
     /// ```no_run
     /// # fn example(queue: pgmq_diesel::PGMQueue) -> Result<(), pgmq_diesel::Error> {
@@ -138,13 +119,16 @@ impl PGMQueue {
     /// # }
     /// ```
     pub fn with<'c, C: Connection>(&self, connection: &'c mut C) -> BoundQueue<'c> {
-        BoundQueue::new(connection.connection(), Arc::clone(&self.shared.learned))
+        BoundQueue::new(connection.connection(), Arc::clone(&self.shared))
     }
 
-    /// Runs a closure in a transaction: commits when it returns `Ok`, and rolls back when it returns `Err` or panics.
+    /// Runs a closure in a transaction, which commits if the closure returns `Ok`, and rolls back if it
+    /// returns `Err` or panics.
     ///
-    /// If the closure returns `Ok` although a statement in it failed, nothing can be committed any more, and that is an error.
-    /// Diesel's own `transaction` nests inside, by a savepoint.
+    /// If the closure returns `Ok` although a statement in it failed, nothing can be committed, and that is
+    /// an error. Diesel's own `transaction` nests inside, as a savepoint.
+    ///
+    /// # Examples
     ///
     /// ```no_run
     /// # fn example(queue: pgmq_diesel::PGMQueue) -> Result<(), pgmq_diesel::Error> {
@@ -160,69 +144,66 @@ impl PGMQueue {
     ///
     /// # Errors
     ///
-    /// The closure's, or those of taking a connection, beginning and committing.
+    /// Those of the closure, and of acquiring a connection, beginning and committing.
     pub fn transaction<R, E: From<Error>>(
         &self,
         work: impl FnOnce(&mut PgConnection) -> Result<R, E>,
     ) -> Result<R, E> {
-        let (mut session, level) = self.begin()?;
+        let (mut session, transaction) = self.begin()?;
         match work(&mut session) {
-            Ok(done) => match level.commit(&mut session) {
+            Ok(done) => match transaction.commit(&mut session) {
                 Ok(()) => Ok(done),
                 Err(error) => {
-                    self.is_loss(&error);
+                    self.record_loss(&error);
                     Err(error.into())
                 }
             },
             Err(error) => {
-                level.roll_back(&mut session);
+                transaction.roll_back(&mut session);
                 Err(error)
             }
         }
     }
 
-    /// Begins a transaction; elsewhere, if the connection is lost, since nothing has been begun then.
-    fn begin(&self) -> Result<(Session, Level), Error> {
-        let mut may_move = true;
+    /// Begins a transaction, and again on another connection if the first one is lost.
+    fn begin(&self) -> Result<(Session, OpenTransaction), Error> {
+        let mut session = self.acquire(FRESH)?;
+        let mut retry = Retry::new(&self.shared.server, 1);
         loop {
-            let mut session = self.acquire(FRESH)?;
-            let error = match Level::begin(&mut session) {
-                Ok(level) => return Ok((session, level)),
+            let error = match OpenTransaction::begin(&mut session) {
+                Ok(transaction) => return Ok((session, transaction)),
                 Err(error) => Error::from(error),
             };
-            if !self.is_loss(&error) || !may_move {
+            // Nothing was begun, so the transaction can begin on another connection.
+            if !self.record_loss(&error) || retry.reconnect() == Next::Fail {
                 return Err(error);
             }
-            may_move = false;
-            give_up(session);
+            session = self.replace(session)?;
         }
     }
 
-    /// Listens for messages sent to these queues, on a connection of its own that is made anew when it is lost.
+    /// Listens for messages sent to these queues, on a dedicated connection that reconnects when it is lost.
     ///
     /// The queues have to notify: see [`enable_notify`](Self::enable_notify).
     ///
     /// # Errors
     ///
-    /// When the connection cannot be made; [`ErrorKind::InvalidArgument`], when the queue was made from a pool, which does
-    /// not say how to connect: give it [`listening_by`](Self::listening_by) a URL.
+    /// The connection cannot be made; [`ErrorKind::InvalidArgument`], if the queue uses your own pool, which
+    /// does not tell how to connect: set the URL by [`with_listen_url`](Self::with_listen_url).
     pub fn listen(&self, queues: &[&str]) -> Result<Listener, Error> {
         let channels = Channels::new(queues)?;
-        Listener::connect(listen_conninfo(&self.shared.settings)?, channels)
+        let settings = &self.shared.settings;
+        let listen_url = self.listen_url.as_deref().or(settings.listen_url.as_deref());
+        Listener::connect(listen_conninfo(settings, listen_url)?, channels)
     }
 
-    /// Has [`listen`](Self::listen) connect by this URL: for a queue made from a pool of your own.
+    /// Sets the URL by which [`listen`](Self::listen) connects, for a queue over your own pool.
     #[must_use]
-    pub fn listening_by(self, url: impl Into<String>) -> Self {
-        let mut settings = Settings::clone(&self.shared.settings);
-        settings.listen_url = Some(url.into());
-        let (learned, refusals) = (Arc::clone(&self.shared.learned), self.shared.refusals.clone());
-        let shared = Shared { learned, settings, refusals, losses: Losses::default() };
-        Self { pool: self.pool, shared: Arc::new(shared) }
+    pub fn with_listen_url(self, url: impl Into<String>) -> Self {
+        Self { listen_url: Some(url.into().into()), ..self }
     }
 
-    /// Gives up this handle. The pool's connections are closed once the last handle to it is gone; those of a pool of your
-    /// own are yours.
+    /// Drops this handle. The pool closes with its last handle; a pool that you supplied stays open.
     pub fn close(self) {
         drop(self);
     }
@@ -231,7 +212,7 @@ impl PGMQueue {
         use diesel::r2d2::Error as Refused;
 
         let waited = self.pool.connection_timeout();
-        match (Error::from(error), self.shared.refusals.since(started)) {
+        match (Error::from(error), self.shared.last_connect_error.take_since(started)) {
             (_, Some((kind, Some(Refused::ConnectionError(refusal))))) => {
                 Error::Connect(Failure::new(kind, refusal).after(waited))
             }
@@ -246,49 +227,48 @@ impl PGMQueue {
         }
     }
 
-    /// Whether an error is the loss of a connection.
-    fn is_loss(&self, error: &Error) -> bool {
+    /// Records a lost connection if the error reports one. Returns `true` if it does.
+    fn record_loss(&self, error: &Error) -> bool {
         let is_loss = error.kind() == ErrorKind::Connection;
         if is_loss {
-            self.shared.losses.note();
+            self.shared.driver.losses.record();
         }
         is_loss
     }
+}
 
-    /// Runs a query on a pooled connection; once more on another one, or in an older form, where it is sure that the server
-    /// committed nothing.
-    fn run_pooled<O: Output>(&self, query: &Query<'_, O>) -> Result<O, Error> {
+pgmq_core::operations!([pgmq_core::inherent_methods] { example "pgmq_diesel" impl [] PGMQueue });
+
+impl Queue for PGMQueue {
+    type Error = Error;
+
+    /// Runs a query on a pooled connection, and again where the server is known to have committed nothing.
+    fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
         let mut session = self.acquire(FRESH)?;
-        let (mut may_move, mut may_prepare) = (true, true);
-        let (mut lacks, mut turns) = (None, self.pool.max_size());
+        let mut retry = Retry::new(&self.shared.server, 1);
+        let mut discards_left = self.pool.max_size();
         loop {
-            let form = if lacks.is_some() { query.oldest() } else { query.form(&self.shared.learned, true) };
-            while is_kept(form) && !can_run(&mut session, form.text) && turns > 0 {
-                turns -= 1;
-                self.shared.losses.note();
-                give_up(session);
-                session = self.acquire(FRESH)?;
+            let variant = retry.variant(&query);
+            // Here the query was not sent, so these reconnects are not counted as retries of it.
+            while is_cached(variant) && !can_run(&mut session, variant.text) && discards_left > 0 {
+                discards_left -= 1;
+                self.shared.driver.losses.record();
+                session = self.replace(session)?;
             }
-            let RunError { attempt, error } = match run(&mut session, query, form) {
+            let RunError { class, error } = match run(&mut session, &query, variant) {
                 Ok(output) => {
-                    form.since.inspect(|&version| self.shared.learned.has(version));
-                    lacks.inspect(|&version| self.shared.learned.lacks(version));
+                    retry.succeeded(variant);
                     return Ok(output);
                 }
                 Err(failed) => failed,
             };
-            let is_loss = self.is_loss(&error);
-            match (attempt, form.since) {
-                (Attempt::UnknownFunction, Some(version)) => lacks = Some(version),
-                (Attempt::StalePlan, _) if may_prepare => may_prepare = false,
-                (Attempt::NotCommitted, _) if may_move => {
-                    may_move = false;
-                    give_up(session);
-                    session = self.acquire(FRESH)?;
-                }
-                _ => {
+            let is_loss = self.record_loss(&error);
+            match retry.after(class, variant) {
+                Next::UseOlderVariant | Next::Reprepare => {}
+                Next::Reconnect => session = self.replace(session)?,
+                Next::Fail => {
                     if is_loss {
-                        give_up(session);
+                        discard(session);
                     }
                     return Err(error);
                 }
@@ -297,25 +277,10 @@ impl PGMQueue {
     }
 }
 
-impl PGMQueue {
-    pgmq_core::operations!(pgmq_core::inherent_methods);
-}
-
-impl Queue for PGMQueue {
-    type Error = Error;
-
-    fn run<O: Output>(&self, statement: Statement<'_, O>) -> Result<O, Error> {
-        match statement.plan() {
-            Plan::Settled(settled) => Ok(settled?),
-            Plan::Query(query) => self.run_pooled(&query),
-        }
-    }
-}
-
 impl From<Pool> for PGMQueue {
-    /// Uses a pool of your own as it is.
+    /// Uses your own pool as it is.
     fn from(pool: Pool) -> Self {
-        Self { pool, shared: Arc::default() }
+        Self { pool, shared: Arc::new(Shared::for_users_pool(DriverState::default())), listen_url: None }
     }
 }
 

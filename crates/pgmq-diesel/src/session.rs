@@ -1,96 +1,85 @@
-//! What is known of a pooled connection, and how one is seen to be lost without asking the server for each operation.
+//! The state of a pooled connection, by which a lost one is detected without a round trip for each operation.
 //!
-//! Nobody watches a connection of this driver while it is idle. Three things tell of a loss, each where the others do not:
+//! No task watches a connection of this driver while it is idle. Losses are detected in three ways, each of
+//! which covers cases that the others miss:
 //!
-//! - libpq can be asked what has come and whether the connection was closed, which is no round trip. But that takes in the last
-//!   words of a server that ends a session, and its end may follow a little later: in between, the connection looks well. So
-//!   only what was idle for long is looked at, or goes out to the user.
-//! - The statement itself: the server's last words are its answer, and prove that nothing was committed.
-//! - Not so where Diesel prepares the statement first, since of two errors libpq then keeps the last, which says no more than
-//!   that the connection is closed. So before a text runs on a connection for the first time, the server is asked.
+//! - libpq reports, without a round trip, what has arrived and if the connection was closed. But such a check
+//!   consumes the report with which a server ends a session, and the end of the connection may follow a
+//!   little later: in between, the connection looks open. So only a connection that was idle for long, or
+//!   that is handed out to the user, is checked.
+//! - The statement itself: the server's last report is the answer to it, and proves that nothing was
+//!   committed.
+//! - A statement that Diesel prepares first gets no such proof, because of two errors libpq keeps the last,
+//!   which reports only that the connection is closed. So before a text runs on a connection for the first
+//!   time, the server is pinged.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::mem;
 use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
-use diesel::r2d2::{PooledConnection, R2D2Connection};
+use diesel::r2d2::PooledConnection;
+use pgmq_core::backend::PING;
 
-use crate::Session;
+use crate::pool::{Losses, Session};
 
-/// For how long a connection is taken to be as it was.
+/// The time for which a connection is taken to be open after it was handed out.
 pub(crate) const FRESH: Duration = Duration::from_secs(5);
 
-/// How many connections of a pool were found to be lost.
+/// The state of a pooled connection.
 #[derive(Debug, Default)]
-pub(crate) struct Losses(AtomicU64);
-
-impl Losses {
-    /// Counts one, which casts doubt on all others.
-    pub(crate) fn note(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Whether a connection can be used: looks, if it was not handed out for `fresh`, and asks the server once, if there was a
-    /// loss since.
-    pub(crate) fn can_use(&self, session: &mut Session, fresh: Duration) -> bool {
-        let losses = self.0.load(Ordering::Relaxed);
-        let known = known(session);
-        let (before, at) = (known.losses, known.at.replace(Instant::now()));
-        known.losses = losses;
-        if before != losses {
-            answers(session)
-        } else if at.is_none_or(|at| at.elapsed() >= fresh) {
-            is_open(session)
-        } else {
-            true
-        }
-    }
-}
-
-/// What is known of a connection.
-#[derive(Debug, Default)]
-struct Known {
-    /// When it was last handed out.
-    at: Option<Instant>,
-    /// How many losses there had been by then.
+struct State {
+    /// The time when the connection was last handed out.
+    acquired_at: Option<Instant>,
+    /// The number of losses in the pool by that time.
     losses: u64,
-    /// The texts that Diesel has prepared on it, and keeps, by their hashes.
+    /// The hashes of the texts whose statements Diesel has prepared on the connection and cached.
     texts: HashSet<u64>,
 }
 
-fn known(session: &mut Session) -> &mut Known {
+fn state(session: &mut Session) -> &mut State {
     let extensions = PooledConnection::extensions_mut(session);
-    if extensions.get::<Known>().is_none() {
-        extensions.insert(Known::default());
+    if extensions.get::<State>().is_none() {
+        extensions.insert(State::default());
     }
-    #[expect(clippy::expect_used, reason = "it was put there just now")]
-    extensions.get_mut::<Known>().expect("it is there")
+    #[expect(clippy::expect_used, reason = "the lines above have inserted a missing state")]
+    extensions.get_mut::<State>().expect("the state is there")
 }
 
-/// Whether a text can be run: it was run before on this connection, or else the server answers.
+/// Returns `true` if a connection can be used. Pings the server if connections were lost since it was last
+/// handed out, and otherwise checks the connection if that was at least `fresh` ago.
+pub(crate) fn can_use(session: &mut Session, losses: &Losses, fresh: Duration) -> bool {
+    let count = losses.count();
+    let state = state(session);
+    let count_before = mem::replace(&mut state.losses, count);
+    let acquired_before = state.acquired_at.replace(Instant::now());
+    if count_before != count {
+        answers(session)
+    } else if acquired_before.is_none_or(|at| at.elapsed() >= fresh) {
+        is_open(session)
+    } else {
+        true
+    }
+}
+
+/// Returns `true` if a text can run on a connection: if it has run there before, or otherwise if the server
+/// answers a ping.
 pub(crate) fn can_run(session: &mut Session, text: &str) -> bool {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
-    let is_new = known(session).texts.insert(hasher.finish());
+    let is_new = state(session).texts.insert(hasher.finish());
     !is_new || answers(session)
 }
 
-/// Has the pool drop a connection that is lost. Diesel does not know of the loss in every case; asked, it learns of it, and
-/// libpq says so without asking the server.
-pub(crate) fn give_up(mut session: Session) {
-    drop(session.ping());
-}
-
-/// Whether a connection is open, as far as the system knows. The first look may find the server's last words, and then it is
-/// the second that finds the end.
+/// Returns `true` if a connection is open as far as the operating system knows. The first check may consume
+/// the server's last report, and then only the second one finds the end of the connection.
 fn is_open(connection: &mut PgConnection) -> bool {
     (0..2).all(|_| connection.notifications_iter().next().is_none_or(|read| read.is_ok()))
 }
 
-/// Whether the server answers.
+/// Returns `true` if the server answers a ping.
 fn answers(connection: &mut PgConnection) -> bool {
-    connection.batch_execute("SELECT").is_ok()
+    connection.batch_execute(PING).is_ok()
 }

@@ -1,24 +1,25 @@
-//! A transaction that Diesel knows of, so that its own nest in it.
+//! Transactions that Diesel's transaction manager tracks, so that Diesel's own transactions nest in them.
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::pg::PgConnection;
 use diesel::prelude::QueryResult;
 use pgmq_core::ErrorKind;
-use pgmq_core::backend::COMMIT;
+use pgmq_core::backend::{BEGIN, COMMIT};
 
-use crate::Error;
+use crate::error::Error;
 
-/// What a transaction is to Diesel.
+/// An open transaction, by its level in Diesel's transaction manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Level {
+pub(crate) enum OpenTransaction {
+    /// A transaction of the server.
     Outermost,
-    /// A savepoint. The sessions of Diesel's pools for tests are in a transaction from the first.
+    /// A savepoint. The sessions of Diesel's pools for tests are in a transaction from the start.
     Nested,
 }
 
-impl Level {
+impl OpenTransaction {
     pub(crate) fn begin(connection: &mut PgConnection) -> QueryResult<Self> {
-        match AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN") {
+        match AnsiTransactionManager::begin_transaction_sql(connection, BEGIN) {
             Ok(()) => Ok(Self::Outermost),
             Err(diesel::result::Error::AlreadyInTransaction) => {
                 AnsiTransactionManager::begin_transaction(connection).map(|()| Self::Nested)
@@ -29,7 +30,8 @@ impl Level {
 
     pub(crate) fn commit(self, connection: &mut PgConnection) -> Result<(), Error> {
         match self {
-            // Diesel sees by what libpq knows of the transaction after each command that this one has ended it.
+            // After each command, Diesel asks libpq for the state of the transaction, so it notices that this
+            // one ended.
             Self::Outermost => {
                 is_in_transaction(connection)?;
                 let committed = connection.batch_execute(COMMIT);
@@ -38,30 +40,32 @@ impl Level {
                 }
                 Ok(committed?)
             }
-            // Here the server refuses by itself what cannot be, and Diesel rolls back.
+            // The server itself refuses to release a savepoint if that is not possible, and Diesel then rolls
+            // back.
             Self::Nested => Ok(AnsiTransactionManager::commit_transaction(connection)?),
         }
     }
 
-    /// Where this fails, there is no transaction any more, or the pool drops the connection.
+    /// Rolls back. If that fails, the transaction is already over, or the pool discards the connection.
     pub(crate) fn roll_back(self, connection: &mut PgConnection) {
         let mut is_rolled_back = AnsiTransactionManager::rollback_transaction(connection).is_ok();
-        // The closure may have left savepoints of its own behind.
+        // The closure may have left its own savepoints open.
         while is_rolled_back && self == Self::Outermost {
             is_rolled_back = AnsiTransactionManager::rollback_transaction(connection).is_ok();
         }
     }
 }
 
-/// Fails where the closure has ended the transaction by itself: the server would take the commit, and do nothing.
+/// Fails if the closure itself has ended the transaction: the server would accept the commit, and do nothing.
 fn is_in_transaction(connection: &mut PgConnection) -> Result<(), Error> {
-    // In a transaction, Diesel refuses to begin one before it sends anything; and that is the only way to ask it.
-    match AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN") {
+    // In a transaction, Diesel refuses to begin one before it sends anything. There is no other way to ask
+    // Diesel.
+    match AnsiTransactionManager::begin_transaction_sql(connection, BEGIN) {
         Err(diesel::result::Error::AlreadyInTransaction) => Ok(()),
         Err(error) => Err(error.into()),
         Ok(()) => {
             AnsiTransactionManager::rollback_transaction(connection)?;
-            let text = "the closure has ended the transaction by itself; leave that to its result";
+            let text = "the closure has ended the transaction itself; return `Ok` to commit or `Err` to roll back instead";
             Err(pgmq_core::Error::new(ErrorKind::InvalidArgument, text).into())
         }
     }

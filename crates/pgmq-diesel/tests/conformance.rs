@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use pgmq_core::prelude::*;
+use pgmq_core::backend::prelude::*;
 use pgmq_diesel::{
     Error, Session,
     diesel::{
@@ -31,7 +31,8 @@ impl Backend for Diesel {
 
     tests_common::backend_methods!(blocking pgmq_diesel);
 
-    // The pool's threads end once they have looked for idle connections a last time, in half a minute at most.
+    // The pool's threads end once they have looked for idle connections a last time, in half a minute at
+    // most.
     const LINGERERS: usize = 3;
 
     async fn transaction(queue: &Queue, steps: &[Step]) -> Result<(), UserError<Error>> {

@@ -1,4 +1,4 @@
-//! The service of the example, on a server: its rows and messages are there together, or not at all.
+//! The service of the example, on a server: its rows and messages are committed together, or not at all.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -27,19 +27,19 @@ fn open(database: &Database) -> OrderService {
     OrderService::open(PGMQueue::connect(database.url()).unwrap()).unwrap()
 }
 
-/// The orders' states and the number of messages.
-fn left(service: &OrderService) -> (Vec<State>, i64) {
+/// The states of the orders, and the number of messages.
+fn orders_and_emails(service: &OrderService) -> (Vec<State>, i64) {
     let orders = service.orders().unwrap();
     (orders.iter().map(|order| order.state).collect(), service.emails_to_send().unwrap())
 }
 
-/// Ends the session that is in a transaction, as an administrator would.
+/// Terminates the session that is in a transaction, as an administrator would.
 const END_THE_TRANSACTION: &str = "DO $$ BEGIN \
      PERFORM pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
        WHERE datname = current_database() AND state LIKE 'idle in transaction%'; \
      IF NOT FOUND THEN RAISE 'there is no transaction'; END IF; END $$";
 
-/// Keeps what it sends.
+/// A mailer that keeps the e-mails that it sends.
 #[derive(Default)]
 struct Outbox(Mutex<Vec<Email>>);
 
@@ -50,7 +50,7 @@ impl Mailer for Outbox {
     }
 }
 
-/// Fails.
+/// A mailer that fails.
 struct Down;
 
 impl Mailer for Down {
@@ -59,7 +59,7 @@ impl Mailer for Down {
     }
 }
 
-/// Loses the connection to the database meanwhile.
+/// A mailer that ends the service's connection to the database before it returns.
 struct Killer<'d>(&'d Database);
 
 impl Mailer for Killer<'_> {
@@ -69,17 +69,17 @@ impl Mailer for Killer<'_> {
 }
 
 #[test]
-fn an_order_is_written_with_its_email_and_confirmed_when_that_is_sent() {
+fn an_order_is_written_with_its_email_and_confirmed_when_the_email_is_sent() {
     on_a_database(|database| {
         let service = open(database);
         let order = service.place_order(TEA).unwrap();
         assert_eq!((order.quantity, order.state), (2, State::Placed));
-        assert_eq!(left(&service), (vec![State::Placed], 1));
+        assert_eq!(orders_and_emails(&service), (vec![State::Placed], 1));
 
         let outbox = Outbox::default();
         let confirmed = service.send_next_email(&outbox).unwrap().unwrap();
         assert_eq!((confirmed.id, confirmed.state), (order.id, State::Confirmed));
-        assert_eq!(left(&service), (vec![State::Confirmed], 0));
+        assert_eq!(orders_and_emails(&service), (vec![State::Confirmed], 0));
         let text = "your order of 2 tea".to_owned();
         let email = Email { order_id: order.id, to: order.customer, text };
         assert_eq!(*outbox.0.lock().unwrap(), [email]);
@@ -97,7 +97,7 @@ fn an_order_that_the_table_refuses_leaves_no_email() {
             matches!(refused, diesel::result::Error::DatabaseError(DatabaseErrorKind::CheckViolation, _)),
             "{refused:?}"
         );
-        assert_eq!(left(&service), (vec![], 0));
+        assert_eq!(orders_and_emails(&service), (vec![], 0));
     });
 }
 
@@ -114,19 +114,19 @@ fn an_email_that_cannot_be_written_leaves_no_order() {
 }
 
 #[test]
-fn a_mailer_that_fails_leaves_the_order_as_it_was_and_the_email_to_be_sent() {
+fn a_failing_mailer_leaves_the_order_unconfirmed_and_the_email_in_the_queue() {
     on_a_database(|database| {
         let service = open(database);
         service.place_order(TEA).unwrap();
-        for tried in 1..=2 {
+        for attempts in 1..=2 {
             let failed = service.send_next_email(&Down).unwrap_err();
             assert_eq!(failed.to_string(), "the mail server is down");
-            assert_eq!(left(&service), (vec![State::Placed], 1));
+            assert_eq!(orders_and_emails(&service), (vec![State::Placed], 1));
             let waiting = service.queue().peek::<Email>(EMAILS, 1).unwrap();
-            assert_eq!(waiting[0].read_ct, tried);
+            assert_eq!(waiting[0].read_ct, attempts);
         }
         service.send_next_email(&Outbox::default()).unwrap().unwrap();
-        assert_eq!(left(&service), (vec![State::Confirmed], 0));
+        assert_eq!(orders_and_emails(&service), (vec![State::Confirmed], 0));
     });
 }
 
@@ -141,41 +141,41 @@ fn a_session_that_is_killed_before_the_commit_leaves_neither_row_nor_message() {
         let killed = killed.unwrap_err();
         let killed: &pgmq_diesel::Error = killed.downcast_ref().unwrap();
         assert_eq!(killed.kind(), ErrorKind::Connection, "{killed:?}");
-        assert_eq!(left(&service), (vec![], 0));
+        assert_eq!(orders_and_emails(&service), (vec![], 0));
         service.place_order(TEA).unwrap();
-        assert_eq!(left(&service), (vec![State::Placed], 1));
+        assert_eq!(orders_and_emails(&service), (vec![State::Placed], 1));
     });
 }
 
 #[test]
-fn a_session_that_is_killed_while_an_email_is_sent_leaves_it_to_be_sent() {
+fn a_session_that_is_killed_while_an_email_is_sent_leaves_it_in_the_queue() {
     on_a_database(|database| {
         let service = open(database);
         service.place_order(TEA).unwrap();
         service.send_next_email(&Killer(database)).unwrap_err();
-        assert_eq!(left(&service), (vec![State::Placed], 1));
+        assert_eq!(orders_and_emails(&service), (vec![State::Placed], 1));
         service.send_next_email(&Outbox::default()).unwrap().unwrap();
-        assert_eq!(left(&service), (vec![State::Confirmed], 0));
+        assert_eq!(orders_and_emails(&service), (vec![State::Confirmed], 0));
     });
 }
 
 #[test]
-fn the_story_of_the_example_is_told_to_its_end() {
+fn the_example_runs_to_its_end() {
     on_a_database(|database| {
-        let mut told = Vec::new();
-        story::tell(database.url(), &mut |line| told.push(line)).unwrap();
+        let mut lines = Vec::new();
+        story::run(database.url(), &mut |line| lines.push(line)).unwrap();
         let expected = [
             "order 1: ada@example.org wants 2 tea",
             "order 2: grace@example.org wants 1 sugar",
             "an order of nothing is refused: true",
             "2 e-mails are to be sent",
             "the mail server is down: connection refused",
-            "2 e-mails are to be sent still",
-            "order 1 is Confirmed, and ada@example.org knows",
-            "order 2 is Confirmed, and grace@example.org knows",
+            "2 e-mails are still to be sent",
+            "order 1 is Confirmed, and ada@example.org was informed",
+            "order 2 is Confirmed, and grace@example.org was informed",
             "0 e-mails are to be sent",
             "2 orders are in the table",
         ];
-        assert_eq!(told, expected);
+        assert_eq!(lines, expected);
     });
 }

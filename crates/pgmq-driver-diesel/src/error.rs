@@ -1,15 +1,16 @@
-//! What Diesel's errors say.
+//! The classification of Diesel's errors.
 //!
-//! Diesel hands on the server's message, and its SQLSTATE only for a few kinds of errors. So it is found again here: from
-//! those kinds, from the names of PGMQ's objects, and from the server's wording, where that stands for one SQLSTATE only.
-//! A server that speaks another language than English is understood less well: what is not found is of kind `Database`.
+//! Diesel passes on the server's message, and its SQLSTATE only for a few kinds of errors. This module
+//! recovers the SQLSTATE from those kinds, from the names of PGMQ's objects, and from the server's wording,
+//! where that belongs to one SQLSTATE only. It recognizes fewer errors of a server with another language than
+//! English; the others are of kind `Database`.
 
 use diesel::ConnectionError;
 use diesel::result::{DatabaseErrorKind, Error};
 use pgmq_core::ErrorKind;
-use pgmq_core::backend::{Attempt, refuses_client};
+use pgmq_core::backend::{FailureClass, refuses_client};
 
-/// What kind of thing went wrong.
+/// The kind of an error.
 pub fn kind_of(error: &Error) -> ErrorKind {
     match error {
         Error::DatabaseError(kind, report) => match (sqlstate_of(error), kind) {
@@ -22,13 +23,13 @@ pub fn kind_of(error: &Error) -> ErrorKind {
         Error::InvalidCString(_) => ErrorKind::InvalidArgument,
         Error::SerializationError(_) | Error::QueryBuilderError(_) => ErrorKind::Encode,
         Error::DeserializationError(_) => ErrorKind::Decode,
-        // Diesel no longer knows what state the connection is in, and neither does anyone else.
+        // Diesel has lost track of the state of the connection.
         Error::BrokenTransactionManager => ErrorKind::Connection,
         _ => ErrorKind::Database,
     }
 }
 
-/// What kind of thing it is that kept a connection from being made.
+/// The kind of an error of connecting.
 pub fn connecting_kind_of(error: &ConnectionError) -> ErrorKind {
     match error {
         ConnectionError::BadConnection(text) => match connecting_sqlstate_by_wording(text) {
@@ -45,7 +46,7 @@ pub fn connecting_kind_of(error: &ConnectionError) -> ErrorKind {
     }
 }
 
-/// The SQLSTATE of an error, where Diesel hands it on, or the message stands for one SQLSTATE only.
+/// The SQLSTATE of an error, if Diesel passes it on, or the message belongs to one SQLSTATE only.
 pub fn sqlstate_of(error: &Error) -> Option<&'static str> {
     let Error::DatabaseError(kind, report) = error else { return None };
     match kind {
@@ -61,7 +62,7 @@ pub fn sqlstate_of(error: &Error) -> Option<&'static str> {
     }
 }
 
-/// The SQLSTATE of what kept a connection from being made, where the message stands for one SQLSTATE only.
+/// The SQLSTATE of an error of connecting, if the message belongs to one SQLSTATE only.
 pub fn connecting_sqlstate_of(error: &ConnectionError) -> Option<&'static str> {
     match error {
         ConnectionError::BadConnection(text) => connecting_sqlstate_by_wording(text),
@@ -70,18 +71,18 @@ pub fn connecting_sqlstate_of(error: &ConnectionError) -> Option<&'static str> {
     }
 }
 
-/// What an error says of a query outside of a transaction; `is_complete` is whether the server may have said before that the
-/// command is complete.
-pub fn attempt_of(error: &Error, is_complete: bool) -> Attempt {
+/// Classifies the failure of a query outside a transaction. `is_complete` is `true` if the server may have
+/// reported the command as complete.
+pub fn failure_class(error: &Error, is_complete: bool) -> FailureClass {
     match (error, sqlstate_of(error)) {
         (Error::DatabaseError(_, report), Some(sqlstate)) => {
-            Attempt::of_report(sqlstate, report.message(), is_complete)
+            FailureClass::of_report(sqlstate, report.message(), is_complete)
         }
-        _ => Attempt::Failed,
+        _ => FailureClass::Other,
     }
 }
 
-/// The messages that stand for one SQLSTATE, by how they begin.
+/// The messages that belong to one SQLSTATE, by their beginnings.
 const BEGINNINGS: &[(&str, &str)] = &[
     ("current transaction is aborted", "25P02"),
     ("terminating connection due to administrator command", "57P01"),
@@ -115,7 +116,7 @@ const BEGINNINGS: &[(&str, &str)] = &[
     ("null values cannot be formatted as an SQL identifier", "22004"),
 ];
 
-/// The messages that stand for one SQLSTATE, by words inside of them.
+/// The messages that belong to one SQLSTATE, by words in them.
 const PARTS: &[(&str, &str)] = &[
     ("is not currently accepting connections", "55000"),
     ("too many clients already", "53300"),
@@ -123,14 +124,15 @@ const PARTS: &[(&str, &str)] = &[
     ("out of range for type", "22003"),
 ];
 
-/// The SQLSTATE of a report. Exceptions of the user's own may have such words in their middle.
+/// The SQLSTATE of a report. Only the beginning counts, since the user's own exceptions may have such words
+/// in their middle.
 fn sqlstate_by_wording(message: &str) -> Option<&'static str> {
-    // With a connection that is lost, libpq says what the server said of it as it would print it.
+    // For a lost connection, libpq passes on the server's report in the form in which it prints it.
     let report = message.strip_prefix("FATAL:  ").unwrap_or(message);
     sqlstate_by(message, |words| report.starts_with(words))
 }
 
-/// The SQLSTATE in what is said of a connection that could not be made: behind the address, and more than one for more than one.
+/// The SQLSTATE of an error of connecting, whose text has one report for each address, behind the address.
 fn connecting_sqlstate_by_wording(text: &str) -> Option<&'static str> {
     sqlstate_by(text, |words| text.contains(words))
 }
@@ -159,7 +161,8 @@ fn sqlstate_by(message: &str, begins: impl Fn(&str) -> bool) -> Option<&'static 
     })
 }
 
-/// Whether a message has `pgmq.`, a name, and the types of arguments in it. PGMQ's own hints end with a call that has none.
+/// Returns `true` if a message contains `pgmq.`, a name, and the types of arguments. A call in PGMQ's own
+/// hints has none.
 fn names_a_function(message: &str) -> bool {
     message.split("pgmq.").skip(1).any(|rest| {
         let end = rest.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
@@ -168,7 +171,7 @@ fn names_a_function(message: &str) -> bool {
     })
 }
 
-/// What the driver says of a command that it could not send, or of which it got no answer.
+/// The kind of an error of a command that the driver could not send, or got no answer to.
 fn unsent(text: &str) -> ErrorKind {
     let is = |begins: &[&str]| begins.iter().any(|begin| text.starts_with(begin));
     if is(&["error serializing", "error encoding"]) {
@@ -186,7 +189,7 @@ fn unsent(text: &str) -> ErrorKind {
     }
 }
 
-/// Whether libpq says that it cannot use the connection string, or that what it asks for in encryption cannot be.
+/// Returns `true` if libpq reports that it cannot use the connection string, or cannot encrypt as it asks.
 fn is_unusable(text: &str) -> bool {
     let words = [
         "invalid connection option",
@@ -225,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_diesel_does_not_hand_on_is_found_in_the_message() {
+    fn kinds_that_diesel_does_not_pass_on_are_found_in_the_message() {
         for (message, kind) in [
             ("relation \"pgmq.q_missing\" does not exist", ErrorKind::QueueNotFound),
             ("relation \"orders\" does not exist", ErrorKind::Database),
@@ -267,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_diesel_async_says_of_connecting_is_told_apart() {
+    fn connecting_errors_of_diesel_async_are_classified() {
         for (text, kind) in [
             ("error connecting to server", ErrorKind::Connection),
             ("connection closed", ErrorKind::Connection),
@@ -287,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_libpq_says_of_connecting_is_told_apart() {
+    fn connecting_errors_of_libpq_are_classified() {
         for (text, kind) in [
             ("connection to server at \"h\", port 1 failed: Connection refused", ErrorKind::Connection),
             (

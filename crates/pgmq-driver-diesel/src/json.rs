@@ -1,4 +1,4 @@
-//! JSON in queries that are composed in Diesel.
+//! JSON in queries that are composed with Diesel.
 
 use std::fmt::Debug;
 
@@ -14,10 +14,11 @@ use serde::de::DeserializeOwned;
 
 use crate::param::write_jsonb;
 
-/// A value as `jsonb`, in a query that is composed in Diesel: whatever serde can write or read.
+/// A value as `jsonb` in a query that is composed with Diesel, of any type that serde can serialize or
+/// deserialize.
 ///
-/// It is written as the message of a `send` is: once, to bytes, with every digit, and refused if `jsonb` cannot hold it.
-/// To be written, `T` needs `Debug`, too: Diesel asks it of what it binds.
+/// The value is serialized like the message of a `send`: once, to bytes, with every digit, and refused if
+/// `jsonb` cannot hold it. To be bound as a parameter, `T` needs `Debug`, too, which Diesel requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Jsonb)]
 pub struct Json<T>(pub T);

@@ -1,5 +1,4 @@
-//! Diesel, as the sync and the async back end over it use it: statements as query fragments, rows, and errors; and what of
-//! PGMQ can be part of a query that is composed in Diesel.
+#![doc = include_str!("../README.md")]
 
 mod error;
 pub mod functions;
@@ -9,7 +8,7 @@ mod query;
 mod row;
 mod tables;
 
-pub use error::{attempt_of, connecting_kind_of, connecting_sqlstate_of, kind_of, sqlstate_of};
+pub use error::{connecting_kind_of, connecting_sqlstate_of, failure_class, kind_of, sqlstate_of};
 pub use json::Json;
 pub use query::DieselQuery;
 pub use row::DieselRow;

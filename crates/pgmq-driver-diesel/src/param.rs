@@ -93,7 +93,8 @@ fn write_jsonb_array(values: &JsonArray, out: &mut Output<'_, '_, Pg>) -> serial
     Ok(IsNull::No)
 }
 
-/// The error for a parameter that is bound as another type than its own. Shows no value, which may be a payload.
+/// The error for a parameter that is bound as another type than its own. Shows no value, which may be a
+/// payload.
 fn mismatch() -> serialize::Result {
     Err("the parameter has another type than the one it is bound as".into())
 }

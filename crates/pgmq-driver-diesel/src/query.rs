@@ -6,7 +6,7 @@ use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel::sql_types::Untyped;
-use pgmq_core::{Form, Param};
+use pgmq_core::{Param, SqlVariant};
 
 use crate::param::SqlParam;
 
@@ -15,8 +15,8 @@ const MOST_PARAMS: usize = 9;
 
 /// One variant of a statement's SQL, with its parameters.
 ///
-/// Diesel numbers parameters in the order in which they are bound. The text is therefore split at each `$n`, and the
-/// parameter is bound there. A parameter that the text names twice is bound twice.
+/// Diesel numbers parameters in the order in which they are bound. The text is therefore split at each `$n`,
+/// and the parameter is bound there. A parameter that the text names twice is bound twice.
 #[derive(Debug, Clone, Copy)]
 pub struct DieselQuery<'q> {
     text: &'q str,
@@ -27,9 +27,9 @@ pub struct DieselQuery<'q> {
 
 impl<'q> DieselQuery<'q> {
     /// Combines a variant of the SQL with the parameters.
-    pub fn new(form: Form<'q>, params: &'q [Param<'q>]) -> Self {
+    pub fn new(variant: SqlVariant<'q>, params: &'q [Param<'q>]) -> Self {
         let params = array::from_fn(|index| params.get(index).map(SqlParam));
-        Self { text: form.text, params, generation: 0, is_cached: true }
+        Self { text: variant.text, params, generation: 0, is_cached: true }
     }
 
     /// Sets whether Diesel caches the prepared statement; the default is `true`.
@@ -38,7 +38,8 @@ impl<'q> DieselQuery<'q> {
         Self { is_cached, ..self }
     }
 
-    /// Has Diesel prepare the statement separately from those of earlier generations, which the server may refuse to run.
+    /// Has Diesel prepare the statement separately from those of earlier generations, which the server may
+    /// refuse to run.
     #[must_use]
     pub fn of_generation(self, generation: u64) -> Self {
         Self { generation, ..self }
@@ -85,43 +86,45 @@ impl Query for DieselQuery<'_> {
 #[cfg(test)]
 mod tests {
     use pgmq_core::SendOptions;
-    use pgmq_core::statement::{self, Plan};
+    use pgmq_core::statement::{self, Action};
 
     use super::*;
 
     #[test]
     fn parameters_are_bound_where_the_text_names_them() {
         let options = SendOptions::new().delay(5).headers(&true);
-        let Plan::Query(query) = statement::send_with("q", &1, &options).plan() else { panic!() };
-        let form = query.oldest();
-        let shown = diesel::debug_query::<Pg, _>(&DieselQuery::new(form, query.params())).to_string();
-        assert!(shown.starts_with(form.text), "{shown}");
+        let Action::Run(query) = statement::send_with("q", &1, &options).into_action() else {
+            panic!("send_with runs a query")
+        };
+        let variant = query.oldest_variant();
+        let shown = diesel::debug_query::<Pg, _>(&DieselQuery::new(variant, query.params())).to_string();
+        assert!(shown.starts_with(variant.text), "{shown}");
         assert!(shown.ends_with("-- binds: [\"q\", 1, true, 5]"), "{shown}");
     }
 
     #[test]
-    fn what_is_named_twice_is_bound_twice_and_in_the_order_of_the_text() {
+    fn a_parameter_that_the_text_names_twice_is_bound_twice_in_its_order() {
         let params = [Param::Int4(7), Param::Text("t".into())];
-        let form = Form { text: "SELECT $2, $1, $2::text", since: None, is_for_one_queue: false };
-        let shown = diesel::debug_query::<Pg, _>(&DieselQuery::new(form, &params)).to_string();
+        let variant = SqlVariant { text: "SELECT $2, $1, $2::text", since: None, is_for_one_queue: false };
+        let shown = diesel::debug_query::<Pg, _>(&DieselQuery::new(variant, &params)).to_string();
         assert_eq!(shown, "SELECT $1, $2, $3::text -- binds: [\"t\", 7, \"t\"]");
     }
 
     #[test]
-    fn each_generation_has_a_text_of_its_own() {
-        let form = Form { text: "SELECT 1", since: None, is_for_one_queue: false };
+    fn each_generation_has_its_own_text() {
+        let variant = SqlVariant { text: "SELECT 1", since: None, is_for_one_queue: false };
         for (generation, text) in [(0, "SELECT 1"), (2, "SELECT 1 /* 2 */")] {
-            let query = DieselQuery::new(form, &[]).of_generation(generation);
+            let query = DieselQuery::new(variant, &[]).of_generation(generation);
             assert_eq!(diesel::debug_query::<Pg, _>(&query).to_string(), format!("{text} -- binds: []"));
         }
     }
 
     #[test]
-    fn a_parameter_that_is_not_there_is_an_error() {
-        let form = Form { text: "SELECT $1", since: None, is_for_one_queue: false };
+    fn a_missing_parameter_is_an_error() {
+        let variant = SqlVariant { text: "SELECT $1", since: None, is_for_one_queue: false };
         assert!(
             diesel::query_builder::QueryFragment::<Pg>::to_sql(
-                &DieselQuery::new(form, &[]),
+                &DieselQuery::new(variant, &[]),
                 &mut diesel::pg::PgQueryBuilder::default(),
                 &Pg,
             )

@@ -1,4 +1,4 @@
-//! Rows as Diesel gives them.
+//! Rows as Diesel returns them.
 
 use std::marker::PhantomData;
 
@@ -13,7 +13,7 @@ use pgmq_core::{CellError, Row};
 
 use crate::param::JSONB;
 
-// The OIDs of the types of columns.
+// The OIDs of the column types.
 const BOOL: u32 = 16;
 const NAME: u32 = 19;
 const INT8: u32 = 20;
@@ -27,7 +27,7 @@ const TIMESTAMPTZ: u32 = 1184;
 pub struct DieselRow<'conn, R>(R, PhantomData<&'conn ()>);
 
 impl<'conn, R: DriverRow<'conn, Pg>> DieselRow<'conn, R> {
-    /// A row of Diesel's.
+    /// Wraps a row of Diesel's.
     pub fn new(row: R) -> Self {
         Self(row, PhantomData)
     }
@@ -36,19 +36,19 @@ impl<'conn, R: DriverRow<'conn, Pg>> DieselRow<'conn, R> {
         self.value(column, types, |value| T::from_sql(value))?.transpose()
     }
 
-    /// What `read` makes of a value of one of these types, by their OIDs. Diesel itself would take any.
+    /// Calls `read` with the value, if its type is one of these OIDs. Diesel itself would accept any type.
     fn value<V>(
         &self,
         column: usize,
         types: &[u32],
         read: impl FnOnce(PgValue<'_>) -> V,
     ) -> Result<Option<V>, CellError> {
-        let field = DriverRow::get(&self.0, column).ok_or("there is no such column")?;
+        let field = DriverRow::get(&self.0, column).ok_or("the row has no such column")?;
         let Some(value) = field.value() else { return Ok(None) };
         let oid = value.get_oid().get();
         match types.contains(&oid) {
             true => Ok(Some(read(value))),
-            false => Err(format!("the column has the type with the OID {oid}").into()),
+            false => Err(format!("the column has an unexpected type, whose OID is {oid}").into()),
         }
     }
 }

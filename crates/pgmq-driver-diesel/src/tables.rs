@@ -1,14 +1,16 @@
 //! The tables of queues and archives, for Diesel.
 
-/// Declares the table of a queue to Diesel, to stand inside a query of your own: joined with your tables, counted, searched.
+/// Declares the table of a queue to Diesel, for your own queries: to join it with your tables, to count, to
+/// search.
 ///
-/// It is what [`diesel::table!`] makes, of the columns that every queue has: `msg_id`, `read_ct`, `enqueued_at`, `vt` and
-/// `message`, and of PGMQ 1.5 `headers`, and of PGMQ 1.10 `last_read_at`. With an older PGMQ, select the columns that are
-/// there. The name of the module is yours; behind it stands the table's own name, which is `q_` and the queue's name in lower
-/// case. It needs `diesel` among your own dependencies.
+/// The macro expands to [`diesel::table!`] with the columns that every queue has: `msg_id`, `read_ct`,
+/// `enqueued_at`, `vt` and `message`, `headers` since PGMQ 1.5, and `last_read_at` since PGMQ 1.10. On an
+/// older PGMQ, select only the columns that exist. You choose the name of the module. The text after it is
+/// the name of the table, which is `q_` and the queue's name in lower case. Your crate must depend on
+/// `diesel`.
 ///
-/// Use it for looking. What is read so is not claimed, and rows that are written so are not what PGMQ's functions would have
-/// written.
+/// Use the table only to look at messages. A query does not claim the messages that it reads, and rows that
+/// it writes are not what PGMQ's functions would have written.
 ///
 /// ```
 /// use diesel::prelude::*;
@@ -39,11 +41,12 @@ macro_rules! queue_table {
     };
 }
 
-/// Declares the table of an archive to Diesel, to stand inside a query of your own: joined with your tables, counted,
-/// searched.
+/// Declares the table of an archive to Diesel, for your own queries: to join it with your tables, to count,
+/// to search.
 ///
-/// It is what [`diesel::table!`] makes, of the columns of [`queue_table!`](crate::queue_table) and `archived_at`. The table's
-/// own name is `a_` and the queue's name in lower case. It needs `diesel` among your own dependencies.
+/// The macro expands to [`diesel::table!`] with the columns of [`queue_table!`](crate::queue_table) and
+/// `archived_at`. The name of the table is `a_` and the queue's name in lower case. Your crate must depend on
+/// `diesel`.
 ///
 /// ```
 /// use diesel::prelude::*;

@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
+use pgmq_core::backend::Settings;
+use pgmq_core::{Error, ErrorKind};
 use tokio_postgres::Config;
 use tokio_postgres::config::SslMode;
 
-use super::Tls;
-use super::tls::TlsOptions;
-use pgmq_core::{Error, ErrorKind, Settings};
+use crate::tls::{Tls, TlsOptions};
 
-/// The driver's configuration for these settings, and how it encrypts.
+/// The driver's configuration for these settings, and the encryption of the connections.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::InvalidArgument`], when the driver does not take the URL, or TLS is required and not compiled in.
+/// [`ErrorKind::InvalidArgument`], if the driver does not accept the URL, or TLS is required and not compiled
+/// in.
 pub fn config(settings: &Settings) -> Result<(Config, Tls), Error> {
     settings.check()?;
     let (mut config, tls) = match &settings.url {
@@ -41,13 +42,13 @@ pub fn config(settings: &Settings) -> Result<(Config, Tls), Error> {
     finish(config, &tls, settings)
 }
 
-/// The driver's configuration for listening, which has a URL of its own if the settings say so.
+/// The driver's configuration for listening, by `listen_url` if there is one.
 ///
 /// # Errors
 ///
 /// As for [`config`].
-pub fn listen_config(settings: &Settings) -> Result<(Config, Tls), Error> {
-    match &settings.listen_url {
+pub fn listen_config(settings: &Settings, listen_url: Option<&str>) -> Result<(Config, Tls), Error> {
+    match listen_url {
         Some(url) => {
             let (config, tls) = parse(url)?;
             finish(config, &tls, settings)
@@ -60,7 +61,8 @@ fn finish(mut config: Config, options: &TlsOptions, settings: &Settings) -> Resu
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(settings.connect_timeout);
     }
-    // The driver encrypts for hosts only. Where there is but an address, it is what a certificate has to be for.
+    // The driver encrypts connections to hosts only. Without a host, the certificate has to be for the
+    // address.
     if config.get_hosts().is_empty() {
         for address in config.get_hostaddrs().to_vec() {
             config.host(address.to_string());
@@ -74,7 +76,7 @@ fn finish(mut config: Config, options: &TlsOptions, settings: &Settings) -> Resu
         return Ok((config, tls));
     }
     if options.asks_for_tls() {
-        let text = "the connection string asks for an encrypted connection, and TLS is not compiled in; switch on the cargo \
+        let text = "the connection string requires an encrypted connection, and TLS is not compiled in; enable the Cargo \
                     feature \"rustls\" or \"native-tls\" of this crate";
         return Err(Error::new(ErrorKind::InvalidArgument, text));
     }
@@ -82,24 +84,26 @@ fn finish(mut config: Config, options: &TlsOptions, settings: &Settings) -> Resu
     Ok((config, Tls::disabled()))
 }
 
-/// How long connecting may take in all. The driver's time-out is for one address, and ends with the TCP connection: so there
-/// is as much again for each further host, and for what comes after.
+/// The limit for connecting as a whole.
+///
+/// The driver's timeout covers only the TCP connection to one address. The limit therefore has the same time
+/// again for each further host, and for the login.
 pub fn connect_limit(config: &Config) -> Duration {
     let per_host = config.get_connect_timeout().copied().unwrap_or_default();
     let hosts = config.get_hosts().len().max(config.get_hostaddrs().len()).max(1);
     per_host.saturating_mul(u32::try_from(hosts).unwrap_or(u32::MAX).saturating_add(1)).min(LONGEST)
 }
 
-/// No wait is longer: those who add it to a clock would overflow some day.
+/// The longest limit. A longer one could overflow when it is added to a clock.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// Reads a connection string: what it says of TLS here, and the rest by the driver's own parser.
+/// Parses a connection string: the TLS settings here, and the rest with the driver's own parser.
 fn parse(url: &str) -> Result<(Config, TlsOptions), Error> {
     let (rest, tls) = TlsOptions::take(url)?;
     let config = rest.parse().map_err(|error: tokio_postgres::Error| {
-        let text = "the connection string is not one that the driver takes, such as postgres://user:password@host/database";
+        let text = "the driver does not accept the connection string; give one such as postgres://user:password@host/database";
         let refused = Error::new(ErrorKind::InvalidArgument, text);
-        // The cause repeats a word of it, which could be part of a password with a space in it.
+        // The cause repeats a word of the string, which could be part of a password with a space in it.
         if url.contains("password") { refused } else { refused.because(error) }
     })?;
     Ok((config, tls))

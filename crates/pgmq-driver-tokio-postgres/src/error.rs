@@ -1,15 +1,14 @@
-//! What the driver's errors say.
+//! The classification of the driver's errors.
 
+use pgmq_core::backend::{FailureClass, refuses_client, untrusted};
+use pgmq_core::{Error as ClientError, ErrorKind};
 use tokio_postgres::Error;
 
-use pgmq_core::backend::{Attempt, refuses_client, untrusted};
-use pgmq_core::{Error as ClientError, ErrorKind};
-
-/// What kind of thing went wrong.
+/// The kind of an error.
 pub fn kind_of(error: &Error) -> ErrorKind {
     match error.as_db_error() {
         Some(report) => ErrorKind::of_report(report.code().code(), report.message()),
-        // The driver tells the others apart by its text alone.
+        // The driver distinguishes the other errors by their text alone.
         None => {
             let text = error.to_string();
             let is = |begins: &[&str]| begins.iter().any(|begin| text.starts_with(begin));
@@ -41,17 +40,18 @@ pub fn kind_of(error: &Error) -> ErrorKind {
     }
 }
 
-/// The error for a connection that could not be encrypted as it was asked for, which says what to do. Any other is handed back.
+/// Turns the error of a failed TLS handshake into one that advises the user.
 ///
 /// # Errors
 ///
-/// Any other.
+/// The error itself, if it is another one.
 pub fn handshake(error: Error) -> Result<ClientError, Error> {
     let has_failed = error.to_string().starts_with("error performing TLS") && !is_cut(&error);
     if has_failed { Ok(untrusted(error)) } else { Err(error) }
 }
 
-/// Whether a handshake failed because the connection went away, and not because of what the server showed.
+/// Returns `true` if a handshake failed because the connection was lost, and not because of the server's
+/// certificate.
 fn is_cut(error: &Error) -> bool {
     use std::io::{Error as IoError, ErrorKind as Io};
 
@@ -61,16 +61,16 @@ fn is_cut(error: &Error) -> bool {
     })
 }
 
-/// What caused an error, and what caused that.
+/// The chain of causes of an error.
 fn causes(error: &Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
     std::iter::successors(std::error::Error::source(error), |cause| cause.source())
 }
 
-/// What an error says of a query outside of a transaction; `is_complete` is whether the server had said that the command is
-/// complete.
-pub fn attempt_of(error: &Error, is_complete: bool) -> Attempt {
+/// Classifies the failure of a query outside a transaction. `is_complete` is `true` if the server had
+/// reported the command as complete.
+pub fn failure_class(error: &Error, is_complete: bool) -> FailureClass {
     match error.as_db_error() {
-        Some(report) => Attempt::of_report(report.code().code(), report.message(), is_complete),
-        None => Attempt::Failed,
+        Some(report) => FailureClass::of_report(report.code().code(), report.message(), is_complete),
+        None => FailureClass::Other,
     }
 }

@@ -1,63 +1,63 @@
-//! What a listener hears, on the way from the task that listens to whoever waits for it.
+//! The channel from the task that listens to the caller that waits for notifications.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-
 use pgmq_core::Notification;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 type Event<E> = Result<Notification, E>;
 
-/// What was offered and not taken yet: notifications, and `None` for an error. One of each says as much as a hundred, so there
-/// is never more than one for each queue, however slow the consumer is.
-type Waiting = Arc<Mutex<HashSet<Option<Notification>>>>;
+/// The events that were sent and not yet received: notifications, and `None` for an error. One of each
+/// carries the same information as a hundred, so the channel holds at most one event per queue, however slow
+/// the consumer is.
+type Pending = Arc<Mutex<HashSet<Option<Notification>>>>;
 
-fn lock(waiting: &Waiting) -> MutexGuard<'_, HashSet<Option<Notification>>> {
-    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(pending: &Pending) -> MutexGuard<'_, HashSet<Option<Notification>>> {
+    pending.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where a listening task puts what it hears, and where that comes out.
-pub fn events<E>() -> (Offers<E>, Events<E>) {
+/// Creates a channel that merges equal events.
+pub fn events<E>() -> (EventSender<E>, EventReceiver<E>) {
     let (sender, receiver) = unbounded_channel();
-    let waiting = Waiting::default();
-    (Offers { sender, waiting: Arc::clone(&waiting) }, Events { receiver, waiting })
+    let pending = Pending::default();
+    (EventSender { sender, pending: Arc::clone(&pending) }, EventReceiver { receiver, pending })
 }
 
-/// Takes what a listening task hears.
+/// The end of the channel for the task that listens.
 #[derive(Debug)]
-pub struct Offers<E> {
+pub struct EventSender<E> {
     sender: UnboundedSender<Event<E>>,
-    waiting: Waiting,
+    pending: Pending,
 }
 
-impl<E> Offers<E> {
-    /// Sends an event unless its like waits already; false when nobody listens any more.
-    pub fn offer(&self, event: Event<E>) -> bool {
-        let is_new = lock(&self.waiting).insert(event.as_ref().ok().cloned());
+impl<E> EventSender<E> {
+    /// Sends an event unless an equal one is pending. Returns `false` if the receiver was dropped.
+    pub fn send(&self, event: Event<E>) -> bool {
+        let is_new = lock(&self.pending).insert(event.as_ref().ok().cloned());
         if is_new { self.sender.send(event).is_ok() } else { !self.sender.is_closed() }
     }
 }
 
-/// Gives what a listening task has heard.
+/// The end of the channel for the caller.
 #[derive(Debug)]
-pub struct Events<E> {
+pub struct EventReceiver<E> {
     receiver: UnboundedReceiver<Event<E>>,
-    waiting: Waiting,
+    pending: Pending,
 }
 
-impl<E> Events<E> {
-    /// The next event; `None` when the task has ended.
+impl<E> EventReceiver<E> {
+    /// Receives the next event; `None` if the sending task has ended.
     pub async fn next(&mut self) -> Option<Event<E>> {
         std::future::poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    /// Like [`next`](Self::next), for a stream.
+    /// Polls for the next event, for a stream.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event<E>>> {
         let polled = self.receiver.poll_recv(cx);
         if let Poll::Ready(Some(event)) = &polled {
-            lock(&self.waiting).remove(&event.as_ref().ok().cloned());
+            lock(&self.pending).remove(&event.as_ref().ok().cloned());
         }
         polled
     }
@@ -70,19 +70,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_waits_for_a_slow_consumer_is_one_event_of_each_sort() {
-        let (offers, mut events) = events::<&str>();
+    fn a_slow_consumer_gets_one_event_of_each_sort() {
+        let (sender, mut receiver) = events::<&str>();
         let busy = Notification::Inserted { queue: "busy".to_owned() };
         for _ in 0..1000 {
-            assert!(offers.offer(Ok(busy.clone())) && offers.offer(Err("refused")));
+            assert!(sender.send(Ok(busy.clone())) && sender.send(Err("refused")));
         }
-        let mut next = || events.poll_next(&mut Context::from_waker(Waker::noop()));
+        let mut next = || receiver.poll_next(&mut Context::from_waker(Waker::noop()));
         assert_eq!(next(), Poll::Ready(Some(Ok(busy.clone()))));
         assert_eq!(next(), Poll::Ready(Some(Err("refused"))));
         assert_eq!(next(), Poll::Pending);
-        assert!(offers.offer(Ok(busy.clone())), "it was taken, so it is news again");
+        assert!(sender.send(Ok(busy.clone())), "an event that was received is no longer pending");
         assert_eq!(next(), Poll::Ready(Some(Ok(busy))));
-        drop(events);
-        assert!(!offers.offer(Ok(Notification::Reconnected)));
+        drop(receiver);
+        assert!(!sender.send(Ok(Notification::Reconnected)));
     }
 }

@@ -1,19 +1,20 @@
-//! `tokio-postgres`, and `postgres` which is built on it: parameters, rows, errors, configuration and TLS.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod config;
 mod error;
 mod events;
+mod fair_permits;
 mod param;
 mod row;
-mod statements;
+mod statement_cache;
 mod tls;
-mod turns;
 
 pub use config::{config, connect_limit, listen_config};
-pub use error::{attempt_of, handshake, kind_of};
-pub use events::{Events, Offers, events};
-pub use param::Bound;
+pub use error::{failure_class, handshake, kind_of};
+pub use events::{EventReceiver, EventSender, events};
+pub use fair_permits::{FairPermits, Permit};
+pub use param::{SqlParam, sql_types};
 pub use row::TokioRow;
-pub use statements::{Statements, types_of};
+pub use statement_cache::StatementCache;
 pub use tls::{Tls, TlsStream};
-pub use turns::{Turn, Turns};

@@ -1,17 +1,16 @@
 //! Parameters in the binary format of the wire.
 
 use bytes::{BufMut, BytesMut};
+use pgmq_core::{JsonArray, Param};
 use postgres_protocol::types::{ArrayDimension, array_to_sql, int8_to_sql};
 use postgres_types::{IsNull, ToSql, Type, to_sql_checked};
 
-use pgmq_core::{JsonArray, Param};
-
-/// A parameter of a statement, as the driver takes it.
+/// A parameter of a statement, in the form that the driver sends.
 #[derive(Debug)]
-pub struct Bound<'s, 'a>(pub &'s Param<'a>);
+pub struct SqlParam<'s, 'a>(pub &'s Param<'a>);
 
-impl Bound<'_, '_> {
-    /// The SQL type that the statement casts it to.
+impl SqlParam<'_, '_> {
+    /// The SQL type to which the statement casts the parameter.
     pub fn sql_type(&self) -> Type {
         match self.0 {
             Param::Text(_) => Type::TEXT,
@@ -25,9 +24,14 @@ impl Bound<'_, '_> {
     }
 }
 
+/// The SQL types of parameters, for preparing a statement.
+pub fn sql_types(params: &[Param<'_>]) -> Vec<Type> {
+    params.iter().map(|param| SqlParam(param).sql_type()).collect()
+}
+
 type Cause = Box<dyn std::error::Error + Sync + Send>;
 
-impl ToSql for Bound<'_, '_> {
+impl ToSql for SqlParam<'_, '_> {
     fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Cause> {
         match self.0 {
             Param::Text(text) => text.as_ref().to_sql(ty, out),
@@ -47,14 +51,14 @@ impl ToSql for Bound<'_, '_> {
     }
 
     fn accepts(_: &Type) -> bool {
-        // The type is the one that `sql_type` gave.
+        // The type is always the one that `sql_type` returned.
         true
     }
 
     to_sql_checked!();
 }
 
-/// `jsonb` is its JSON text behind a version number, which is 1.
+/// Writes a `jsonb`: the version number 1, and the JSON text.
 fn jsonb(text: &[u8], out: &mut BytesMut) {
     out.reserve(text.len() + 1);
     out.put_u8(1);

@@ -1,12 +1,11 @@
-//! Rows as the driver gives them.
+//! Rows as the driver returns them.
 
 use chrono::{DateTime, Utc};
+use pgmq_core::backend::{jsonb_text, timestamptz};
+use pgmq_core::{CellError, Row};
 use postgres_protocol::types::timestamp_from_sql;
 use postgres_types::{FromSql, Type};
 use tokio_postgres::Row as DriverRow;
-
-use pgmq_core::backend::{jsonb_text, timestamptz};
-use pgmq_core::{CellError, Row};
 
 /// The driver's row.
 pub struct TokioRow(pub DriverRow);
@@ -47,7 +46,7 @@ impl Row for TokioRow {
     }
 }
 
-/// A `timestamptz`, whatever it is.
+/// A `timestamptz`, which may be outside the range of `chrono`.
 struct Timestamptz(DateTime<Utc>);
 
 impl<'r> FromSql<'r> for Timestamptz {

@@ -1,6 +1,7 @@
-//! The life of a message: sent, read, given more time, finished with.
+//! The life of a message: sent, read, hidden for longer, archived or deleted.
 //!
-//! Connects by `DATABASE_URL`, such as `postgres://user:password@localhost/database`, or by `PG_HOST` and its like:
+//! Connects by `DATABASE_URL`, such as `postgres://user:password@localhost/database`, or by `PG_HOST` and the
+//! like:
 //!
 //! ```text
 //! cargo run --example postgres_quickstart
@@ -34,10 +35,10 @@ fn main() -> Result<(), Error> {
             message.msg_id, order.id, order.item, message.vt
         );
         if order.id == 2 {
-            // This one takes longer than thought.
-            let kept = queue.set_vt::<Order>("quickstart", message.msg_id, Duration::from_secs(300))?;
-            println!("kept: until {:?}", kept.map(|message| message.vt));
-            // And it is to be found later.
+            // The work takes longer than expected, so the message is hidden for longer.
+            let hidden = queue.set_vt::<Order>("quickstart", message.msg_id, Duration::from_secs(300))?;
+            println!("hidden: until {:?}", hidden.map(|message| message.vt));
+            // The archive keeps the message.
             queue.archive("quickstart", message.msg_id)?;
         } else {
             queue.delete("quickstart", message.msg_id)?;

@@ -1,6 +1,7 @@
-//! Rows of your own and messages, in one transaction: both are there, or neither is.
+//! Your rows and messages in one transaction: both are committed, or neither is.
 //!
-//! Connects by `DATABASE_URL`, such as `postgres://user:password@localhost/database`, or by `PG_HOST` and its like:
+//! Connects by `DATABASE_URL`, such as `postgres://user:password@localhost/database`, or by `PG_HOST` and the
+//! like:
 //!
 //! ```text
 //! cargo run --example postgres_transaction
@@ -8,7 +9,7 @@
 
 use pgmq_postgres::{PGMQueue, Transaction};
 
-/// The closure of a transaction may fail with any error that a queue's error converts to.
+/// The error of the transactions' closures: any type that the queue's error converts to.
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 const ORDERS: &str = "transaction_example";
@@ -20,7 +21,7 @@ fn main() -> Result<(), Error> {
         "CREATE TABLE IF NOT EXISTS transaction_example (id bigint PRIMARY KEY, item text, paid boolean)";
     queue.session()?.batch_execute(orders)?;
 
-    // Commits: the closure returns Ok.
+    // Commits: the closure returns `Ok`.
     queue.transaction(|transaction| place_order(&queue, transaction, 1, "tea"))?;
     report(&queue, "after an order was placed")?;
 
@@ -29,7 +30,7 @@ fn main() -> Result<(), Error> {
     println!("the same order again: {}", refused.is_err());
     report(&queue, "after the same order was refused")?;
 
-    // Rolls back: the caller changes its mind once both are written.
+    // Rolls back: the closure returns `Err` after it has written the row and the message.
     let cancelled: Result<(), Error> = queue.transaction(|transaction| {
         place_order(&queue, transaction, 2, "sugar")?;
         Err("cancelled by the customer".into())
@@ -37,7 +38,7 @@ fn main() -> Result<(), Error> {
     println!("another order: {cancelled:?}");
     report(&queue, "after an order was cancelled")?;
 
-    // The other end: what was done about a message, and that it is done, are one step too.
+    // The consumer: the work and the acknowledgement of the message are committed together as well.
     queue.transaction(|transaction| {
         if let Some(message) = queue.with(transaction).read::<i64>(ORDERS, 30)? {
             let pay = "UPDATE transaction_example SET paid = true WHERE id = $1";
@@ -46,7 +47,7 @@ fn main() -> Result<(), Error> {
         }
         Ok::<_, Error>(())
     })?;
-    report(&queue, "after the message was worked on")?;
+    report(&queue, "after the message was handled")?;
 
     queue.drop_queue(ORDERS)?;
     queue.session()?.batch_execute("DROP TABLE transaction_example")?;

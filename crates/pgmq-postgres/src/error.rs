@@ -1,23 +1,27 @@
-//! What can go wrong.
+//! The error of this back end.
 
-use std::fmt;
 use std::time::Duration;
 
+use pgmq_core::backend::Reported;
 use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
 use pgmq_driver_tokio_postgres::{handshake, kind_of};
 
 /// An error of this back end.
 ///
-/// Its text says what was being done, to which queue, and what to do about it; the cause is
-/// [`source`](std::error::Error::source), and is not printed twice. [`kind`](QueueError::kind) tells errors apart.
-#[derive(Debug)]
+/// The text reports the call, its queue, and what to do about the error. The cause is
+/// [`source`](std::error::Error::source), and is not printed twice. Use [`kind`](QueueError::kind) to tell
+/// errors apart.
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Found by the client itself: an argument that cannot be taken, or a result that does not decode.
-    Client(pgmq_core::Error),
-    /// Reported by the server, or by the driver.
+    /// An error that the client found by itself: an invalid argument, or a result that does not decode.
+    #[error(transparent)]
+    Client(#[from] pgmq_core::Error),
+    /// An error that the server or the driver reported.
+    #[error(transparent)]
     Driver(Failure<postgres::Error>),
-    /// No connection came out of the pool.
+    /// An error of acquiring a connection from the pool.
+    #[error(transparent)]
     Pool(Failure<r2d2::Error>),
 }
 
@@ -31,7 +35,12 @@ impl Error {
         }
     }
 
-    /// Says how long a connection was waited for.
+    /// Returns a function that wraps an error of the driver, with the call that failed.
+    pub(crate) fn during(context: Context) -> impl FnOnce(postgres::Error) -> Self {
+        |error| Self::Driver(Failure::new(kind_of(&error), error).during(context))
+    }
+
+    /// Adds how long the caller waited for a connection.
     pub(crate) fn after(self, waited: Duration) -> Self {
         match self {
             Self::Driver(failure) => Self::Driver(failure.after(waited)),
@@ -39,18 +48,18 @@ impl Error {
         }
     }
 
-    pub(crate) fn during(context: Context) -> impl FnOnce(postgres::Error) -> Self {
-        |error| Self::Driver(Failure::new(kind_of(&error), error).during(context))
+    fn reported(&self) -> &dyn Reported {
+        match self {
+            Self::Client(error) => error,
+            Self::Driver(failure) => failure,
+            Self::Pool(failure) => failure,
+        }
     }
 }
 
 impl QueueError for Error {
     fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Client(error) => error.kind(),
-            Self::Driver(failure) => failure.kind(),
-            Self::Pool(failure) => failure.kind(),
-        }
+        self.reported().kind()
     }
 
     fn sqlstate(&self) -> Option<&str> {
@@ -61,36 +70,7 @@ impl QueueError for Error {
     }
 
     fn undecoded(&self) -> &[Message<RawJson>] {
-        match self {
-            Self::Client(error) => error.undecoded(),
-            Self::Driver(_) | Self::Pool(_) => &[],
-        }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Client(error) => error.fmt(f),
-            Self::Driver(failure) => failure.fmt(f),
-            Self::Pool(failure) => failure.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Client(error) => error.source(),
-            Self::Driver(failure) => failure.source(),
-            Self::Pool(failure) => failure.source(),
-        }
-    }
-}
-
-impl From<pgmq_core::Error> for Error {
-    fn from(error: pgmq_core::Error) -> Self {
-        Self::Client(error)
+        self.reported().undecoded()
     }
 }
 
@@ -105,7 +85,8 @@ impl From<postgres::Error> for Error {
 
 impl From<r2d2::Error> for Error {
     fn from(error: r2d2::Error) -> Self {
-        // The pool tells by its text alone whether it waited for a connection in use, or for one that could not be made.
+        // The pool has one error for "all connections are in use" and "no connection can be made". Only in
+        // the second case does the text include a cause.
         let kind = if error.to_string().contains(": ") { ErrorKind::Connection } else { ErrorKind::Timeout };
         Self::Pool(Failure::new(kind, error))
     }

@@ -3,25 +3,25 @@
 
 mod bound;
 mod config;
+mod connect;
+mod connection;
 mod error;
 mod listen;
 mod manager;
+mod pool;
 mod queue;
 mod run;
 mod transaction;
 
-pub use bound::{BoundQueue, Connection};
+pub use bound::BoundQueue;
 pub use config::Builder;
+pub use connection::Connection;
 pub use error::Error;
 pub use listen::Listener;
 pub use manager::{ManageClients, Manager, PooledClient};
-pub use pgmq_core::{self, chrono, serde_json};
-pub use pgmq_core::{
-    ArchivePartitionOptions, ArchivedMessage, Delay, ErrorKind, Failure, Installation, InstallationSource,
-    Message, Notification, NotifyOptions, NotifyThrottle, Output, PartitionInterval, PartitionOptions,
-    PollOptions, Queue, QueueError, QueueInfo, QueueMetrics, RawJson, ReadOptions, RoutingMatch,
-    SendBatchOptions, SendOptions, TopicBinding, TopicMessage, Version, VisibilityTimeout,
-};
-pub use queue::{PGMQueue, Pool, Session};
+pub use pgmq_core::api::*;
+pub use pgmq_core::{self, Queue, chrono, serde_json};
+pub use pool::{Pool, Session};
+pub use queue::PGMQueue;
 pub use transaction::Transaction;
 pub use {postgres, r2d2};

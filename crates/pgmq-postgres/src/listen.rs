@@ -5,22 +5,23 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fallible_iterator::FallibleIterator;
-use pgmq_core::{Backoff, Channels, Notification, QueueError};
+use pgmq_core::backend::{Backoff, Channels};
+use pgmq_core::{Notification, QueueError};
 use pgmq_driver_tokio_postgres::Tls;
 use postgres::{Client, Config};
 
-use crate::Error;
-use crate::manager::{Attempts, Connecting};
+use crate::connect::{ConnectLimit, Connecting};
+use crate::error::Error;
 
 /// Notifications of messages sent to queues: an iterator that blocks and never ends, or
 /// [`next_timeout`](Self::next_timeout) for a wait of limited length.
 ///
-/// A notification is a hint, not a delivery: read from the queue when one comes, and look into it from time to time all the
-/// same. When the connection is lost it is made anew, with back-off, and [`Notification::Reconnected`] is returned once,
-/// because notifications may have been missed. An error is returned when the server refuses the new connection, such as for
-/// a changed password; the next call goes on trying.
+/// A notification is a hint, not a delivery: read from the queue when one arrives, and poll the queue from
+/// time to time as well. When the connection is lost, the listener reconnects with backoff and returns
+/// [`Notification::Reconnected`] once, because notifications may have been missed. It returns an error if the
+/// server refuses the new connection, such as for a changed password; the next call goes on trying.
 ///
-/// Dropping it closes the connection.
+/// Dropping the listener closes the connection.
 pub struct Listener {
     config: Config,
     tls: Tls,
@@ -28,12 +29,12 @@ pub struct Listener {
     limit: Duration,
     state: State,
     backoff: Backoff,
-    attempts: Attempts,
+    connect_limit: ConnectLimit,
 }
 
 enum State {
     Listening(Box<Client>),
-    /// Waits of any length add up, until the attempt has ended.
+    /// The attempt goes on between calls, so short waits add up.
     Connecting(Connecting),
     Lost,
 }
@@ -52,7 +53,7 @@ impl Listener {
             limit,
             state: State::Lost,
             backoff: Backoff::default(),
-            attempts: Attempts::default(),
+            connect_limit: ConnectLimit::default(),
         };
         listener.state = State::Listening(Box::new(listener.begin()?.finish()?));
         Ok(listener)
@@ -62,7 +63,7 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// When the server refuses a new connection after one was lost.
+    /// The server refuses the new connection after one was lost.
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Notification>, Error> {
         let until = Instant::now().checked_add(timeout);
         loop {
@@ -70,7 +71,7 @@ impl Listener {
             match &mut self.state {
                 State::Listening(client) => match wait(client, &self.channels, left) {
                     Waited::Notified(notification) => return Ok(Some(notification)),
-                    Waited::InVain => return Ok(None),
+                    Waited::TimedOut => return Ok(None),
                     Waited::Lost => self.state = State::Lost,
                 },
                 State::Connecting(connecting) => match connecting.wait(left) {
@@ -94,19 +95,25 @@ impl Listener {
     }
 
     fn begin(&self) -> Result<Connecting, Error> {
-        Connecting::begin(&self.attempts, self.limit, &self.config, &self.tls, self.channels.listen_sql())
+        Connecting::begin(
+            &self.connect_limit,
+            self.limit,
+            &self.config,
+            &self.tls,
+            self.channels.listen_sql(),
+        )
     }
 }
 
-/// How a wait for a notification ended.
+/// The outcome of a wait for a notification.
 enum Waited {
     Notified(Notification),
-    InVain,
+    TimedOut,
     Lost,
 }
 
 fn wait(client: &mut Client, channels: &Channels, limit: Duration) -> Waited {
-    // The driver's timer has a limit of its own, which is years away.
+    // The driver's timer has a limit, which is years away.
     let limit = limit.min(Duration::from_secs(86_400 * 365));
     let waited = {
         let mut notifications = client.notifications();
@@ -117,7 +124,7 @@ fn wait(client: &mut Client, channels: &Channels, limit: Duration) -> Waited {
                     Some(notification) => return Waited::Notified(notification),
                     None => continue,
                 },
-                Ok(None) => break Waited::InVain,
+                Ok(None) => break Waited::TimedOut,
                 Err(_) => break Waited::Lost,
             }
         }

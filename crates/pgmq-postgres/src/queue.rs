@@ -2,111 +2,63 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use fallible_iterator::FallibleIterator;
-use pgmq_core::backend::{Attempt, Refusals};
-use pgmq_core::prelude::*;
-use pgmq_core::{
-    Channels, ErrorKind, Failure, Installation, Learned, Output, Plan, Query, Queue, QueueError, Settings,
-    Statement,
-};
+use pgmq_core::backend::prelude::*;
+use pgmq_core::backend::{self, Channels, LastConnectError, Next, Retry, Settings};
+use pgmq_core::{ErrorKind, Failure, Installation, Output, Query, Queue, QueueError};
 use pgmq_driver_tokio_postgres::{connect_limit, listen_config};
 
-use crate::bound::Connection;
-use crate::bound::sealed::{Bind, Clients};
-use crate::manager::give_up;
+use crate::bound::BoundQueue;
+use crate::connection::Connection;
+use crate::connection::sealed::{Bind, Clients};
+use crate::error::Error;
+use crate::listen::Listener;
+use crate::manager::{ManageClients, Manager};
+use crate::pool::{Losses, Pool, Session, Shared, discard};
 use crate::run::RunError;
-use crate::{BoundQueue, Builder, Error, Listener, ManageClients, Manager, Transaction};
-
-/// A pool of connections of this driver.
-pub type Pool<M = Manager> = r2d2::Pool<M>;
-
-/// A connection out of the pool, which it goes back to when it is dropped.
-pub type Session<M = Manager> = r2d2::PooledConnection<M>;
+use crate::transaction::Transaction;
 
 /// PGMQ over a pool of connections.
 ///
-/// Every operation takes a connection from the pool, makes one round trip, and gives the connection back. Clones share the
-/// pool.
+/// Every operation acquires a connection from the pool, makes one round trip, and releases the connection.
+/// Clones share the pool.
 ///
-/// `M` makes the pool's connections, and need not be named: it is only other than the default for a pool of your own whose
-/// connections are made by something else.
+/// `M` is the manager that makes the pool's connections, and rarely has to be named: it differs from the
+/// default only for your own pool with another manager.
 pub struct PGMQueue<M: ManageClients = Manager> {
     pool: Pool<M>,
     shared: Arc<Shared>,
+    /// The URL of [`with_listen_url`](Self::with_listen_url).
+    listen_url: Option<Arc<str>>,
 }
-
-/// What the clones of a queue have in common, beside the pool.
-#[derive(Debug, Default)]
-struct Shared {
-    learned: Arc<Learned>,
-    settings: Settings,
-    refusals: Refusals<Error>,
-    /// How many connections were found to be lost.
-    losses: AtomicU64,
-}
-
-/// When a connection was last known to be good, and how many losses there had been by then.
-struct GoodAt {
-    losses: u64,
-    time: Instant,
-}
-
-/// For how long a connection is taken to be as it was. A look takes up to a millisecond, the tick of the driver's timer; in a pool
-/// that is busy, no connection is idle for long enough to be looked at.
-const FRESH: Duration = Duration::from_millis(100);
 
 impl PGMQueue {
-    /// Connects to a URL or libpq connection string, with a pool of 10 connections, and makes sure that PGMQ is there.
-    ///
-    /// # Errors
-    ///
-    /// When the server cannot be reached or refuses; [`ErrorKind::NotInstalled`], when PGMQ is neither there nor can be
-    /// created.
-    pub fn connect(url: &str) -> Result<Self, Error> {
-        Self::builder().url(url).connect()
-    }
-
-    /// Connects with settings of your own.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
-    /// Connects by environment variables: `DATABASE_URL`, or else `PG_HOST`, `PG_PORT`, `PG_DATABASE`, `PG_USERNAME` and
-    /// `PG_PASSWORD`. `PG_INIT_EXTENSION=false` leaves out making sure that PGMQ is there.
-    ///
-    /// # Errors
-    ///
-    /// As for [`connect`](Self::connect), and when a variable cannot be read.
-    pub fn from_env() -> Result<Self, Error> {
-        let settings = Settings::from_vars(|name| std::env::var(name))?;
-        Builder::new(settings).connect()
-    }
-
-    pub(crate) fn own(pool: Pool, settings: Settings, refusals: Refusals<Error>) -> Self {
-        Self { pool, shared: Arc::new(Shared { settings, refusals, ..Shared::default() }) }
+    pub(crate) fn new(pool: Pool, settings: Settings, last_connect_error: LastConnectError<Error>) -> Self {
+        let shared = Shared::new(settings, last_connect_error, Losses::default());
+        Self { pool, shared: Arc::new(shared), listen_url: None }
     }
 }
 
+/// Connections, transactions and listeners.
 impl<M: ManageClients> PGMQueue<M> {
-    /// Makes sure that PGMQ is there: creates the extension, where it is not and the server offers it.
+    /// Creates the extension if PGMQ is missing and the server offers it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotInstalled`], when PGMQ is neither there nor can be created.
+    /// [`ErrorKind::NotInstalled`], if PGMQ is missing and cannot be created.
     pub fn init(&self) -> Result<(), Error> {
-        pgmq_core::init(self, &self.shared.learned)
+        backend::init(self, &self.shared.server)
     }
 
-    /// Says how PGMQ is installed and which version it is, by a look into the catalogue: no DDL, no locks.
+    /// Returns the source and the version of the PGMQ installation, from a look at the catalogue: no DDL, no
+    /// locks.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotInstalled`], when PGMQ is not there.
+    /// [`ErrorKind::NotInstalled`], if PGMQ is missing.
     pub fn version(&self) -> Result<Installation, Error> {
-        pgmq_core::version(self)
+        backend::version(self)
     }
 
     /// The pool.
@@ -114,49 +66,27 @@ impl<M: ManageClients> PGMQueue<M> {
         &self.pool
     }
 
-    /// Takes a connection out of the pool, for work beside the queue. It is used like the driver's.
+    /// Acquires a connection of the driver's own type from the pool, for other work than the queue's.
+    /// Dropping the session releases it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Timeout`], when none becomes free in time; [`ErrorKind::Connection`], when none can be made.
+    /// [`ErrorKind::Timeout`], if none becomes free in time; [`ErrorKind::Connection`], if none can be made.
     pub fn session(&self) -> Result<Session<M>, Error> {
         loop {
             let started = Instant::now();
             let mut session = self.pool.get().map_err(|error| self.not_acquired(error, started))?;
-            if self.is_good(&mut session) {
+            if self.shared.driver.is_usable(&mut session, self.shared.settings.connect_timeout) {
                 return Ok(session);
             }
-            // The pool drops it: each turn leaves one fewer.
-            give_up(session);
+            // The pool discards the connection, so each iteration leaves one fewer.
+            discard(session);
         }
     }
 
-    /// Whether a connection can be used. Nobody watches a connection of this driver while it is idle: so after one was lost, those
-    /// that are older are asked once, and only then; and what was idle for a while is looked at, which asks nobody.
-    fn is_good(&self, session: &mut Session<M>) -> bool {
-        let losses = self.shared.losses.load(Ordering::Relaxed);
-        let good_at = r2d2::PooledConnection::extensions(session).get::<GoodAt>();
-        let (known, is_fresh) =
-            good_at.map_or((0, false), |good_at| (good_at.losses, good_at.time.elapsed() < FRESH));
-        let client = session.client();
-        let is_good = !client.is_closed()
-            && if known != losses {
-                client.is_valid(self.shared.settings.connect_timeout).is_ok()
-            } else {
-                is_fresh || client.notifications().timeout_iter(Duration::ZERO).next().is_ok()
-            };
-        if is_good {
-            let good_at = GoodAt { losses, time: Instant::now() };
-            let extensions = r2d2::PooledConnection::extensions_mut(session);
-            match extensions.get_mut() {
-                Some(known) => *known = good_at,
-                None => drop(extensions.insert(good_at)),
-            }
-        }
-        is_good
-    }
-
-    /// The queue on a connection or in a transaction of your own.
+    /// Binds the queue to your own connection or transaction.
+    ///
+    /// # Examples
     ///
     /// ```no_run
     /// # fn example(queue: pgmq_postgres::PGMQueue) -> Result<(), pgmq_postgres::Error> {
@@ -169,12 +99,16 @@ impl<M: ManageClients> PGMQueue<M> {
     /// # }
     /// ```
     pub fn with<'c, C: Connection>(&self, connection: &'c mut C) -> BoundQueue<'c> {
-        BoundQueue::new(connection.target(), Arc::clone(&self.shared.learned))
+        BoundQueue::new(connection.conn(), Arc::clone(&self.shared))
     }
 
-    /// Runs a closure in a transaction: commits when it returns `Ok`, and rolls back when it returns `Err` or panics.
+    /// Runs a closure in a transaction, which commits if the closure returns `Ok`, and rolls back if it
+    /// returns `Err` or panics.
     ///
-    /// If the closure returns `Ok` although a statement in it failed, nothing can be committed any more, and that is an error.
+    /// If the closure returns `Ok` although a statement in it failed, nothing can be committed, and that is
+    /// an error.
+    ///
+    /// # Examples
     ///
     /// ```no_run
     /// # fn example(queue: pgmq_postgres::PGMQueue) -> Result<(), pgmq_postgres::Error> {
@@ -188,13 +122,13 @@ impl<M: ManageClients> PGMQueue<M> {
     ///
     /// # Errors
     ///
-    /// The closure's, or those of taking a connection, beginning and committing.
+    /// Those of the closure, and of acquiring a connection, beginning and committing.
     pub fn transaction<R, E: From<Error>>(
         &self,
         work: impl FnOnce(&mut Transaction<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
         let mut session = self.session()?;
-        let mut may_move = true;
+        let mut retry = Retry::new(&self.shared.server, 1);
         loop {
             let (client, statements) = session.parts();
             let error = match Transaction::begin(client, statements) {
@@ -205,50 +139,46 @@ impl<M: ManageClients> PGMQueue<M> {
                 }
                 Err(error) => Error::from(error),
             };
-            // Nothing has been begun, so it can be begun elsewhere.
-            if !self.is_loss(&error) || !may_move {
+            // Nothing was begun, so the transaction can begin on another connection.
+            if !self.is_loss(&error) || retry.reconnect() == Next::Fail {
                 return Err(error.into());
             }
-            may_move = false;
             drop(session);
             session = self.session()?;
         }
     }
 
-    /// Listens for messages sent to these queues, on a connection of its own that is made anew when it is lost.
+    /// Listens for messages sent to these queues, on a dedicated connection that reconnects when it is lost.
     ///
     /// The queues have to notify: see [`enable_notify`](Self::enable_notify).
     ///
     /// # Errors
     ///
-    /// When the connection cannot be made; [`ErrorKind::InvalidArgument`], when the queue was made from a pool, which does
-    /// not say how to connect: give it [`listening_by`](Self::listening_by) a URL.
+    /// The connection cannot be made; [`ErrorKind::InvalidArgument`], if the queue uses your own pool, which
+    /// does not tell how to connect: set the URL by [`with_listen_url`](Self::with_listen_url).
     pub fn listen(&self, queues: &[&str]) -> Result<Listener, Error> {
         let channels = Channels::new(queues)?;
-        let (config, tls) = listen_config(&self.shared.settings)?;
+        let settings = &self.shared.settings;
+        let listen_url = self.listen_url.as_deref().or(settings.listen_url.as_deref());
+        let (config, tls) = listen_config(settings, listen_url)?;
         let limit = connect_limit(&config);
         Listener::connect(config.into(), tls, channels, limit)
     }
 
-    /// Has [`listen`](Self::listen) connect by this URL: for a queue made from a pool of your own.
+    /// Sets the URL by which [`listen`](Self::listen) connects, for a queue over your own pool.
     #[must_use]
-    pub fn listening_by(self, url: impl Into<String>) -> Self {
-        let mut settings = Settings::clone(&self.shared.settings);
-        settings.listen_url = Some(url.into());
-        let (learned, refusals) = (Arc::clone(&self.shared.learned), self.shared.refusals.clone());
-        let losses = AtomicU64::new(self.shared.losses.load(Ordering::Relaxed));
-        Self { pool: self.pool, shared: Arc::new(Shared { learned, settings, refusals, losses }) }
+    pub fn with_listen_url(self, url: impl Into<String>) -> Self {
+        Self { listen_url: Some(url.into().into()), ..self }
     }
 
-    /// Gives up this handle. The pool's connections are closed once the last handle to it is gone; those of a pool of your
-    /// own are yours.
+    /// Drops this handle. The pool closes with its last handle; a pool that you supplied stays open.
     pub fn close(self) {
         drop(self);
     }
 
     fn not_acquired(&self, error: r2d2::Error, started: Instant) -> Error {
         let waited = self.pool.connection_timeout();
-        match (Error::from(error), self.shared.refusals.since(started)) {
+        match (Error::from(error), self.shared.last_connect_error.take_since(started)) {
             (_, Some((_, Some(refusal)))) => refusal.after(waited),
             (Error::Pool(failure), refused) => {
                 let kind = refused.map_or(failure.kind(), |(kind, _)| kind);
@@ -258,70 +188,60 @@ impl<M: ManageClients> PGMQueue<M> {
         }
     }
 
-    /// Whether an error is the loss of a connection, which casts doubt on the others.
+    /// Returns `true` if an error is the loss of a connection, and counts it.
     fn is_loss(&self, error: &Error) -> bool {
         let is_loss = error.kind() == ErrorKind::Connection;
-        self.shared.losses.fetch_add(u64::from(is_loss), Ordering::Relaxed);
+        if is_loss {
+            self.shared.driver.record();
+        }
         is_loss
     }
+}
 
-    /// Runs a query on a pooled connection; once more on another one, or in an older form, where it is sure that the server
-    /// committed nothing.
-    fn run_pooled<O: Output>(&self, query: &Query<'_, O>) -> Result<O, Error> {
+pgmq_core::operations!([pgmq_core::inherent_methods] {
+    example "pgmq_postgres" impl [<M: ManageClients>] PGMQueue<M>
+});
+
+impl<M: ManageClients> Queue for PGMQueue<M> {
+    type Error = Error;
+
+    /// Runs a query on a pooled connection, and again where the server is known to have committed nothing.
+    fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
         let mut session = self.session()?;
-        let mut may_move = true;
-        let mut may_prepare = true;
-        let mut lacks = None;
+        let mut retry = Retry::new(&self.shared.server, 1);
         loop {
-            let form = if lacks.is_some() { query.oldest() } else { query.form(&self.shared.learned, true) };
-            let RunError { attempt, error } = match session.target().run(query, form) {
+            let variant = retry.variant(&query);
+            let RunError { class, error } = match session.conn().run(&query, variant) {
                 Ok(output) => {
-                    form.since.inspect(|&version| self.shared.learned.has(version));
-                    lacks.inspect(|&version| self.shared.learned.lacks(version));
+                    retry.succeeded(variant);
                     return Ok(output);
                 }
                 Err(failed) => failed,
             };
             self.is_loss(&error);
-            match (attempt, form.since) {
-                (Attempt::UnknownFunction, Some(version)) => lacks = Some(version),
-                (Attempt::StalePlan, _) if may_prepare => may_prepare = false,
-                (Attempt::NotCommitted, _) if may_move => {
-                    may_move = false;
+            match retry.after(class, variant) {
+                Next::UseOlderVariant | Next::Reprepare => {}
+                Next::Reconnect => {
                     drop(session);
                     session = self.session()?;
                 }
-                _ => return Err(error),
+                Next::Fail => return Err(error),
             }
         }
     }
 }
 
-impl<M: ManageClients> PGMQueue<M> {
-    pgmq_core::operations!(pgmq_core::inherent_methods);
-}
-
-impl<M: ManageClients> Queue for PGMQueue<M> {
-    type Error = Error;
-
-    fn run<O: Output>(&self, statement: Statement<'_, O>) -> Result<O, Error> {
-        match statement.plan() {
-            Plan::Settled(settled) => Ok(settled?),
-            Plan::Query(query) => self.run_pooled(&query),
-        }
-    }
-}
-
 impl<M: ManageClients> From<Pool<M>> for PGMQueue<M> {
-    /// Uses a pool of your own as it is.
+    /// Uses your own pool as it is.
     fn from(pool: Pool<M>) -> Self {
-        Self { pool, shared: Arc::default() }
+        Self { pool, shared: Arc::new(Shared::for_users_pool(Losses::default())), listen_url: None }
     }
 }
 
 impl<M: ManageClients> Clone for PGMQueue<M> {
     fn clone(&self) -> Self {
-        Self { pool: self.pool.clone(), shared: Arc::clone(&self.shared) }
+        let (shared, listen_url) = (Arc::clone(&self.shared), self.listen_url.clone());
+        Self { pool: self.pool.clone(), shared, listen_url }
     }
 }
 

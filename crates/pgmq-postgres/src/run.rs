@@ -1,22 +1,22 @@
-//! Running a statement on a connection: bind, send, decode the rows as they arrive.
+//! Running a query on a connection: bind, send, decode the rows as they arrive.
 
 use fallible_iterator::FallibleIterator;
-use pgmq_core::backend::Attempt;
-use pgmq_core::{Form, Output, Param, Query};
-use pgmq_driver_tokio_postgres::{Bound, Statements, TokioRow, attempt_of, types_of};
+use pgmq_core::backend::FailureClass;
+use pgmq_core::{Output, Param, Query, SqlVariant};
+use pgmq_driver_tokio_postgres::{SqlParam, StatementCache, TokioRow, failure_class, sql_types};
 use postgres::types::Type;
 use postgres::{GenericClient, RowIter, Statement};
 
-use crate::Error;
+use crate::error::Error;
 
-/// What statements run on.
-pub(crate) struct Target<'c> {
+/// A connection that queries run on.
+pub(crate) struct ConnRef<'c> {
     pub(crate) runner: &'c mut (dyn Runner + Send + 'c),
-    /// Those that are prepared there, if any stay so.
-    pub(crate) statements: Option<&'c Statements>,
+    /// The connection's cache of prepared statements, if it has one.
+    pub(crate) statements: Option<&'c StatementCache>,
 }
 
-/// A client or transaction of the driver's, whichever.
+/// A client or a transaction of the driver.
 pub(crate) trait Runner {
     fn start_typed(&mut self, sql: &str, params: &[Param<'_>]) -> Result<RowIter<'_>, postgres::Error>;
 
@@ -31,39 +31,46 @@ impl<C: GenericClient> Runner for C {
     }
 
     fn prepare(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Statement, postgres::Error> {
-        self.prepare_typed(sql, &types_of(params))
+        self.prepare_typed(sql, &sql_types(params))
     }
 
     fn start(&mut self, prepared: &Statement, params: &[Param<'_>]) -> Result<RowIter<'_>, postgres::Error> {
-        self.query_raw(prepared, params.iter().map(Bound))
+        self.query_raw(prepared, params.iter().map(SqlParam))
     }
 }
 
-/// Why a query failed, and whether it may have had an effect.
+/// The error of a query, and its class.
 pub(crate) struct RunError {
-    pub(crate) attempt: Attempt,
+    pub(crate) class: FailureClass,
     pub(crate) error: Error,
 }
 
-impl Target<'_> {
-    /// Runs one form of a query. One round trip: parsing, binding and executing travel together, and no statement is left
-    /// prepared on the server, which a pooler between us would give to others. Where statements stay prepared, they are one
-    /// round trip as well, but for the first time on a connection.
-    pub(crate) fn run<O: Output>(&mut self, query: &Query<'_, O>, form: Form<'_>) -> Result<O, RunError> {
-        let ran = self.load(query, form);
-        if let (Some(statements), Err(RunError { attempt: Attempt::StalePlan, .. })) = (self.statements, &ran)
+impl ConnRef<'_> {
+    /// Runs one variant of a query in one round trip.
+    ///
+    /// Parse, bind and execute are sent together. Without a cache no statement stays prepared on the server,
+    /// where a pooler could hand it to another client. With one, the first run of a text on a connection
+    /// takes a round trip more.
+    pub(crate) fn run<O: Output>(
+        &mut self,
+        query: &Query<'_, O>,
+        variant: SqlVariant<'_>,
+    ) -> Result<O, RunError> {
+        let ran = self.load(query, variant);
+        if let (Some(statements), Err(RunError { class: FailureClass::StalePlan, .. })) =
+            (self.statements, &ran)
         {
-            statements.forget();
+            statements.invalidate();
         }
         ran
     }
 
-    fn load<O: Output>(&mut self, query: &Query<'_, O>, form: Form<'_>) -> Result<O, RunError> {
+    fn load<O: Output>(&mut self, query: &Query<'_, O>, variant: SqlVariant<'_>) -> Result<O, RunError> {
         let failed = |error: postgres::Error, is_complete: bool| RunError {
-            attempt: attempt_at(&error, is_complete),
+            class: classify(&error, is_complete),
             error: Error::during(query.context())(error),
         };
-        let mut arriving = self.start(form.text, query.params()).map_err(|error| failed(error, false))?;
+        let mut arriving = self.start(variant.text, query.params()).map_err(|error| failed(error, false))?;
         let mut rows = query.rows();
         while let Some(row) =
             arriving.next().map_err(|error| failed(error, arriving.rows_affected().is_some()))?
@@ -71,7 +78,7 @@ impl Target<'_> {
             rows.push(TokioRow(row));
         }
         rows.finish(|| query.context())
-            .map_err(|error| RunError { attempt: Attempt::Failed, error: error.into() })
+            .map_err(|error| RunError { class: FailureClass::Other, error: error.into() })
     }
 
     fn start(&mut self, sql: &str, params: &[Param<'_>]) -> Result<RowIter<'_>, postgres::Error> {
@@ -82,7 +89,7 @@ impl Target<'_> {
             Some(statement) => statement,
             None => {
                 let statement = self.runner.prepare(sql, params)?;
-                statements.keep(sql, &statement);
+                statements.insert(sql, &statement);
                 statement
             }
         };
@@ -90,22 +97,23 @@ impl Target<'_> {
     }
 }
 
-fn typed<'s, 'a>(params: &'s [Param<'a>]) -> impl ExactSizeIterator<Item = (Bound<'s, 'a>, Type)> {
+fn typed<'s, 'a>(params: &'s [Param<'a>]) -> impl ExactSizeIterator<Item = (SqlParam<'s, 'a>, Type)> {
     params.iter().map(|param| {
-        let bound = Bound(param);
-        let sql_type = bound.sql_type();
-        (bound, sql_type)
+        let param = SqlParam(param);
+        let sql_type = param.sql_type();
+        (param, sql_type)
     })
 }
 
-/// What an error says of a query outside of a transaction.
+/// Classifies the failure of a query outside a transaction.
 ///
-/// This driver reads on behind an answer, and if the server's last words come close behind it, returns those and drops the answer. So
-/// they prove only then that nothing was committed, when they name the function in which the server was.
-fn attempt_at(error: &postgres::Error, is_complete: bool) -> Attempt {
+/// This driver reads past an answer. If the server's report that it ends the session follows closely, the
+/// driver returns the report and drops the answer. The report therefore proves that nothing was committed
+/// only if it names the function that was running.
+fn classify(error: &postgres::Error, is_complete: bool) -> FailureClass {
     let names_its_place = || error.as_db_error().is_some_and(|report| report.where_().is_some());
-    match attempt_of(error, is_complete) {
-        Attempt::NotCommitted if !names_its_place() => Attempt::Failed,
-        attempt => attempt,
+    match failure_class(error, is_complete) {
+        FailureClass::NotCommitted if !names_its_place() => FailureClass::Other,
+        class => class,
     }
 }

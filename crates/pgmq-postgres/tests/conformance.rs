@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use pgmq_core::prelude::*;
+use pgmq_core::backend::prelude::*;
 use pgmq_postgres::{Error, Manager, Session, r2d2};
 use tests_common::conformance::{
     self, Backend, Failure, Outcome, QueueCase, Step, Subject, UserError, World,
@@ -22,7 +22,8 @@ impl Backend for Postgres {
 
     // What was used a moment ago is not looked at.
     const IDLE: Duration = Duration::from_millis(200);
-    // The pool's threads end once they have looked for idle connections a last time, in half a minute at most.
+    // The pool's threads end once they have looked for idle connections a last time, in half a minute at
+    // most.
     const LINGERERS: usize = 3;
 
     async fn transaction(queue: &Queue, steps: &[Step]) -> Result<(), UserError<Error>> {

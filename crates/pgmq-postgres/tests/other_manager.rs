@@ -1,6 +1,6 @@
-//! A pool whose connections are made by something else than this crate's manager.
+//! A pool with another manager than this crate's.
 
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 use pgmq_postgres::PGMQueue;
 use pgmq_postgres::postgres::NoTls;
@@ -9,7 +9,7 @@ use r2d2_postgres::PostgresConnectionManager;
 use tests_common::server::Server;
 
 #[test]
-fn a_pool_of_another_manager_is_as_good() {
+fn a_queue_works_over_a_pool_with_another_manager() {
     let server = Server::obtain().unwrap_or_else(|error| panic!("{error:?}"));
     let database = server.create_database().unwrap();
     let manager = PostgresConnectionManager::new(database.url().parse().unwrap(), NoTls);
@@ -23,5 +23,5 @@ fn a_pool_of_another_manager_is_as_good() {
     assert_eq!((message.msg_id, message.message), (id, 1));
     drop(session);
     queue.close();
-    assert!(pool.get().is_ok(), "the pool is the user's");
+    assert!(pool.get().is_ok(), "closing the queue leaves the user's pool open");
 }

@@ -1,6 +1,6 @@
-//! A server that takes connections and says nothing.
+//! A server that accepts connections and does not answer.
 
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::thread;
@@ -13,11 +13,11 @@ use pgmq_postgres::{ErrorKind, Manager, PGMQueue, QueueError};
 use tests_common::proxy::Proxy;
 use tests_common::server::Server;
 
-/// Far more than anything here should take, and far less than the system takes to give up.
+/// Much longer than any step here should take, and much shorter than the timeouts of the operating system.
 const SOON: Duration = Duration::from_secs(20);
 
 #[test]
-fn attempts_to_connect_are_bounded_in_time_and_number() {
+fn attempts_to_connect_are_limited_in_time_and_number() {
     let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = silent.local_addr().unwrap().port();
     let manager = Manager::new(format!("postgres://nobody@127.0.0.1:{port}/none?connect_timeout=1")).unwrap();
@@ -36,7 +36,7 @@ fn attempts_to_connect_are_bounded_in_time_and_number() {
 }
 
 #[test]
-fn a_connection_that_does_not_answer_is_given_up_without_waiting_for_it() {
+fn a_connection_that_does_not_answer_is_discarded_without_waiting_for_it() {
     let server = Server::obtain().unwrap_or_else(|error| panic!("{error:?}"));
     let database = server.create_database().unwrap();
     let config: Config = database.url().parse().unwrap();
@@ -53,13 +53,13 @@ fn a_connection_that_does_not_answer_is_given_up_without_waiting_for_it() {
         .connect()
         .unwrap();
     queue.create_queue("q").unwrap();
-    // Two connections: while one is out, the other is lost, which casts doubt on the first.
+    // Of two acquired connections one is lost, which casts doubt on the other.
     let (mut first, mut second) = (queue.session().unwrap(), queue.session().unwrap());
     let pid: i32 = second.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
     first.batch_execute("SELECT").unwrap();
     drop(second);
     database.execute(&format!("SELECT pg_terminate_backend({pid})")).unwrap();
-    // The first of these may find the loss.
+    // The first attempt may run into the lost connection.
     queue.send("q", &1).or_else(|_| queue.send("q", &1)).unwrap();
     drop(first);
 

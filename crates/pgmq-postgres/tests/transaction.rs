@@ -1,6 +1,6 @@
-//! Transactions of sessions: the driver's, and what this crate adds.
+//! Transactions of sessions: those of the driver, and the additions of this crate.
 
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 use pgmq_postgres::postgres::error::SqlState;
 use pgmq_postgres::{PGMQueue, Session};
@@ -13,20 +13,20 @@ fn queue_on(database: &Database) -> PGMQueue {
     queue
 }
 
-/// How many statements that send are prepared on a session.
+/// The number of prepared statements of a session that send messages.
 fn prepared(session: &mut Session) -> i64 {
     let count = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'SELECT pgmq.send%'";
     session.query_typed(count, &[]).unwrap().first().unwrap().get(0)
 }
 
 #[test]
-fn a_transaction_of_a_session_is_the_drivers_and_more() {
+fn a_sessions_transaction_uses_cached_statements_and_reports_a_failed_commit() {
     let server = Server::obtain().unwrap_or_else(|error| panic!("{error:?}"));
     let database = server.create_database().unwrap();
     let queue = queue_on(&database);
     let mut session = queue.session().unwrap();
 
-    // What stays prepared serves in it, and in one that is in it.
+    // A transaction uses the cached statements, and so do a savepoint and a nested transaction in it.
     let mut transaction = session.transaction().unwrap();
     queue.with(&mut transaction).send("q", &1).unwrap();
     let mut savepoint = transaction.savepoint("here").unwrap();
@@ -38,14 +38,14 @@ fn a_transaction_of_a_session_is_the_drivers_and_more() {
     transaction.commit().unwrap();
     assert_eq!(prepared(&mut session), 1);
 
-    // To the driver's own, it is not known.
+    // The driver's own transaction has no access to the cache.
     let mut transaction = session.build_transaction().start().unwrap();
     queue.with(&mut transaction).send("q", &4).unwrap();
     transaction.commit().unwrap();
     assert_eq!(prepared(&mut session), 1);
     assert_eq!(queue.with(&mut session).metrics("q").unwrap().queue_length, 3);
 
-    // One that has failed cannot be committed.
+    // Committing a failed transaction is an error.
     let mut transaction = session.transaction().unwrap();
     queue.with(&mut transaction).send("q", &5).unwrap();
     transaction.batch_execute("SELECT 1 / 0").unwrap_err();
@@ -53,7 +53,7 @@ fn a_transaction_of_a_session_is_the_drivers_and_more() {
     assert_eq!(error.code(), Some(&SqlState::IN_FAILED_SQL_TRANSACTION));
     assert_eq!(queue.with(&mut session).metrics("q").unwrap().queue_length, 3);
 
-    // One that is dropped is rolled back.
+    // A dropped transaction is rolled back.
     let mut transaction = session.transaction().unwrap();
     queue.with(&mut transaction).send("q", &6).unwrap();
     drop(transaction);

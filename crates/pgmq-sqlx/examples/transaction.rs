@@ -1,6 +1,7 @@
-//! Rows of your own and messages, in one transaction: both are there, or neither is.
+//! Your rows and messages in one transaction: both are committed, or neither is.
 //!
-//! Connects by `DATABASE_URL`, such as `postgres://user:password@localhost/database`, or by `PG_HOST` and its like:
+//! Connects by `DATABASE_URL`, such as `postgres://user:password@localhost/database`, or by `PG_HOST` and the
+//! like:
 //!
 //! ```text
 //! cargo run --example sqlx_transaction
@@ -41,7 +42,7 @@ async fn main() -> Result<(), Error> {
     println!("another order: {cancelled:?}");
     report(&queue, "after an order was cancelled").await?;
 
-    // The other end: what was done about a message, and that it is done, are one step too.
+    // The consumer: the work and the acknowledgement of the message are committed together as well.
     queue
         .transaction(async |transaction| {
             if let Some(message) = queue.with(transaction).read::<i64>(ORDERS, 30).await? {
@@ -52,7 +53,7 @@ async fn main() -> Result<(), Error> {
             Ok::<_, Error>(())
         })
         .await?;
-    report(&queue, "after the message was worked on").await?;
+    report(&queue, "after the message was handled").await?;
 
     queue.drop_queue(ORDERS).await?;
     sqlx::query("DROP TABLE transaction_example").execute(queue.pool()).await?;

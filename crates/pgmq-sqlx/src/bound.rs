@@ -1,98 +1,63 @@
-//! A queue on a connection of the user's own.
+//! The queue on a connection of the user's.
 
+use std::fmt;
 use std::sync::Arc;
 
 use futures_util::lock::Mutex;
-use pgmq_core::prelude::*;
-use pgmq_core::{AsyncQueue, Learned, Output, Plan, Statement};
+use pgmq_core::backend::prelude::*;
+use pgmq_core::{AsyncQueue, Output, Query};
 use sqlx::{Connection as _, PgConnection};
 
-use crate::run::{Prepared, run, run_whole};
-use crate::{Error, Session, Transaction};
+use crate::error::Error;
+use crate::pool::Shared;
+use crate::run::{run, run_in_transaction};
 
-/// The queue on a connection or in a transaction of your own: what it does commits and rolls back with the rest.
+/// The queue on your own connection or in your own transaction: its operations commit and roll back with your
+/// statements.
 ///
-/// Made by [`PGMQueue::with`](crate::PGMQueue::with). Operations that are polled together take turns, so
-/// one that is kept and not polled holds up the others: poll them together, or drop them.
+/// [`PGMQueue::with`](crate::PGMQueue::with) makes one. Operations that are polled together run one at a
+/// time, so an operation that is kept without being polled blocks the others: poll them together, or drop
+/// them.
 ///
-/// Begin transactions by the driver's own `begin`: it does not see one that was begun by a statement of your own, and where
-/// statements do not stay prepared, an operation in that would commit it.
+/// Begin transactions by the driver's own `begin`. The driver does not see a transaction that your own
+/// statement has begun, and an operation in it would commit it if statements are not kept prepared.
 ///
-/// Nothing is tried twice here: an error of the server leaves a transaction unusable, as always in Postgres.
+/// Operations are not retried here: an error of the server leaves a transaction unusable, as always in
+/// Postgres.
 pub struct BoundQueue<'c> {
-    /// The driver wants it exclusively, and the methods take `&self`, as those of a queue over a pool do.
+    /// Behind a lock, because the driver needs exclusive access, and the methods take `&self` like those of a
+    /// queue over a pool.
     connection: Mutex<&'c mut PgConnection>,
-    learned: Arc<Learned>,
-    prepared: Arc<Prepared>,
+    shared: Arc<Shared>,
 }
 
 impl<'c> BoundQueue<'c> {
-    pub(crate) fn new(
-        connection: &'c mut PgConnection,
-        learned: Arc<Learned>,
-        prepared: Arc<Prepared>,
-    ) -> Self {
-        Self { connection: Mutex::new(connection), learned, prepared }
+    pub(crate) fn new(connection: &'c mut PgConnection, shared: Arc<Shared>) -> Self {
+        Self { connection: Mutex::new(connection), shared }
     }
 }
 
-impl BoundQueue<'_> {
-    pgmq_core::operations!(pgmq_core::inherent_async_methods);
-}
+pgmq_core::operations!([pgmq_core::inherent_async_methods] { example none impl [] BoundQueue<'_> });
 
 impl AsyncQueue for BoundQueue<'_> {
     type Error = Error;
 
-    async fn run<O: Output>(&self, statement: Statement<'_, O>) -> Result<O, Error> {
-        match statement.plan() {
-            Plan::Settled(settled) => Ok(settled?),
-            Plan::Query(query) => {
-                let form = query.form(&self.learned, false);
-                let mut connection = self.connection.lock().await;
-                // Outside of a transaction, a pooler may part what belongs together.
-                let ran = match self.prepared.is_off() && !connection.is_in_transaction() {
-                    false => run(&mut connection, &self.prepared, &query, form).await,
-                    true => run_whole(&mut connection, &self.prepared, &query, form).await,
-                };
-                ran.map_err(|failed| failed.error)
-            }
-        }
+    async fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
+        let variant = query.variant_in_transaction(&self.shared.server);
+        let prepared = &self.shared.driver.prepared;
+        let mut connection = self.connection.lock().await;
+        // Outside a transaction, a pooler may run the two round trips of an unprepared statement on two
+        // server sessions.
+        let ran = match prepared.is_off() && !connection.is_in_transaction() {
+            false => run(&mut connection, prepared, &query, variant).await,
+            true => run_in_transaction(&mut connection, prepared, &query, variant).await,
+        };
+        ran.map_err(|failed| failed.error)
     }
 }
 
-impl std::fmt::Debug for BoundQueue<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for BoundQueue<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BoundQueue").finish_non_exhaustive()
-    }
-}
-
-/// A connection that a queue can be bound to: a connection, a transaction, or a session from the pool.
-pub trait Connection: sealed::Bind {}
-
-impl<C: sealed::Bind> Connection for C {}
-
-pub(crate) mod sealed {
-    use super::{PgConnection, Session, Transaction};
-
-    pub trait Bind {
-        fn connection(&mut self) -> &mut PgConnection;
-    }
-
-    impl Bind for PgConnection {
-        fn connection(&mut self) -> &mut PgConnection {
-            self
-        }
-    }
-
-    impl Bind for Transaction<'_> {
-        fn connection(&mut self) -> &mut PgConnection {
-            self
-        }
-    }
-
-    impl Bind for Session {
-        fn connection(&mut self) -> &mut PgConnection {
-            self
-        }
     }
 }

@@ -1,23 +1,22 @@
-//! Connecting.
+//! Connecting: the builder of a queue and its pool.
 
-use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::env;
 
-use futures_timer::Delay;
-use futures_util::future::{Either, select};
-use pgmq_core::{ErrorKind, Plan, Settings, statement};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+use pgmq_core::backend::Settings;
+use sqlx::Connection;
+use sqlx::postgres::PgPoolOptions;
 
-use crate::run::Prepared;
-use crate::tls::TlsFiles;
-use crate::{Error, PGMQueue, Pool};
+use crate::error::Error;
+use crate::losses::Losses;
+use crate::pool::{DriverState, Pool};
+use crate::queue::PGMQueue;
+use crate::server::{Server, watch_client};
+use crate::timeout::timeout;
 
-/// Sets up a queue with a pool of its own. Made by [`PGMQueue::builder`].
+/// Builds a queue with its own pool. [`PGMQueue::builder`] makes one.
 ///
-/// What is not said is taken from the variables `PGHOST`, `PGUSER`, `PGPASSWORD`, ... and from the password file, as this
-/// driver does.
+/// Settings that are not given come from the variables `PGHOST`, `PGUSER`, `PGPASSWORD`, ... and from the
+/// password file, as usual for this driver.
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct Builder {
@@ -25,170 +24,61 @@ pub struct Builder {
 }
 
 impl Builder {
-    pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings }
-    }
-
     pgmq_core::settings_methods!();
 
-    /// Connects, and makes sure that PGMQ is there unless told not to.
+    /// Connects, and creates the extension if PGMQ is missing, unless that is switched off.
     ///
     /// # Errors
     ///
-    /// At once when the server refuses, with the server's reason, and within the time-outs when it does not answer.
+    /// Immediately with the server's reason, if the server refuses the connection, and after the timeouts, if
+    /// it does not answer.
     pub async fn connect(self) -> Result<PGMQueue, Error> {
         let mut settings = self.settings;
-        let server = Server::of(&settings)?;
+        let server = Server::from_settings(&settings)?;
         settings.connect_timeout = server.limit;
         let losses = Losses::default();
-        let pool = pool_of(&settings, &server, losses.clone());
+        let pool = build_pool(&settings, &server, losses.clone());
         server.reach(&pool).await?;
-        let init = settings.init;
-        let queue = PGMQueue::own(pool, settings, losses, server.prepared);
-        if init {
+        let installs = settings.install_extension;
+        let queue = PGMQueue::new(pool, settings, DriverState { losses, prepared: server.prepared });
+        if installs {
             queue.init().await?;
         }
         Ok(queue)
     }
 }
 
-/// The driver's own default.
-const CACHE_CAPACITY: usize = 100;
-
-/// Where and how to connect.
-pub(crate) struct Server {
-    pub(crate) options: PgConnectOptions,
-    /// How long connecting may take.
-    pub(crate) limit: Duration,
-    /// What is said of statements.
-    prepared: Prepared,
-}
-
-impl Server {
-    fn of(settings: &Settings) -> Result<Self, Error> {
-        settings.check()?;
-        let mut server = match &settings.url {
-            Some(url) => Self::parse(url, settings.connect_timeout)?,
-            None => Self::new(PgConnectOptions::new(), settings.connect_timeout)?,
-        };
-        let mut options = server.options;
-        if let Some(host) = &settings.host {
-            options = options.host(host);
-        }
-        if let Some(port) = settings.port {
-            options = options.port(port);
-        }
-        if let Some(database) = &settings.database {
-            options = options.database(database);
-        }
-        if let Some(username) = &settings.username {
-            options = options.username(username);
-        }
-        if let Some(password) = &settings.password {
-            options = options.password(password);
-        }
-        if let Some(name) = &settings.application_name {
-            options = options.application_name(name);
-        }
-        server.options = match settings.prepared_statements {
-            Some(false) => options.statement_cache_capacity(0),
-            // The URL may say otherwise.
-            Some(true) if server.prepared.is_off() => options.statement_cache_capacity(CACHE_CAPACITY),
-            _ => options,
-        };
-        if let Some(prepared) = settings.prepared_statements {
-            server.prepared = Prepared::off(!prepared);
-        }
-        Ok(server)
-    }
-
-    /// Where to listen: by the URL for that, or else like the pool.
-    pub(crate) fn to_listen(settings: &Settings, pool: &Pool) -> Result<Self, Error> {
-        match &settings.listen_url {
-            Some(url) => Self::parse(url, settings.connect_timeout),
-            None => Self::new(pool.connect_options().as_ref().clone(), settings.connect_timeout),
-        }
-    }
-
-    fn parse(text: &str, connect_timeout: Duration) -> Result<Self, Error> {
-        let url = crate::url::url_of(text)?;
-        let (url, tls) = TlsFiles::take(&url)?;
-        let options = url.parse().map_err(|error: sqlx::Error| crate::url::refused().because(error))?;
-        let options = tls.apply(options, &url)?;
-        let limit = crate::url::connect_timeout(&url)?.unwrap_or(connect_timeout);
-        let prepared =
-            Prepared::off(crate::url::pairs(&url).any(|pair| pair == ("statement-cache-capacity", "0")));
-        Ok(Self { prepared, ..Self::new(options, limit)? })
-    }
-
-    fn new(options: PgConnectOptions, limit: Duration) -> Result<Self, Error> {
-        if options.get_host().contains(',') {
-            return Err(invalid("there are several hosts, and this driver connects to one; give one").into());
-        }
-        // Nobody reads this log to learn that polls take long: it is what they are for.
-        let options = options.log_slow_statements(log::LevelFilter::Off, Duration::ZERO);
-        Ok(Self { options, limit, prepared: Prepared::default() })
-    }
-
-    /// Has a pool make its first connection.
+impl PGMQueue {
+    /// Connects by a URL or libpq connection string, with a pool of up to 10 connections, and creates the
+    /// extension if PGMQ is missing.
     ///
-    /// A pool tries again and again where nobody answers or the server has no room, and then does not say why. So if it takes
-    /// long, a connection beside it finds out.
-    pub(crate) async fn reach(&self, pool: &Pool) -> Result<(), Error> {
-        const LONG: Duration = Duration::from_millis(250);
-        let connecting = async {
-            let first = pin!(pool.acquire());
-            let beside = pin!(async {
-                Delay::new(LONG).await;
-                self.options.connect().await
-            });
-            match select(first, beside).await {
-                Either::Left((acquired, _)) => acquired.map(drop),
-                Either::Right((Err(refusal), _)) => Err(refusal),
-                Either::Right((Ok(connection), first)) => {
-                    // It has served its purpose, and the server has seen it.
-                    let _ = connection.close().await;
-                    first.await.map(drop)
-                }
-            }
-        };
-        within(self.limit, connecting).await?.map_err(|error| match error {
-            sqlx::Error::PoolTimedOut => unanswered(pool.options().get_acquire_timeout()),
-            // The driver has no other word for an encryption that was asked for and not compiled in.
-            sqlx::Error::Tls(cause) if self.asks_for_tls() && cause.to_string().contains("without TLS") => {
-                let text = "sslmode asks for an encrypted connection, and TLS is not compiled in; switch on one of the cargo \
-                            features \"tls-rustls-ring-native-roots\" and \"tls-native-tls\" of sqlx";
-                invalid(text).because(sqlx::Error::Tls(cause)).into()
-            }
-            error => Error::connecting(error),
-        })
+    /// # Errors
+    ///
+    /// The server cannot be reached, or refuses the connection;
+    /// [`ErrorKind::NotInstalled`](crate::ErrorKind::NotInstalled), if PGMQ is missing and cannot be created.
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        Self::builder().url(url).connect().await
     }
 
-    fn asks_for_tls(&self) -> bool {
-        use PgSslMode as Mode;
+    /// A builder, for other settings than those of [`connect`](Self::connect).
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
 
-        matches!(self.options.get_ssl_mode(), Mode::Require | Mode::VerifyCa | Mode::VerifyFull)
+    /// Connects by environment variables: `DATABASE_URL`, or otherwise `PG_HOST`, `PG_PORT`, `PG_DATABASE`,
+    /// `PG_USERNAME` and `PG_PASSWORD`. `PG_INIT_EXTENSION=false` skips the creation of the extension.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`connect`](Self::connect), and
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument), if a variable is not valid.
+    pub async fn from_env() -> Result<Self, Error> {
+        let settings = Settings::from_vars(|name| env::var(name))?;
+        Builder { settings }.connect().await
     }
 }
 
-fn invalid(text: &str) -> pgmq_core::Error {
-    pgmq_core::Error::new(ErrorKind::InvalidArgument, text)
-}
-
-/// The driver has no time-out for connecting.
-pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, Error> {
-    match select(pin!(work), Delay::new(limit)).await {
-        Either::Left((done, _)) => Ok(done),
-        Either::Right(_) => Err(unanswered(limit)),
-    }
-}
-
-fn unanswered(limit: Duration) -> Error {
-    let text = format!("the server did not complete the connection within {limit:?}");
-    Error::Client(pgmq_core::Error::new(ErrorKind::Connection, text))
-}
-
-fn pool_of(settings: &Settings, server: &Server, losses: Losses) -> Pool {
+fn build_pool(settings: &Settings, server: &Server, losses: Losses) -> Pool {
     let limit = server.limit;
     PgPoolOptions::new()
         .max_connections(settings.pool_size)
@@ -198,39 +88,11 @@ fn pool_of(settings: &Settings, server: &Server, losses: Losses) -> Pool {
         .test_before_acquire(false)
         .after_connect(|connection, _| Box::pin(watch_client(connection)))
         .before_acquire(move |connection, idle| {
-            let may_be_lost = losses.were_within(idle.idle_for);
+            let may_be_lost = losses.any_within(idle.idle_for);
             Box::pin(async move {
-                // Where nobody answers, it is lost too.
-                Ok(!may_be_lost || within(limit, connection.ping()).await.is_ok_and(|pong| pong.is_ok()))
+                // A connection that does not answer in time is lost as well.
+                Ok(!may_be_lost || timeout(limit, connection.ping()).await.is_ok_and(|pong| pong.is_ok()))
             })
         })
         .connect_lazy_with(server.options.clone())
-}
-
-/// Has the server look, while it works, whether this client is still there.
-async fn watch_client(connection: &mut PgConnection) -> sqlx::Result<()> {
-    let Plan::Query(query) = statement::watch_client().plan() else { return Ok(()) };
-    match sqlx::raw_sql(AssertSqlSafe(query.sql())).execute(connection).await {
-        // Some servers cannot.
-        Ok(_) | Err(sqlx::Error::Database(_)) => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-/// When a connection was last lost. Those that were idle then are looked at before they are used again: what ended one has
-/// often ended others.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Losses(Arc<Mutex<Option<Instant>>>);
-
-impl Losses {
-    /// Notes that a connection has just been lost.
-    pub(crate) fn note(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-    }
-
-    /// Whether a connection was lost in this last span of time.
-    fn were_within(&self, span: Duration) -> bool {
-        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        last.is_some_and(|last| last.elapsed() <= span)
-    }
 }

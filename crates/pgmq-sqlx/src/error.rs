@@ -1,21 +1,24 @@
-//! What can go wrong.
+//! The error of this back end.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::io;
 
-use pgmq_core::backend::{refuses_client, untrusted};
+use pgmq_core::backend::{Reported, refuses_client, untrusted};
 use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
 
 /// An error of this back end.
 ///
-/// Its text says what was being done, to which queue, and what to do about it; the cause is
-/// [`source`](std::error::Error::source), and is not printed twice. [`kind`](QueueError::kind) tells errors apart.
-#[derive(Debug)]
+/// The text reports the call, its queue, and what to do about the error. The cause is
+/// [`source`](std::error::Error::source), and is not printed twice. Use [`kind`](QueueError::kind) to tell
+/// errors apart.
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Found by the client itself: an argument that cannot be taken, or a result that does not decode.
-    Client(pgmq_core::Error),
-    /// Reported by the server, or by the driver and its pool.
+    /// An error that the client found by itself: an invalid argument, or a result that does not decode.
+    #[error(transparent)]
+    Client(#[from] pgmq_core::Error),
+    /// An error that the server, or the driver and its pool, reported.
+    #[error(transparent)]
     Driver(Failure<sqlx::Error>),
 }
 
@@ -29,23 +32,31 @@ impl Error {
         }
     }
 
-    /// An error of making a connection.
+    /// The error for a connection that cannot be made.
     pub(crate) fn connecting(error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) if refuses_client(&error.to_string()) => {
                 Self::Driver(Failure::new(ErrorKind::PermissionDenied, error))
             }
             sqlx::Error::Tls(_) => Self::Client(untrusted(error)),
-            // What the server shows is no certificate that is trusted.
-            sqlx::Error::Io(cause) if cause.kind() == std::io::ErrorKind::InvalidData => {
+            // The server's certificate is not trusted.
+            sqlx::Error::Io(cause) if cause.kind() == io::ErrorKind::InvalidData => {
                 Self::Client(untrusted(error))
             }
             _ => error.into(),
         }
     }
 
+    /// Makes a function that adds the call in which an error of the driver happened.
     pub(crate) fn during(context: Context) -> impl FnOnce(sqlx::Error) -> Self {
         |error| Self::Driver(Failure::new(kind_of(&error), error).during(context))
+    }
+
+    fn reported(&self) -> &dyn Reported {
+        match self {
+            Self::Client(error) => error,
+            Self::Driver(failure) => failure,
+        }
     }
 }
 
@@ -67,50 +78,20 @@ fn kind_of(error: &sqlx::Error) -> ErrorKind {
 
 impl QueueError for Error {
     fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Client(error) => error.kind(),
-            Self::Driver(failure) => failure.kind(),
-        }
+        self.reported().kind()
     }
 
     fn sqlstate(&self) -> Option<&str> {
         let Self::Driver(failure) = self else { return None };
         match failure.cause().as_database_error()?.code()? {
             Cow::Borrowed(code) => Some(code),
-            // The driver lends it.
+            // The driver always lends the code.
             Cow::Owned(_) => None,
         }
     }
 
     fn undecoded(&self) -> &[Message<RawJson>] {
-        match self {
-            Self::Client(error) => error.undecoded(),
-            Self::Driver(_) => &[],
-        }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Client(error) => error.fmt(f),
-            Self::Driver(failure) => failure.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Client(error) => error.source(),
-            Self::Driver(failure) => failure.source(),
-        }
-    }
-}
-
-impl From<pgmq_core::Error> for Error {
-    fn from(error: pgmq_core::Error) -> Self {
-        Self::Client(error)
+        self.reported().undecoded()
     }
 }
 
@@ -122,12 +103,10 @@ impl From<sqlx::Error> for Error {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
 
     #[test]
-    fn only_while_connecting_is_garbled_data_a_certificate_that_is_not_trusted() {
+    fn invalid_data_is_an_untrusted_certificate_only_while_connecting() {
         let garbled = || sqlx::Error::Io(io::ErrorKind::InvalidData.into());
         assert_eq!(Error::connecting(garbled()).kind(), ErrorKind::InvalidArgument);
         assert_eq!(Error::from(garbled()).kind(), ErrorKind::Connection);

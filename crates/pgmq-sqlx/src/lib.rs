@@ -3,24 +3,27 @@
 
 mod bound;
 mod config;
+mod connection;
 mod error;
+mod in_flight;
 mod listen;
+mod losses;
+mod pool;
 mod queue;
 mod run;
+mod server;
+mod timeout;
 mod tls;
 mod url;
 mod wire;
 
-pub use bound::{BoundQueue, Connection};
+pub use bound::BoundQueue;
 pub use config::Builder;
+pub use connection::Connection;
 pub use error::Error;
 pub use listen::Listener;
-pub use pgmq_core::{self, chrono, serde_json};
-pub use pgmq_core::{
-    ArchivePartitionOptions, ArchivedMessage, AsyncQueue, Delay, ErrorKind, Failure, Installation,
-    InstallationSource, Message, Notification, NotifyOptions, NotifyThrottle, Output, PartitionInterval,
-    PartitionOptions, PollOptions, QueueError, QueueInfo, QueueMetrics, RawJson, ReadOptions, RoutingMatch,
-    SendBatchOptions, SendOptions, TopicBinding, TopicMessage, Version, VisibilityTimeout,
-};
-pub use queue::{PGMQueue, Pool, Session, Transaction};
+pub use pgmq_core::api::*;
+pub use pgmq_core::{self, AsyncQueue, chrono, serde_json};
+pub use pool::{Pool, Session, Transaction};
+pub use queue::PGMQueue;
 pub use sqlx;

@@ -1,20 +1,20 @@
-//! Running a statement on a connection: bind, send, decode the rows as they arrive.
+//! Running a query on a connection: bind, send, decode the rows as they arrive.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt;
-use pgmq_core::backend::Attempt;
-use pgmq_core::{Form, Output, Query};
+use pgmq_core::backend::{FailureClass, ROLLBACK};
+use pgmq_core::{Output, Query, SqlVariant};
 use sqlx::postgres::PgDatabaseError;
 use sqlx::{AssertSqlSafe, Connection, Either, Executor, PgConnection};
 
+use crate::error::Error;
 use crate::wire::{SqlxRow, arguments};
-use crate::{Error, Session};
 
-/// Why a query failed, and whether it may have had an effect.
+/// The error of a query, and its class.
 pub(crate) struct RunError {
-    pub(crate) attempt: Attempt,
+    pub(crate) class: FailureClass,
     pub(crate) error: Error,
 }
 
@@ -22,60 +22,70 @@ impl RunError {
     fn new<O: Output>(query: &Query<'_, O>, error: sqlx::Error, is_complete: bool) -> Self {
         let report =
             error.as_database_error().and_then(|report| report.try_downcast_ref::<PgDatabaseError>());
-        let attempt = match report {
-            Some(report) if !is_complete && is_about_a_prepared_statement(report) => Attempt::StalePlan,
-            Some(report) => Attempt::of_report(report.code(), report.message(), is_complete),
-            None => Attempt::Failed,
+        let class = match report {
+            Some(report) if !is_complete && is_about_a_prepared_statement(report) => FailureClass::StalePlan,
+            Some(report) => FailureClass::of_report(report.code(), report.message(), is_complete),
+            None => FailureClass::Other,
         };
-        Self { attempt, error: Error::during(query.context())(error) }
+        Self { class, error: Error::during(query.context())(error) }
     }
 }
 
-/// Whether the server's own machinery has found fault with a prepared statement, rather than a function in it: PGMQ has changed
-/// since, so that it would return other columns; or it was deallocated; or a pooler has given us the connection of another.
+/// Returns `true` if the server itself refused a prepared statement, rather than a function in it: PGMQ has
+/// changed since, so that the statement would return other columns; or the statement was deallocated; or a
+/// pooler has given this client the server session of another.
 fn is_about_a_prepared_statement(report: &PgDatabaseError) -> bool {
     let routines = ["RevalidateCachedQuery", "FetchPreparedStatement", "StorePreparedStatement"];
     ["0A000", "26000", "42P05"].contains(&report.code())
         && report.routine().is_some_and(|routine| routines.contains(&routine))
 }
 
-/// Whether statements stay prepared on the connections, for the next time that they are run.
+/// The record of whether the connections keep statements prepared for the next run.
 ///
-/// The driver does so unless it is told to keep none, and then still gives them names, and never takes them back. So where it
-/// keeps none, statements go without names.
+/// The driver keeps them unless its cache is switched off. With the cache off, it would still name them, and
+/// never deallocate them. So once the cache is known to be off, statements are prepared without names.
 #[derive(Debug, Default)]
-pub(crate) struct Prepared {
+pub(crate) struct PreparedMode {
     is_off: AtomicBool,
 }
 
-impl Prepared {
-    pub(crate) fn off(is_off: bool) -> Self {
-        Self { is_off: AtomicBool::new(is_off) }
+impl PreparedMode {
+    /// The mode of connections with a statement cache.
+    pub(crate) fn on() -> Self {
+        Self::default()
+    }
+
+    /// The mode of connections without a statement cache.
+    pub(crate) fn off() -> Self {
+        Self { is_off: AtomicBool::new(true) }
     }
 
     pub(crate) fn is_off(&self) -> bool {
         self.is_off.load(Ordering::Relaxed)
     }
 
-    /// Learns from a connection on which a statement was prepared that was to stay there.
-    fn learn(&self, connection: &PgConnection) {
+    /// Switches to [`off`](Self::off) if the connection has not cached a statement that was prepared to stay.
+    fn observe(&self, connection: &PgConnection) {
         if connection.cached_statements_size() == 0 {
             self.is_off.store(true, Ordering::Relaxed);
         }
     }
 }
 
-/// Runs one form of a query. A statement that stays prepared is one round trip, but for the first time on a connection.
+/// Runs one variant of a query.
+///
+/// A statement that stays prepared takes one round trip. The first run of a text on a connection takes one
+/// more.
 pub(crate) async fn run<O: Output>(
     connection: &mut PgConnection,
-    prepared: &Prepared,
+    prepared: &PreparedMode,
     query: &Query<'_, O>,
-    form: Form<'_>,
+    variant: SqlVariant<'_>,
 ) -> Result<O, RunError> {
     let failed = |error, is_complete| RunError::new(query, error, is_complete);
     let arguments = arguments(query.params()).map_err(|error| failed(sqlx::Error::Encode(error), false))?;
-    let stays = !prepared.is_off();
-    let statement = sqlx::query_with(AssertSqlSafe(form.text), arguments).persistent(stays);
+    let is_persistent = !prepared.is_off();
+    let statement = sqlx::query_with(AssertSqlSafe(variant.text), arguments).persistent(is_persistent);
     let mut rows = query.rows();
     let mut is_complete = false;
     let ran = {
@@ -90,37 +100,38 @@ pub(crate) async fn run<O: Output>(
         }
     };
     match ran {
-        Ok(()) if stays => prepared.learn(connection),
-        // Kept, it would fail each time. If the driver cannot forget it, the connection is not in order, and fails again.
-        Err(RunError { attempt: Attempt::StalePlan, .. }) => {
-            prepared.learn(connection);
+        Ok(()) if is_persistent => prepared.observe(connection),
+        // A stale statement that stayed in the cache would fail each time. If the driver cannot clear the
+        // cache, the connection is broken, and its next use fails as well.
+        Err(RunError { class: FailureClass::StalePlan, .. }) => {
+            prepared.observe(connection);
             drop(connection.clear_cached_statements().await);
         }
         _ => {}
     }
     ran?;
     rows.finish(|| query.context())
-        .map_err(|error| RunError { attempt: Attempt::Failed, error: error.into() })
+        .map_err(|error| RunError { class: FailureClass::Other, error: error.into() })
 }
 
-/// Runs one form of a query in a transaction of its own.
+/// Runs one variant of a query in a transaction around it.
 ///
-/// Where no statement stays prepared, the driver prepares and runs it in two round trips, and a pooler between us may give
-/// them to two of its connections, unless they are in one transaction.
-pub(crate) async fn run_whole<O: Output>(
+/// If no statement stays prepared, the driver prepares the statement in one round trip and runs it in
+/// another. Outside a transaction, a pooler may run the two on different server sessions.
+pub(crate) async fn run_in_transaction<O: Output>(
     connection: &mut PgConnection,
-    prepared: &Prepared,
+    prepared: &PreparedMode,
     query: &Query<'_, O>,
-    form: Form<'_>,
+    variant: SqlVariant<'_>,
 ) -> Result<O, RunError> {
-    // Where it was not begun, nothing was committed; where it was, it may have been.
-    let mut begin = Begin { connection, is_complete: false };
+    let mut open = OpenTransaction { connection, has_begun: false };
+    // A failed BEGIN proves that nothing was committed, and a failed COMMIT proves nothing.
     let mut transaction =
-        begin.connection.begin().await.map_err(|error| RunError::new(query, error, false))?;
-    begin.is_complete = true;
-    let ran = run(&mut transaction, prepared, query, form).await;
+        open.connection.begin().await.map_err(|error| RunError::new(query, error, false))?;
+    open.has_begun = true;
+    let ran = run(&mut transaction, prepared, query, variant).await;
     match &ran {
-        // What does not decode was done all the same.
+        // A result that does not decode has had its effect on the server.
         Ok(_) | Err(RunError { error: Error::Client(_), .. }) => {
             transaction.commit().await.map_err(|error| RunError::new(query, error, true))?;
         }
@@ -129,52 +140,24 @@ pub(crate) async fn run_whole<O: Output>(
     ran
 }
 
-/// The beginning of a transaction. If it is given up, the driver does not know that the server may have begun all the same,
-/// and whatever is done on the connection from then on would never be committed. So a rollback is sent behind it.
-struct Begin<'c> {
+/// The guard of a transaction whose BEGIN is in flight.
+///
+/// If the future that waits for the answer is dropped, the server may have begun the transaction without the
+/// driver's knowledge, and later statements on the connection would never be committed. So the guard sends a
+/// ROLLBACK after the BEGIN.
+struct OpenTransaction<'c> {
     connection: &'c mut PgConnection,
-    is_complete: bool,
+    /// `true` once the server has answered. From then on, the driver rolls back a dropped transaction.
+    has_begun: bool,
 }
 
-impl Drop for Begin<'_> {
+impl Drop for OpenTransaction<'_> {
     fn drop(&mut self) {
-        if !self.is_complete {
-            // Looking at this once queues the statement, which is all that is wanted. What comes next on the connection reads
-            // its answer first. It begins no transaction, so the driver, which is told that it does, counts none.
-            drop(self.connection.begin_with("ROLLBACK").now_or_never());
-        }
-    }
-}
-
-/// A session that is at work. If the future that waits for it is dropped, the connection is closed: else the session would come
-/// back only when the server has answered, which it may never do. A poll would hide messages that nobody gets meanwhile, and a
-/// transaction may have been begun without the driver knowing.
-pub(crate) struct Busy {
-    /// There until it is released.
-    session: Option<Session>,
-}
-
-impl Busy {
-    pub(crate) fn new(session: Session) -> Self {
-        Self { session: Some(session) }
-    }
-
-    pub(crate) fn connection(&mut self) -> &mut PgConnection {
-        #[expect(clippy::expect_used, reason = "it is taken only by `release` and by `drop`, which end this")]
-        self.session.as_mut().expect("the session is there until it is released")
-    }
-
-    /// The work has ended.
-    pub(crate) fn release(mut self) -> Session {
-        #[expect(clippy::expect_used, reason = "it is taken only here and by `drop`, which end this")]
-        self.session.take().expect("the session is there until it is released")
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        if let Some(session) = &mut self.session {
-            session.close_on_drop();
+        if !self.has_begun {
+            // One poll is enough to queue the statement, and the next use of the connection reads the answer
+            // first. The driver expects `begin_with` to begin a transaction, but ROLLBACK begins none, so the
+            // driver counts none.
+            drop(self.connection.begin_with(ROLLBACK).now_or_never());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The files that a URL names for TLS, where the driver makes less of them than libpq does.
+//! The files that a URL names for TLS. The driver supports them less fully than libpq does.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use crate::url::pairs;
 
-/// The names that the driver has for each of them; the first is libpq's.
+/// The driver's names for each setting. The first is libpq's.
 const ROOTS: [&str; 3] = ["sslrootcert", "ssl-root-cert", "ssl-ca"];
 const CERTIFICATE: [&str; 2] = ["sslcert", "ssl-cert"];
 const KEY: [&str; 2] = ["sslkey", "ssl-key"];
@@ -19,12 +19,12 @@ const MODE: [&str; 2] = ["sslmode", "ssl-mode"];
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct TlsFiles {
     roots: Option<String>,
-    /// A certificate, and its key.
+    /// The client's certificate, and its key.
     client: Option<(String, String)>,
 }
 
 impl TlsFiles {
-    /// Takes them out of a URL, and returns what is left.
+    /// Takes the files out of a URL, and returns the rest of the URL.
     pub(crate) fn take(url: &str) -> Result<(String, Self), Error> {
         let is_one = |name: &str| ROOTS.contains(&name) || CERTIFICATE.contains(&name) || KEY.contains(&name);
         if !pairs(url).any(|(name, _)| is_one(name)) {
@@ -39,7 +39,7 @@ impl TlsFiles {
         Ok((rest, Self { roots: last(&named, &ROOTS), client }))
     }
 
-    /// Adds them to the driver's options, which come from the rest of that URL.
+    /// Adds the files to the driver's options, which come from the rest of that URL.
     pub(crate) fn apply(&self, mut options: PgConnectOptions, url: &str) -> Result<PgConnectOptions, Error> {
         use PgSslMode as Mode;
 
@@ -48,31 +48,32 @@ impl TlsFiles {
             read("sslkey", key)?;
             options = options.ssl_client_cert(certificate).ssl_client_key(key);
         }
-        let says_mode = pairs(url).any(|(name, _)| MODE.contains(&name));
+        let sets_mode = pairs(url).any(|(name, _)| MODE.contains(&name));
         Ok(match (self.roots.as_deref(), options.get_ssl_mode()) {
             (None, _) | (Some("system"), Mode::VerifyFull) => options,
-            (Some("system"), _) if !says_mode => options.ssl_mode(Mode::VerifyFull),
-            // Everybody can have a certificate for some name that the system trusts.
+            (Some("system"), _) if !sets_mode => options.ssl_mode(Mode::VerifyFull),
+            // Anyone can get a certificate that the system trusts, for some name.
             (Some("system"), _) => {
                 return Err(invalid("with sslrootcert=system, sslmode has to be verify-full"));
             }
             (Some(file), mode) => {
                 read("sslrootcert", file)?;
                 let options = options.ssl_root_cert(file);
-                // The driver looks at the file for the modes that begin with `verify` only.
+                // The driver uses the file only in the modes that begin with `verify`.
                 if let Mode::Require = mode { options.ssl_mode(Mode::VerifyCa) } else { options }
             }
         })
     }
 }
 
-/// The value of the last setting that has one of these names, and says something.
+/// The value of the last setting that has one of these names; `None` if it is empty.
 fn last(named: &[Pair], names: &[&str]) -> Option<String> {
     let found = named.iter().rev().find(|(name, _)| names.contains(&name.as_str()));
     found.map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
 }
 
-/// Looks whether a file can be read. To the driver, one that is not there is a failure of the connection, which might pass.
+/// Checks that a file can be read. The driver would report a missing file as a failed connection, which is
+/// transient.
 fn read(setting: &'static str, path: &str) -> Result<(), Error> {
     NamedFile::new(setting, Path::new(path)).read().map(drop)
 }
@@ -87,11 +88,11 @@ mod tests {
 
     fn mode(query: &str) -> Result<PgSslMode, Error> {
         let (url, files) = TlsFiles::take(&format!("postgres://h/d?{query}"))?;
-        Ok(files.apply(url.parse().expect("it is a URL"), &url)?.get_ssl_mode())
+        Ok(files.apply(url.parse().expect("the rest is a URL"), &url)?.get_ssl_mode())
     }
 
     #[test]
-    fn they_are_taken_out_of_a_url_and_the_last_counts() {
+    fn files_are_taken_out_of_a_url_and_the_last_of_each_counts() {
         let taken = |url| TlsFiles::take(url).unwrap();
         assert_eq!(taken("postgres://h/d?a=b"), ("postgres://h/d?a=b".to_owned(), TlsFiles::default()));
         let (rest, files) =
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_says_whom_to_trust_has_certificates_checked() {
+    fn a_setting_of_trusted_roots_has_certificates_checked() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
         let by_file = mode(&format!("sslmode=require&sslrootcert={file}")).unwrap();
         assert!(matches!(by_file, PgSslMode::VerifyCa), "{by_file:?}");

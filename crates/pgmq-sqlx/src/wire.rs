@@ -21,18 +21,18 @@ pub(crate) fn arguments(params: &[Param<'_>]) -> Result<PgArguments, BoxDynError
             Param::Int8(int) => arguments.add(int)?,
             Param::Int8Array(ints) => arguments.add(ints)?,
             Param::Timestamptz(at) => arguments.add(at)?,
-            Param::Jsonb(json) => arguments.add(Jsonb::of(json))?,
+            Param::Jsonb(json) => arguments.add(Jsonb::new(json))?,
             Param::JsonbArray(values) => arguments.add(Jsonb::all_of(values))?,
         }
     }
     Ok(arguments)
 }
 
-/// The text of a `jsonb`, sent as it is.
+/// The text of a `jsonb`, sent unchanged.
 struct Jsonb<'t>(&'t [u8]);
 
 impl<'t> Jsonb<'t> {
-    fn of(json: &'t JsonText) -> Self {
+    fn new(json: &'t JsonText) -> Self {
         Self(json.as_bytes())
     }
 
@@ -55,14 +55,14 @@ impl PgHasArrayType for Jsonb<'_> {
 
 impl Encode<'_, Postgres> for Jsonb<'_> {
     fn encode_by_ref(&self, buf: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        // A `jsonb` is its JSON text behind a version number, which is 1.
+        // The binary format of `jsonb` is a version number, which is 1, and the JSON text.
         buf.push(1);
         buf.extend_from_slice(self.0);
         Ok(IsNull::No)
     }
 }
 
-/// A `timestamptz`, whatever it is.
+/// A `timestamptz`, also one that the type of `chrono` cannot hold.
 struct Timestamptz(DateTime<Utc>);
 
 impl Type<Postgres> for Timestamptz {
@@ -77,7 +77,7 @@ impl Decode<'_, Postgres> for Timestamptz {
     }
 }
 
-/// The driver's row, of which all values are in the binary format.
+/// The driver's row, with all values in the binary format.
 pub(crate) struct SqlxRow(pub(crate) PgRow);
 
 impl SqlxRow {

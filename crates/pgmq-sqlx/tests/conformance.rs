@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use pgmq_core::prelude::*;
+use pgmq_core::backend::prelude::*;
 use pgmq_sqlx::sqlx::{self, AssertSqlSafe, Connection, PgConnection, postgres::PgPoolOptions};
 use pgmq_sqlx::{Error, Session};
 use tests_common::conformance::{

@@ -1,6 +1,6 @@
-//! The service of the example, on a server: its rows and messages are there together, or not at all.
+//! Tests of the example's service: its rows and messages are committed together, or not at all.
 
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 #[path = "../examples/order_service/service.rs"]
 mod service;
@@ -33,13 +33,13 @@ async fn left(service: &OrderService) -> (Vec<State>, i64) {
     (orders.iter().map(|order| order.state).collect(), service.emails_to_send().await.unwrap())
 }
 
-/// Ends the session that is in a transaction, as an administrator would.
+/// Ends the server session that is in a transaction, as an administrator would.
 const END_THE_TRANSACTION: &str = "DO $$ BEGIN \
      PERFORM pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
        WHERE datname = current_database() AND state LIKE 'idle in transaction%'; \
      IF NOT FOUND THEN RAISE 'there is no transaction'; END IF; END $$";
 
-/// Keeps what it sends.
+/// A mailer that records the e-mails.
 #[derive(Default)]
 struct Outbox(Mutex<Vec<Email>>);
 
@@ -50,7 +50,7 @@ impl Mailer for Outbox {
     }
 }
 
-/// Fails.
+/// A mailer that fails.
 struct Down;
 
 impl Mailer for Down {
@@ -59,7 +59,7 @@ impl Mailer for Down {
     }
 }
 
-/// Loses the connection to the database meanwhile.
+/// A mailer that ends the service's connection to the database.
 struct Killer<'d>(&'d Database);
 
 impl Mailer for Killer<'_> {
@@ -110,7 +110,7 @@ fn an_email_that_cannot_be_written_leaves_no_order() {
 }
 
 #[test]
-fn a_mailer_that_fails_leaves_the_order_as_it_was_and_the_email_to_be_sent() {
+fn a_mailer_that_fails_leaves_the_order_unconfirmed_and_the_email_in_the_queue() {
     on_a_database(async |database| {
         let service = open(database).await;
         service.place_order(TEA).await.unwrap();
@@ -147,7 +147,7 @@ fn a_session_that_is_killed_before_the_commit_leaves_neither_row_nor_message() {
 }
 
 #[test]
-fn a_session_that_is_killed_while_an_email_is_sent_leaves_it_to_be_sent() {
+fn a_session_that_is_killed_while_an_email_is_sent_leaves_the_email_in_the_queue() {
     on_a_database(async |database| {
         let service = open(database).await;
         service.place_order(TEA).await.unwrap();
@@ -170,8 +170,8 @@ fn the_story_of_the_example_is_told_to_its_end() {
             "2 e-mails are to be sent",
             "the mail server is down: connection refused",
             "2 e-mails are to be sent still",
-            "it is up again: ada@example.org was told of order 1",
-            "it is up again: grace@example.org was told of order 2",
+            "it is up again: ada@example.org has an e-mail about order 1",
+            "it is up again: grace@example.org has an e-mail about order 2",
             "order 1 is Confirmed",
             "order 2 is Confirmed",
             "0 e-mails are to be sent",

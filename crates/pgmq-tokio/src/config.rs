@@ -1,11 +1,16 @@
-//! Connecting.
+//! Connecting: the builder of a queue and its pool.
 
-use pgmq_core::backend::Refusals;
-use pgmq_core::{QueueError, Settings};
+use std::env;
 
-use crate::{Error, Manager, PGMQueue, Pool};
+use pgmq_core::QueueError;
+use pgmq_core::backend::{LastConnectError, Settings};
 
-/// Sets up a queue with a pool of its own. Made by [`PGMQueue::builder`].
+use crate::error::Error;
+use crate::manager::Manager;
+use crate::pool::Pool;
+use crate::queue::PGMQueue;
+
+/// Builds a queue with its own pool. [`PGMQueue::builder`] makes one.
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct Builder {
@@ -13,54 +18,81 @@ pub struct Builder {
 }
 
 impl Builder {
-    pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings }
-    }
-
     pgmq_core::settings_methods!();
 
-    /// Connects, and makes sure that PGMQ is there unless told not to.
+    /// Connects, and creates the extension if PGMQ is missing, unless that is switched off.
     ///
     /// # Errors
     ///
-    /// At once when the server refuses, with the server's reason, and within the time-outs when it does not answer.
+    /// Immediately with the server's reason, if the server refuses the connection, and after the timeouts, if
+    /// it does not answer.
     pub async fn connect(self) -> Result<PGMQueue, Error> {
         let settings = self.settings;
-        let manager = Manager::of(&settings)?;
+        let manager = Manager::from_settings(&settings)?;
         let tls = manager.tls().clone();
-        let refusals = Refusals::default();
-        let pool = pool_of(&settings, manager.clone(), refusals.clone());
-        // The pool would try again and again, and then not say why; so the first connection is made here.
+        let last_connect_error = LastConnectError::default();
+        let pool = build_pool(&settings, manager.clone(), last_connect_error.clone());
+        // A pool retries and does not report the reason, so the first connection is made outside it.
         let client = bb8::ManageConnection::connect(&manager).await?;
-        // A pool that was just made has room.
+        // Cannot fail, because a new pool has room for a connection.
         let _ = pool.add(client);
-        let init = settings.init;
-        let queue = PGMQueue::own(pool, settings, refusals, tls);
-        if init {
+        let installs = settings.install_extension;
+        let queue = PGMQueue::new(pool, settings, last_connect_error, tls);
+        if installs {
             queue.init().await?;
         }
         Ok(queue)
     }
 }
 
-fn pool_of(settings: &Settings, manager: Manager, refusals: Refusals<Error>) -> Pool {
+impl PGMQueue {
+    /// Connects by a URL or libpq connection string, with a pool of up to 10 connections, and creates the
+    /// extension if PGMQ is missing.
+    ///
+    /// # Errors
+    ///
+    /// The server cannot be reached, or refuses the connection;
+    /// [`ErrorKind::NotInstalled`](crate::ErrorKind::NotInstalled), if PGMQ is missing and cannot be created.
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        Self::builder().url(url).connect().await
+    }
+
+    /// A builder, for other settings than those of [`connect`](Self::connect).
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Connects by environment variables: `DATABASE_URL`, or otherwise `PG_HOST`, `PG_PORT`, `PG_DATABASE`,
+    /// `PG_USERNAME` and `PG_PASSWORD`. `PG_INIT_EXTENSION=false` skips the creation of the extension.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`connect`](Self::connect), and
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument), if a variable is not valid.
+    pub async fn from_env() -> Result<Self, Error> {
+        let settings = Settings::from_vars(|name| env::var(name))?;
+        Builder { settings }.connect().await
+    }
+}
+
+fn build_pool(settings: &Settings, manager: Manager, last_connect_error: LastConnectError<Error>) -> Pool {
     bb8::Pool::builder()
         .max_size(settings.pool_size)
         .connection_timeout(settings.acquire_timeout)
         .idle_timeout(settings.idle_timeout)
         .max_lifetime(settings.max_lifetime)
         .test_on_check_out(false)
-        .error_sink(Box::new(Sink(refusals)))
+        .error_sink(Box::new(ErrorRecorder(last_connect_error)))
         .build_unchecked(manager)
 }
 
-/// Keeps what the pool would only log.
+/// Records the errors that the pool would only log.
 #[derive(Debug)]
-struct Sink(Refusals<Error>);
+struct ErrorRecorder(LastConnectError<Error>);
 
-impl bb8::ErrorSink<Error> for Sink {
+impl bb8::ErrorSink<Error> for ErrorRecorder {
     fn sink(&self, error: Error) {
-        self.0.note(error.kind(), error);
+        self.0.record(error.kind(), error);
     }
 
     fn boxed_clone(&self) -> Box<dyn bb8::ErrorSink<Error>> {

@@ -5,28 +5,29 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
-use pgmq_core::{Backoff, Channels, Notification, QueueError};
-use pgmq_driver_tokio_postgres::{Events, Offers, Tls, connect_limit, events};
+use pgmq_core::backend::{Backoff, Channels};
+use pgmq_core::{Notification, QueueError};
+use pgmq_driver_tokio_postgres::{EventReceiver, EventSender, Tls, connect_limit, events};
 use tokio::task::JoinHandle;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, Client, Config, Socket};
 
-use crate::Error;
-use crate::manager::within;
+use crate::error::Error;
+use crate::timeout::timeout;
 
 type Driver = tokio_postgres::Connection<Socket, <Tls as MakeTlsConnect<Socket>>::Stream>;
 
 /// Notifications of messages sent to queues: a stream that never ends.
 ///
-/// A notification is a hint, not a delivery: read from the queue when one comes, and look into it from time to time all the
-/// same. When the connection is lost it is made anew, with back-off, and the stream yields
-/// [`Notification::Reconnected`] once, because notifications may have been missed. An error is yielded when the server
-/// refuses the new connection, such as for a changed password; the listener goes on trying.
+/// A notification is a hint, not a delivery: read from the queue when one arrives, and poll the queue from
+/// time to time as well. When the connection is lost, the listener reconnects with backoff and yields
+/// [`Notification::Reconnected`] once, because notifications may have been missed. It yields an error if the
+/// server refuses the new connection, such as for a changed password, and goes on trying.
 ///
-/// Dropping it closes the connection.
+/// Dropping the listener closes the connection.
 #[derive(Debug)]
 pub struct Listener {
-    events: Events<Error>,
+    events: EventReceiver<Error>,
     task: JoinHandle<()>,
 }
 
@@ -35,8 +36,8 @@ impl Listener {
         let limit = connect_limit(&config);
         let source = Source { config, tls, channels, limit };
         let connected = source.connect().await?;
-        let (offers, events) = events();
-        let task = tokio::spawn(source.forward(connected, offers));
+        let (sender, events) = events();
+        let task = tokio::spawn(source.forward(connected, sender));
         Ok(Self { events, task })
     }
 
@@ -44,7 +45,7 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// When the server refuses a new connection after one was lost.
+    /// The server refuses the new connection after one was lost.
     pub async fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Notification>, Error> {
         let event = tokio::time::timeout(timeout, self.events.next()).await;
         event.ok().flatten().transpose()
@@ -65,7 +66,7 @@ impl Drop for Listener {
     }
 }
 
-/// Where notifications come from.
+/// The source of notifications: the server, and the channels to listen on.
 struct Source {
     config: Config,
     tls: Tls,
@@ -73,7 +74,7 @@ struct Source {
     limit: Duration,
 }
 
-/// A connection that listens. The client has to live as long as the connection is to.
+/// A connection that listens. Dropping the client would close the connection.
 struct Connected {
     _client: Client,
     driver: Driver,
@@ -85,7 +86,8 @@ impl Source {
             let (client, mut driver) = self.config.connect(self.tls.clone()).await?;
             let sql = self.channels.listen_sql();
             {
-                // The connection only moves while it is polled, and nothing is to be missed in between.
+                // The connection makes progress only while it is polled: here until LISTEN is done, and in
+                // `forward` after that, without a gap in which notifications could be lost.
                 let mut listening = std::pin::pin!(client.batch_execute(&sql));
                 std::future::poll_fn(|cx| {
                     while let Poll::Ready(Some(message)) = driver.poll_message(cx) {
@@ -97,36 +99,36 @@ impl Source {
             }
             Ok::<_, Error>(Connected { _client: client, driver })
         };
-        within(self.limit, connecting).await?
+        timeout(self.limit, connecting).await?
     }
 
-    /// Hands on what the connection notifies, and connects anew when it is lost, until nobody listens any more.
-    async fn forward(self, mut connected: Connected, offers: Offers<Error>) {
+    /// Forwards notifications, and reconnects when the connection is lost, until the listener is dropped.
+    async fn forward(self, mut connected: Connected, sender: EventSender<Error>) {
         loop {
             while let Some(Ok(message)) = std::future::poll_fn(|cx| connected.driver.poll_message(cx)).await {
                 let AsyncMessage::Notification(notification) = message else { continue };
                 let Some(notification) = self.channels.notification(notification.channel()) else { continue };
-                if !offers.offer(Ok(notification)) {
+                if !sender.send(Ok(notification)) {
                     return;
                 }
             }
-            connected = match self.reconnect(&offers).await {
+            connected = match self.reconnect(&sender).await {
                 Some(connected) => connected,
                 None => return,
             };
-            if !offers.offer(Ok(Notification::Reconnected)) {
+            if !sender.send(Ok(Notification::Reconnected)) {
                 return;
             }
         }
     }
 
-    async fn reconnect(&self, offers: &Offers<Error>) -> Option<Connected> {
+    async fn reconnect(&self, sender: &EventSender<Error>) -> Option<Connected> {
         for wait in Backoff::default() {
             match self.connect().await {
                 Ok(connected) => return Some(connected),
                 Err(error) if error.is_transient() => {}
                 Err(error) => {
-                    if !offers.offer(Err(error)) {
+                    if !sender.send(Err(error)) {
                         return None;
                     }
                 }

@@ -1,4 +1,4 @@
-//! Making connections for a pool.
+//! The manager that makes connections for a pool.
 
 use std::cell::Cell;
 use std::fmt;
@@ -6,32 +6,35 @@ use std::ops::{Deref, DerefMut};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use pgmq_core::Settings;
-use pgmq_core::backend::Generation;
-use pgmq_driver_tokio_postgres::{Statements, Tls, config, connect_limit};
+use pgmq_core::backend::{CacheGeneration, Settings};
+use pgmq_driver_tokio_postgres::{StatementCache, Tls, config, connect_limit};
 use tokio_postgres::{Client, Config};
 
-use crate::bound::sealed::Clients;
-use crate::{Error, Session, Transaction};
+use crate::connection::sealed::{Bind, Clients};
+use crate::error::Error;
+use crate::run::ConnRef;
+use crate::timeout::timeout;
+use crate::transaction::Transaction;
 
-/// What a pool has to be able to do so that a queue can use it: whatever makes clients of this driver.
+/// A connection manager whose pool a queue can use: any manager that makes clients of this driver.
 ///
-/// [`Manager`] does, and so does the one of the crate `bb8-postgres`.
+/// [`Manager`] is one, and so is the manager of the crate `bb8-postgres`.
 pub trait ManageClients: bb8::ManageConnection<Connection: Clients, Error: Into<Error>> {}
 
 impl<M: bb8::ManageConnection<Connection: Clients, Error: Into<Error>>> ManageClients for M {}
 
-/// A client of the driver's, as a [`Manager`] makes it, with the statements that stay prepared on it.
+/// A client of the driver that a [`Manager`] made, with its cache of prepared statements.
 ///
-/// It is used like the driver's: `session.transaction().await`.
+/// Use it like the driver's client: `session.transaction().await`.
 #[derive(Debug)]
 pub struct PooledClient {
-    /// In a box, because each operation moves it out of the pool and back.
+    /// Boxed, because each operation moves the connection out of the pool and back.
     client: Box<Client>,
-    /// None where nothing is to stay prepared.
-    pub(crate) statements: Option<Box<Statements>>,
+    /// `None` if statements are not cached.
+    pub(crate) statements: Option<Box<StatementCache>>,
+    /// Set once the server has ended the connection while no request was pending. A later request was never
+    /// sent.
     ended_idle: Arc<AtomicBool>,
 }
 
@@ -42,17 +45,28 @@ impl PooledClient {
     ///
     /// The driver's.
     pub async fn transaction(&mut self) -> Result<Transaction<'_>, tokio_postgres::Error> {
-        let (client, statements) = self.parts();
+        let (client, statements) = Clients::parts(self);
         Transaction::begin(client, statements).await
     }
+}
 
-    /// The driver's client, and the statements that stay prepared on it.
-    pub(crate) fn parts(&mut self) -> (&mut Client, Option<&Statements>) {
+#[expect(private_interfaces, reason = "the trait cannot be named outside this crate")]
+impl Bind for PooledClient {
+    fn conn(&self) -> ConnRef<'_> {
+        ConnRef { client: self, statements: self.statements.as_deref() }
+    }
+}
+
+impl Clients for PooledClient {
+    fn client(&self) -> &Client {
+        self
+    }
+
+    fn parts(&mut self) -> (&mut Client, Option<&StatementCache>) {
         (&mut self.client, self.statements.as_deref())
     }
 
-    /// Whether the server ended the connection while it had nothing to answer. What was asked too late for that was never sent.
-    pub(crate) fn ended_idle(&self) -> bool {
+    fn ended_idle(&self) -> bool {
         self.ended_idle.load(Ordering::Acquire)
     }
 }
@@ -71,10 +85,10 @@ impl DerefMut for PooledClient {
     }
 }
 
-/// Makes connections for a pool of this crate's own, or for one of yours.
+/// Makes connections, for a queue's pool or for your own pool.
 ///
-/// It encrypts by the TLS feature that is compiled in, as `sslmode` says, and gives up when the server does not complete a
-/// connection within the time-out for connecting.
+/// Connections are encrypted as `sslmode` asks, by the TLS feature that is compiled in. Connecting fails if
+/// the server does not complete the connection within the connect timeout.
 ///
 /// ```no_run
 /// use pgmq_tokio::{Error, Manager, PGMQueue, bb8::Pool};
@@ -90,29 +104,30 @@ impl DerefMut for PooledClient {
 pub struct Manager {
     config: Config,
     tls: Tls,
-    /// That of the statements, if they are to stay prepared.
-    generation: Option<Arc<Generation>>,
+    /// The generation of the prepared statements; `None` if they are not cached.
+    generation: Option<Arc<CacheGeneration>>,
 }
 
 impl Manager {
-    /// Connects by a URL or libpq connection string, which goes to the driver's own parser, but for what it says of TLS.
+    /// A manager that connects by a URL or libpq connection string. The driver's own parser reads it, except
+    /// for the settings of TLS.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument), when the driver does not take the URL, or TLS is
-    /// required and not compiled in.
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument), if the driver does not accept the
+    /// URL, or TLS is required and not compiled in.
     pub fn new(url: impl Into<String>) -> Result<Self, Error> {
-        Self::of(&Settings::from_url(url))
+        Self::from_settings(&Settings::from_url(url))
     }
 
-    pub(crate) fn of(settings: &Settings) -> Result<Self, Error> {
+    pub(crate) fn from_settings(settings: &Settings) -> Result<Self, Error> {
         let (config, tls) = config(settings)?;
-        let keeps_statements = settings.prepared_statements == Some(true);
-        Ok(Self { config, tls, generation: keeps_statements.then(Arc::default) })
+        let caches_statements = settings.prepared_statements == Some(true);
+        Ok(Self { config, tls, generation: caches_statements.then(Arc::default) })
     }
 
-    /// Whether statements stay prepared on the connections, as
-    /// [`Builder::prepared_statements`](crate::Builder::prepared_statements) says; they do not unless told.
+    /// Sets whether connections cache prepared statements; see
+    /// [`Builder::prepared_statements`](crate::Builder::prepared_statements). The default is `false`.
     #[must_use]
     pub fn prepared_statements(self, prepared: bool) -> Self {
         Self { generation: prepared.then(Arc::default), ..self }
@@ -129,18 +144,19 @@ impl bb8::ManageConnection for Manager {
 
     async fn connect(&self) -> Result<PooledClient, Error> {
         let connect = self.config.connect(self.tls.clone());
-        let (client, connection) = within(connect_limit(&self.config), connect).await??;
+        let (client, connection) = timeout(connect_limit(&self.config), connect).await??;
         let ended_idle = Arc::new(AtomicBool::new(false));
         let noted = Arc::clone(&ended_idle);
         tokio::spawn(async move {
             let mut connection = pin!(connection);
-            // The server's report ends the connection itself only if there is no question that it could be the answer to.
+            // The connection itself returns the server's report only if no request is pending; otherwise that
+            // request gets the report.
             if let Err(error) = connection.as_mut().await {
                 noted.store(error.as_db_error().is_some(), Ordering::Release);
             }
-            // Dropped after that is noted, it tells those who wait.
+            // Dropping the connection wakes the tasks that wait for it, so the store comes first.
         });
-        let statements = self.generation.clone().map(Statements::of).map(Box::new);
+        let statements = self.generation.clone().map(StatementCache::new).map(Box::new);
         Ok(PooledClient { client: Box::new(client), statements, ended_idle })
     }
 
@@ -149,35 +165,18 @@ impl bb8::ManageConnection for Manager {
     }
 
     fn has_broken(&self, client: &mut PooledClient) -> bool {
-        client.is_closed() || GIVEN_UP.get()
+        client.is_closed() || IS_DISCARDED.get()
     }
 }
 
 thread_local! {
-    /// Whether the connection that this thread is giving back is not to be used again.
-    static GIVEN_UP: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Gives back a connection that does not answer, or may not be used again. It may look as if it were in order, so the pool is told; a
-/// pool of other connections than a [`Manager`]'s finds that out by itself, or does not.
-pub(crate) fn give_up<M: ManageClients>(session: Session<M>) {
-    GIVEN_UP.set(true);
-    // The pool asks at once, on this thread.
-    drop(session);
-    GIVEN_UP.set(false);
+    /// Set while this thread releases a connection that the pool must discard.
+    pub(crate) static IS_DISCARDED: Cell<bool> = const { Cell::new(false) };
 }
 
 impl fmt::Debug for Manager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The driver shows no password.
+        // The driver's `Debug` shows no password.
         f.debug_struct("Manager").field("config", &self.config).finish_non_exhaustive()
     }
-}
-
-/// The time-outs of the driver end with the TCP connection; a server may take that and then say nothing.
-pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, Error> {
-    tokio::time::timeout(limit, work).await.map_err(|_| {
-        let text = format!("the server did not complete the connection within {limit:?}");
-        Error::Client(pgmq_core::Error::new(pgmq_core::ErrorKind::Connection, text))
-    })
 }

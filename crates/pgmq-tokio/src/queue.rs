@@ -4,93 +4,68 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use pgmq_core::backend::{Attempt, Refusals};
-use pgmq_core::prelude::*;
-use pgmq_core::{
-    AsyncQueue, Channels, ErrorKind, Failure, Installation, Learned, Output, Plan, Query, QueueError,
-    Settings, Statement,
-};
-use pgmq_driver_tokio_postgres::{Tls, Turn, Turns, listen_config};
+use pgmq_core::backend::prelude::*;
+use pgmq_core::backend::{self, Channels, FailureClass, LastConnectError, Next, Retry, Settings};
+use pgmq_core::{AsyncQueue, ErrorKind, Failure, Installation, Output, Query, QueueError};
+use pgmq_driver_tokio_postgres::{Permit, Tls, listen_config};
 
-use crate::bound::Connection;
-use crate::bound::sealed::Clients;
-use crate::manager::within;
-use crate::run::{Busy, RunError};
-use crate::{BoundQueue, Builder, Error, Listener, ManageClients, Manager, Transaction};
-
-/// A pool of connections of this driver.
-pub type Pool<M = Manager> = bb8::Pool<M>;
-
-/// A connection out of the pool, which it goes back to when it is dropped.
-pub type Session<M = Manager> = bb8::PooledConnection<'static, M>;
+use crate::bound::BoundQueue;
+use crate::connection::Connection;
+use crate::connection::sealed::Clients;
+use crate::error::Error;
+use crate::in_flight::InFlight;
+use crate::listen::Listener;
+use crate::manager::{ManageClients, Manager};
+use crate::pool::{DriverState, Pool, Session, Shared};
+use crate::run::RunError;
+use crate::timeout::timeout;
+use crate::transaction::Transaction;
 
 /// PGMQ over a pool of connections.
 ///
-/// Every operation takes a connection from the pool, makes one round trip, and gives the connection back. Clones share the
-/// pool.
+/// Every operation acquires a connection from the pool, makes one round trip, and releases the connection.
+/// Clones share the pool. The async methods return futures that are [`Send`], so operations can be spawned.
 ///
-/// `M` makes the pool's connections, and need not be named: it is only other than the default for a pool of your own whose
-/// connections are made by something else.
+/// `M` is the manager that makes the pool's connections, and rarely has to be named: it differs from the
+/// default only for your own pool with another manager.
 pub struct PGMQueue<M: ManageClients = Manager> {
     pool: Pool<M>,
-    turns: Turns,
-    learned: Arc<Learned>,
-    settings: Arc<Settings>,
-    refusals: Refusals<Error>,
-    /// How to reach the server beside the pool. A pool of the user's own does not say; then it is tried in the clear.
-    tls: Tls,
+    shared: Arc<Shared>,
+    /// The URL of [`with_listen_url`](Self::with_listen_url).
+    listen_url: Option<Arc<str>>,
 }
 
 impl PGMQueue {
-    /// Connects to a URL or libpq connection string, with a pool of 10 connections, and makes sure that PGMQ is there.
-    ///
-    /// # Errors
-    ///
-    /// When the server cannot be reached or refuses; [`ErrorKind::NotInstalled`], when PGMQ is neither there nor can be
-    /// created.
-    pub async fn connect(url: &str) -> Result<Self, Error> {
-        Self::builder().url(url).connect().await
-    }
-
-    /// Connects with settings of your own.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
-    /// Connects by environment variables: `DATABASE_URL`, or else `PG_HOST`, `PG_PORT`, `PG_DATABASE`, `PG_USERNAME` and
-    /// `PG_PASSWORD`. `PG_INIT_EXTENSION=false` leaves out making sure that PGMQ is there.
-    ///
-    /// # Errors
-    ///
-    /// As for [`connect`](Self::connect), and when a variable cannot be read.
-    pub async fn from_env() -> Result<Self, Error> {
-        let settings = Settings::from_vars(|name| std::env::var(name))?;
-        Builder::new(settings).connect().await
-    }
-
-    pub(crate) fn own(pool: Pool, settings: Settings, refusals: Refusals<Error>, tls: Tls) -> Self {
-        let turns = Turns::of(pool.config().max_size);
-        Self { pool, turns, learned: Arc::default(), settings: Arc::new(settings), refusals, tls }
+    pub(crate) fn new(
+        pool: Pool,
+        settings: Settings,
+        last_connect_error: LastConnectError<Error>,
+        tls: Tls,
+    ) -> Self {
+        let driver = DriverState::new(&pool, tls);
+        Self { pool, shared: Arc::new(Shared::new(settings, last_connect_error, driver)), listen_url: None }
     }
 }
 
+/// Connections, transactions and listeners.
 impl<M: ManageClients> PGMQueue<M> {
-    /// Makes sure that PGMQ is there: creates the extension, where it is not and the server offers it.
+    /// Creates the extension if PGMQ is missing and the server offers it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotInstalled`], when PGMQ is neither there nor can be created.
+    /// [`ErrorKind::NotInstalled`], if PGMQ is missing and cannot be created.
     pub async fn init(&self) -> Result<(), Error> {
-        pgmq_core::init_async(self, &self.learned).await
+        backend::init_async(self, &self.shared.server).await
     }
 
-    /// Says how PGMQ is installed and which version it is, by a look into the catalogue: no DDL, no locks.
+    /// Returns the source and the version of the PGMQ installation, from a look at the catalogue: no DDL, no
+    /// locks.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotInstalled`], when PGMQ is not there.
+    /// [`ErrorKind::NotInstalled`], if PGMQ is missing.
     pub async fn version(&self) -> Result<Installation, Error> {
-        pgmq_core::version_async(self).await
+        backend::version_async(self).await
     }
 
     /// The pool.
@@ -98,48 +73,61 @@ impl<M: ManageClients> PGMQueue<M> {
         &self.pool
     }
 
-    /// Takes a connection out of the pool, for work beside the queue. It is used like the driver's.
+    /// Acquires a connection of the driver's own type from the pool, for other work than the queue's.
+    /// Dropping the session releases it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Timeout`], when none becomes free in time; [`ErrorKind::Connection`], when none can be made.
+    /// [`ErrorKind::Timeout`], if none becomes free in time; [`ErrorKind::Connection`], if none can be made.
     pub async fn session(&self) -> Result<Session<M>, Error> {
         self.acquire().await.map(|(_, session)| session)
     }
 
-    /// Takes a session when it is our turn.
-    async fn acquire(&self) -> Result<(Option<Turn<'_>>, Session<M>), Error> {
+    /// Acquires a session, waiting in FIFO order.
+    async fn acquire(&self) -> Result<(Option<Permit<'_>>, Session<M>), Error> {
         let started = Instant::now();
-        if let Some(turn) = self.turns.take_free() {
-            // The pool keeps to the time-out by itself.
+        let permits = &self.shared.driver.permits;
+        if let Some(permit) = permits.try_acquire() {
+            // The pool enforces the timeout by itself.
             let session = self.pool.get_owned().await.map_err(|error| self.not_acquired(error, started))?;
             if !session.client().is_closed() {
-                return Ok((Some(turn), session));
+                return Ok((Some(permit), session));
             }
         }
         let left = self.pool.config().connection_timeout.saturating_sub(started.elapsed());
-        let acquiring = async { (self.turns.take().await, self.next_session().await) };
+        let acquiring = async { (permits.acquire().await, self.next_session().await) };
         match tokio::time::timeout(left, acquiring).await {
-            Ok((turn, session)) => Ok((turn, session?)),
+            Ok((permit, session)) => Ok((permit, session?)),
             Err(_) => Err(self.not_acquired(bb8::RunError::TimedOut, started)),
         }
     }
 
-    /// Takes a session out of the pool, whoever else waits for one.
+    /// Takes a session out of the pool, without waiting for a permit.
     async fn next_session(&self) -> Result<Session<M>, Error> {
         loop {
             let started = Instant::now();
             let session = self.pool.get_owned().await.map_err(|error| self.not_acquired(error, started))?;
-            // The driver notices while a connection is idle that it was closed. The pool takes such a one back, and away;
-            // each turn of this loop leaves one fewer.
+            // The driver notices when an idle connection is closed. The pool discards a closed connection
+            // when it is released, so each iteration leaves one fewer.
             if !session.client().is_closed() {
                 return Ok(session);
             }
         }
     }
 
-    /// The queue on a connection or in a transaction of your own. Where there is only a shared reference to it, that does too:
+    /// Exchanges a session that the server is ending for another one.
+    async fn replace(&self, session: Session<M>) -> Result<Session<M>, Error> {
+        // The server has announced the end of the session. Once the socket is closed, the pool notices that
+        // too; released before, the connection would be handed out again.
+        let _ = timeout(self.shared.settings.connect_timeout, session.client().check_connection()).await;
+        drop(session);
+        self.next_session().await
+    }
+
+    /// Binds the queue to your own connection or transaction. A shared reference to it works as well:
     /// `queue.with(&mut &client)`.
+    ///
+    /// # Examples
     ///
     /// ```no_run
     /// # async fn example(queue: pgmq_tokio::PGMQueue) -> Result<(), pgmq_tokio::Error> {
@@ -152,12 +140,16 @@ impl<M: ManageClients> PGMQueue<M> {
     /// # }
     /// ```
     pub fn with<'c, C: Connection>(&self, connection: &'c mut C) -> BoundQueue<'c> {
-        BoundQueue::new(connection.target(), Arc::clone(&self.learned))
+        BoundQueue::new(connection.conn(), Arc::clone(&self.shared))
     }
 
-    /// Runs a closure in a transaction: commits when it returns `Ok`, and rolls back when it returns `Err` or is dropped.
+    /// Runs a closure in a transaction, which commits if the closure returns `Ok`, and rolls back if it
+    /// returns `Err`, panics, or is dropped.
     ///
-    /// If the closure returns `Ok` although a statement in it failed, nothing can be committed any more, and that is an error.
+    /// If the closure returns `Ok` although a statement in it failed, nothing can be committed, and that is
+    /// an error.
+    ///
+    /// # Examples
     ///
     /// ```no_run
     /// # async fn example(queue: pgmq_tokio::PGMQueue) -> Result<(), pgmq_tokio::Error> {
@@ -171,78 +163,64 @@ impl<M: ManageClients> PGMQueue<M> {
     ///
     /// # Errors
     ///
-    /// The closure's, or those of taking a connection, beginning and committing.
+    /// Those of the closure, and of acquiring a connection, beginning and committing.
     pub async fn transaction<R, E: From<Error>>(
         &self,
         work: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
-        let (_turn, session) = self.acquire().await?;
-        let hold = |session| Busy::new(session, true, &self.tls, self.settings.connect_timeout);
-        let mut busy = hold(session);
-        let mut may_move = true;
+        let (_permit, session) = self.acquire().await?;
+        let mut in_flight = InFlight::new(session, &self.shared).cancelled_on_drop(true);
+        let mut retry = Retry::new(&self.shared.server, 1);
         let done = loop {
-            let (client, statements) = busy.parts();
+            let (client, statements) = in_flight.parts();
             let error = match Transaction::begin(client, statements).await {
-                Ok(mut transaction) => match work(&mut transaction).await {
-                    Ok(done) => {
-                        break transaction
-                            .commit()
-                            .await
-                            .map(|()| done)
-                            .map_err(|error| Error::from(error).into());
-                    }
-                    // Dropped with this, the transaction is rolled back.
-                    Err(error) => break Err(error),
-                },
+                Ok(transaction) => break complete(transaction, work).await,
                 Err(error) => Error::from(error),
             };
-            let session = busy.release();
-            // Nothing has been begun, so it can be begun elsewhere.
-            if error.kind() != ErrorKind::Connection || !may_move {
+            let session = in_flight.release();
+            // Nothing was begun, so the transaction can begin on another connection.
+            if error.kind() != ErrorKind::Connection || retry.reconnect() == Next::Fail {
                 return Err(error.into());
             }
-            may_move = false;
-            let _ = within(self.settings.connect_timeout, session.client().check_connection()).await;
-            drop(session);
-            busy = hold(self.next_session().await?);
+            let session = self.replace(session).await?;
+            in_flight = InFlight::new(session, &self.shared).cancelled_on_drop(true);
         };
-        drop(busy.release());
+        drop(in_flight.release());
         done
     }
 
-    /// Listens for messages sent to these queues, on a connection of its own that is made anew when it is lost.
+    /// Listens for messages sent to these queues, on a dedicated connection that reconnects when it is lost.
     ///
     /// The queues have to notify: see [`enable_notify`](Self::enable_notify).
     ///
     /// # Errors
     ///
-    /// When the connection cannot be made; [`ErrorKind::InvalidArgument`], when the queue was made from a pool, which does
-    /// not say how to connect: give it [`listening_by`](Self::listening_by) a URL.
+    /// The connection cannot be made; [`ErrorKind::InvalidArgument`], if the queue uses your own pool, which
+    /// does not tell how to connect: set the URL by [`with_listen_url`](Self::with_listen_url).
     pub async fn listen(&self, queues: &[&str]) -> Result<Listener, Error> {
         let channels = Channels::new(queues)?;
-        let (config, tls) = listen_config(&self.settings)?;
+        let settings = &self.shared.settings;
+        let listen_url = self.listen_url.as_deref().or(settings.listen_url.as_deref());
+        let (config, tls) = listen_config(settings, listen_url)?;
         Listener::connect(config, tls, channels).await
     }
 
-    /// Has [`listen`](Self::listen) connect by this URL: for a queue made from a pool of your own.
+    /// Sets the URL by which [`listen`](Self::listen) connects, for a queue over your own pool.
     #[must_use]
-    pub fn listening_by(self, url: impl Into<String>) -> Self {
-        let mut settings = Settings::clone(&self.settings);
-        settings.listen_url = Some(url.into());
-        Self { settings: Arc::new(settings), ..self }
+    pub fn with_listen_url(self, url: impl Into<String>) -> Self {
+        Self { listen_url: Some(url.into().into()), ..self }
     }
 
-    /// Gives up this handle. The pool's connections are closed once the last handle to it is gone; those of a pool of your
-    /// own are yours.
+    /// Drops this handle. The pool closes with its last handle; a pool that you supplied stays open.
     pub async fn close(self) {
         drop(self);
-        // Lets the driver's tasks say good-bye to the server.
+        // Lets the driver's tasks send their goodbye to the server.
         tokio::task::yield_now().await;
     }
 
     fn not_acquired(&self, error: bb8::RunError<M::Error>, started: Instant) -> Error {
         let waited = self.pool.config().connection_timeout;
-        match (error, self.refusals.since(started)) {
+        match (error, self.shared.last_connect_error.take_since(started)) {
             (bb8::RunError::User(error), _) => error.into(),
             (bb8::RunError::TimedOut, Some((_, Some(refusal)))) => refusal.after(waited),
             (bb8::RunError::TimedOut, refused) => {
@@ -251,92 +229,70 @@ impl<M: ManageClients> PGMQueue<M> {
             }
         }
     }
+}
 
-    /// Runs a query on a pooled connection; once more on another one, or in an older form, where it is sure that the server
-    /// committed nothing.
-    async fn run_pooled<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
-        let (_turn, mut session) = self.acquire().await?;
-        let mut may_move = true;
-        let mut may_prepare = true;
-        let mut lacks = None;
+/// Runs the closure and commits. If either fails, dropping the transaction rolls it back.
+async fn complete<R, E: From<Error>>(
+    mut transaction: Transaction<'_>,
+    work: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<R, E>,
+) -> Result<R, E> {
+    let done = work(&mut transaction).await?;
+    transaction.commit().await.map_err(Error::from)?;
+    Ok(done)
+}
+
+pgmq_core::operations!([pgmq_core::inherent_async_methods] {
+    example "pgmq_tokio" impl [<M: ManageClients>] PGMQueue<M>
+});
+
+impl<M: ManageClients> AsyncQueue for PGMQueue<M> {
+    type Error = Error;
+
+    /// Runs a query on a pooled connection, and again where the server is known to have committed nothing.
+    async fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
+        let (_permit, mut session) = self.acquire().await?;
+        let mut retry = Retry::new(&self.shared.server, 1);
         loop {
-            let form = if lacks.is_some() { query.oldest() } else { query.form(&self.learned, true) };
-            let limit = self.settings.connect_timeout;
-            let busy = Busy::new(session, query.call().is_poll(), &self.tls, limit);
-            let ran = busy.target().run(&query, form).await;
-            session = busy.release();
-            let RunError { attempt, error } = match ran {
+            let variant = retry.variant(&query);
+            let in_flight = InFlight::new(session, &self.shared).cancelled_on_drop(query.call().is_poll());
+            let ran = in_flight.conn().run(&query, variant).await;
+            session = in_flight.release();
+            let RunError { class, error } = match ran {
                 Ok(output) => {
-                    form.since.inspect(|&version| self.learned.has(version));
-                    lacks.inspect(|&version| self.learned.lacks(version));
+                    retry.succeeded(variant);
                     return Ok(output);
                 }
                 Err(failed) => failed,
             };
-            // The server went while the connection was idle, and the query stayed here.
-            let stayed = error.is_closed() && session.ended_idle();
-            let attempt = if stayed { Attempt::NotCommitted } else { attempt };
-            match (attempt, form.since) {
-                (Attempt::UnknownFunction, Some(version)) => lacks = Some(version),
-                (Attempt::StalePlan, _) if may_prepare => may_prepare = false,
-                (Attempt::NotCommitted, _) if may_move => {
-                    may_move = false;
-                    // The server has said that it goes; once it has gone, the pool sees that too. Given back before, the
-                    // connection would be handed out again.
-                    let _ = within(self.settings.connect_timeout, session.client().check_connection()).await;
-                    drop(session);
-                    session = self.next_session().await?;
-                }
-                _ => return Err(error),
+            // The server had ended the idle connection, so the driver never sent the query.
+            let was_unsent = error.is_closed() && session.ended_idle();
+            let class = if was_unsent { FailureClass::NotCommitted } else { class };
+            match retry.after(class, variant) {
+                Next::UseOlderVariant | Next::Reprepare => {}
+                Next::Reconnect => session = self.replace(session).await?,
+                Next::Fail => return Err(error),
             }
         }
     }
 }
 
-impl<M: ManageClients> PGMQueue<M> {
-    pgmq_core::operations!(pgmq_core::inherent_async_methods);
-}
-
-impl<M: ManageClients> AsyncQueue for PGMQueue<M> {
-    type Error = Error;
-
-    async fn run<O: Output>(&self, statement: Statement<'_, O>) -> Result<O, Error> {
-        match statement.plan() {
-            Plan::Settled(settled) => Ok(settled?),
-            Plan::Query(query) => self.run_pooled(query).await,
-        }
-    }
-}
-
 impl<M: ManageClients> From<Pool<M>> for PGMQueue<M> {
-    /// Uses a pool of your own as it is.
+    /// Uses your own pool as it is.
     fn from(pool: Pool<M>) -> Self {
-        Self {
-            turns: Turns::of(pool.config().max_size),
-            pool,
-            learned: Arc::default(),
-            settings: Arc::default(),
-            refusals: Refusals::default(),
-            tls: Tls::disabled(),
-        }
+        let driver = DriverState::new(&pool, Tls::disabled());
+        Self { pool, shared: Arc::new(Shared::for_users_pool(driver)), listen_url: None }
     }
 }
 
 impl<M: ManageClients> Clone for PGMQueue<M> {
     fn clone(&self) -> Self {
-        Self {
-            pool: self.pool.clone(),
-            turns: self.turns.clone(),
-            learned: Arc::clone(&self.learned),
-            settings: Arc::clone(&self.settings),
-            refusals: self.refusals.clone(),
-            tls: self.tls.clone(),
-        }
+        let (shared, listen_url) = (Arc::clone(&self.shared), self.listen_url.clone());
+        Self { pool: self.pool.clone(), shared, listen_url }
     }
 }
 
 impl<M: ManageClients> fmt::Debug for PGMQueue<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PGMQueue").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("PGMQueue").field("settings", &self.shared.settings).finish_non_exhaustive()
     }
 }

@@ -4,47 +4,53 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use pgmq_core::backend::COMMIT;
-use pgmq_driver_tokio_postgres::Statements;
+use pgmq_driver_tokio_postgres::StatementCache;
 use tokio_postgres::{Client, Error};
+
+use crate::connection::sealed::Bind;
+use crate::run::ConnRef;
 
 /// The driver's transaction, on a connection of a pool.
 ///
-/// It is used like the driver's, and can be given to whatever takes a reference to that; to generic functions as
-/// `&mut **transaction`. It differs in two things: the queue that is bound to it has its statements stay prepared, where they do
-/// on the pool; and it cannot be committed if a statement in it has failed, which the driver's `commit` takes for a success.
+/// Use it like the driver's transaction, also where a function takes a reference to that type; pass it to
+/// generic functions as `&mut **transaction`. It differs in two ways: a queue that is bound to it uses the
+/// connection's cache of prepared statements, if the pool has one; and `commit` fails if a statement in the
+/// transaction has failed, whereas the driver's `commit` reports success.
 ///
-/// Dropped before it is committed, it is rolled back.
+/// A transaction that is dropped before it is committed is rolled back.
 pub struct Transaction<'c> {
     transaction: tokio_postgres::Transaction<'c>,
-    /// Those of the connection, if any stay prepared on it.
-    pub(crate) statements: Option<&'c Statements>,
+    /// The connection's cache of prepared statements, if it has one.
+    pub(crate) statements: Option<&'c StatementCache>,
     is_savepoint: bool,
 }
 
 impl<'c> Transaction<'c> {
     pub(crate) async fn begin(
         client: &'c mut Client,
-        statements: Option<&'c Statements>,
+        statements: Option<&'c StatementCache>,
     ) -> Result<Self, Error> {
         Ok(Self { transaction: client.transaction().await?, statements, is_savepoint: false })
     }
 
-    /// Commits; a savepoint becomes a part of the transaction that it is in.
+    /// Commits. A savepoint becomes part of the transaction around it.
     ///
     /// # Errors
     ///
-    /// The driver's. With SQLSTATE `25P02`, a statement in it has failed: nothing is committed.
+    /// The driver's. With SQLSTATE `25P02`, a statement in the transaction has failed, and nothing is
+    /// committed.
     pub async fn commit(self) -> Result<(), Error> {
         if self.is_savepoint {
             return self.transaction.commit().await;
         }
         self.transaction.batch_execute(COMMIT).await?;
-        // It holds nothing but a borrow, and would roll back what is committed.
+        // `Drop` would send ROLLBACK after our COMMIT. The value owns nothing, so forgetting it leaks
+        // nothing.
         std::mem::forget(self.transaction);
         Ok(())
     }
 
-    /// Rolls back; a savepoint, what has been done since it was set.
+    /// Rolls back. A savepoint rolls back only the work since it was set.
     ///
     /// # Errors
     ///
@@ -53,7 +59,7 @@ impl<'c> Transaction<'c> {
         self.transaction.rollback().await
     }
 
-    /// Sets a savepoint, for a transaction in the transaction.
+    /// Sets a savepoint: a nested transaction.
     ///
     /// # Errors
     ///
@@ -63,7 +69,7 @@ impl<'c> Transaction<'c> {
         Ok(Transaction { transaction, statements: self.statements, is_savepoint: true })
     }
 
-    /// Sets a savepoint of this name, for a transaction in the transaction.
+    /// Sets a savepoint with this name: a nested transaction.
     ///
     /// # Errors
     ///
@@ -85,6 +91,13 @@ impl<'c> Deref for Transaction<'c> {
 impl DerefMut for Transaction<'_> {
     fn deref_mut(&mut self) -> &mut Self::Target {
         &mut self.transaction
+    }
+}
+
+#[expect(private_interfaces, reason = "the trait cannot be named outside this crate")]
+impl Bind for Transaction<'_> {
+    fn conn(&self) -> ConnRef<'_> {
+        ConnRef { client: self.client(), statements: self.statements }
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use pgmq_core::prelude::*;
+use pgmq_core::backend::prelude::*;
 use pgmq_tokio::{Error, Manager, Session, bb8};
 use tests_common::conformance::{
     self, Backend, Failure, Outcome, QueueCase, Step, Subject, UserError, World,
@@ -21,7 +21,8 @@ tests_common::adapters!(async pgmq_tokio);
 impl Backend for Tokio {
     tests_common::backend_methods!(async pgmq_tokio);
 
-    // The task that closes idle connections notices at its next look, in half a minute at most, that the pool is gone.
+    // The task that closes idle connections notices at its next look, in half a minute at most, that the pool
+    // is gone.
     const LINGERERS: usize = 1;
 
     async fn transaction(queue: &Queue, steps: &[Step]) -> Result<(), UserError<Error>> {

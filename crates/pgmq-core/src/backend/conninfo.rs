@@ -1,20 +1,22 @@
-//! Connection strings: a URI, or keywords and values, as libpq reads them.
+//! Connection strings: URIs, or keywords and values, parsed as libpq does.
 
 use std::fmt::Write;
 
-use crate::{Error, ErrorKind};
+use crate::error::Error;
+use crate::error_kind::ErrorKind;
 
-/// A setting in a connection string: its name, and its value.
+/// A setting of a connection string: the name and the value.
 pub type Pair = (String, String);
 
-/// Takes the settings of these names out of a connection string: returns the string without them, and the settings as they
-/// stood there, decoded.
+/// Removes settings of chosen names from a connection string. Returns the rest of the string, and the removed
+/// settings, decoded and in their order.
 ///
-/// A string that is of neither form is returned as it is, for the driver to refuse.
+/// A string of neither form is returned as it is, for the driver to refuse.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::InvalidArgument`], when one of the settings cannot be decoded, or the host of a URI cannot be told.
+/// [`ErrorKind::InvalidArgument`], if one of the settings cannot be decoded, or the host of a URI is
+/// ambiguous.
 pub fn take(given: &str, is_taken: impl Fn(&str) -> bool) -> Result<(String, Vec<Pair>), Error> {
     if let Some((address, query)) = split_uri(given)? {
         let mut left = Vec::new();
@@ -42,25 +44,23 @@ pub fn take(given: &str, is_taken: impl Fn(&str) -> bool) -> Result<(String, Vec
     Ok((left.join(" "), taken))
 }
 
-/// A URI in front of its question mark, and what stands behind that; `None` if it is no URI of Postgres.
+/// Splits a URI at its question mark. Returns `None` if the text is not a URI of Postgres.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::InvalidArgument`], when there is more than one @ in front of the host.
+/// [`ErrorKind::InvalidArgument`], if there is more than one @ before the host.
 pub fn split_uri(given: &str) -> Result<Option<(&str, Option<&str>)>, Error> {
     let scheme = ["postgresql://", "postgres://"].into_iter().find(|scheme| given.starts_with(scheme));
     let Some(scheme) = scheme else { return Ok(None) };
     let rest = given.get(scheme.len()..).unwrap_or_default();
-    // As libpq does it: up to the first @ stands who connects, if no slash comes before.
+    // As in libpq, the text up to the first @ is the user and password, if no slash comes before the @.
     let host = match rest.find(['@', '/']) {
         Some(at) if rest.as_bytes().get(at) == Some(&b'@') => rest.get(at + 1..).unwrap_or_default(),
         _ => rest,
     };
     if host.split(['/', '?']).next().is_some_and(|host| host.contains('@')) {
-        // It would be looked up, and a part of a password be shown as the name of a host.
-        return Err(invalid(
-            "there is more than one @ in the URL; in a name or password it is written as %40",
-        ));
+        // Otherwise a part of a password could be looked up, and shown, as the name of a host.
+        return Err(invalid("there is more than one @ in the URL; write an @ in a name or password as %40"));
     }
     let begin = given.len() - host.len();
     Ok(Some(match host.find('?') {
@@ -72,8 +72,8 @@ pub fn split_uri(given: &str) -> Result<Option<(&str, Option<&str>)>, Error> {
     }))
 }
 
-/// The settings of a string of keywords: `key = value`, with quotes around values that are empty or have spaces in them, and
-/// backslashes before quotes and backslashes. `None` if it is no such string.
+/// Parses a string of keywords: `key = value`, with quotes around values that are empty or contain spaces,
+/// and backslashes before quotes and backslashes. Returns `None` if the text has another form.
 pub fn keywords(text: &str) -> Option<Vec<Pair>> {
     let mut settings = Vec::new();
     let mut rest = text.trim_start();
@@ -90,7 +90,7 @@ pub fn keywords(text: &str) -> Option<Vec<Pair>> {
     (!settings.is_empty()).then_some(settings)
 }
 
-/// The value at the start of a text, and what comes after it.
+/// Parses the value at the start of a text, and returns the text after it, too.
 fn value(text: &str) -> Option<(String, &str)> {
     let (inner, is_quoted) = text.strip_prefix('\'').map_or((text, false), |inner| (inner, true));
     let mut value = String::new();
@@ -106,7 +106,7 @@ fn value(text: &str) -> Option<(String, &str)> {
     (!is_quoted).then_some((value, ""))
 }
 
-/// A value as it stands in a URI.
+/// Encodes a value for a URI.
 pub fn percent(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     for byte in value.bytes() {
@@ -120,12 +120,12 @@ pub fn percent(value: &str) -> String {
     text
 }
 
-/// A value as it stands behind a keyword.
+/// Quotes a value for a string of keywords.
 pub fn quoted(value: &str) -> String {
     format!("'{}'", value.replace('\\', r"\\").replace('\'', r"\'"))
 }
 
-/// What a value in a URI says.
+/// Decodes a value of a URI.
 fn decoded(value: &str) -> Option<String> {
     let mut parts = value.split('%');
     let mut bytes = parts.next()?.as_bytes().to_vec();
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_taken_out_of_both_forms() {
+    fn settings_are_removed_from_both_forms() {
         for (given, left, taken) in [
             ("postgres://h/d", "postgres://h/d", &[][..]),
             (
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_written_so_that_they_are_read_again() {
+    fn an_encoded_value_decodes_to_itself() {
         let odd = r"a b'c\&%ä";
         assert_eq!(decoded(&percent(odd)).as_deref(), Some(odd));
         assert_eq!(keywords(&format!("key={}", quoted(odd))), Some(vec![("key".to_owned(), odd.to_owned())]));

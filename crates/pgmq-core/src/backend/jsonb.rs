@@ -1,17 +1,17 @@
-//! `jsonb` as the wire carries it.
+//! `jsonb` in the binary format of the wire.
 
-use crate::CellError;
+use crate::row::CellError;
 
-/// The JSON text of a `jsonb` in the binary format: what stands behind its version number, which is 1.
+/// The JSON text of a `jsonb` in the binary format, in which the text follows the version number 1.
 ///
 /// # Errors
 ///
-/// When the version is another, or there is none.
+/// [`CellError`], if the version number is missing, or another one.
 pub fn jsonb_text(raw: &[u8]) -> Result<&[u8], CellError> {
     match raw {
         [1, text @ ..] => Ok(text),
-        [version, ..] => Err(format!("jsonb of version {version} is not known").into()),
-        [] => Err("jsonb without a version".into()),
+        [version, ..] => Err(format!("a jsonb has the version {version}, which is not supported").into()),
+        [] => Err("a jsonb has no version".into()),
     }
 }
 
@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_known_version_is_read() {
+    fn only_version_1_is_supported() {
         assert_eq!(jsonb_text(b"\x01{}").unwrap(), b"{}");
         assert!(jsonb_text(b"\x02{}").unwrap_err().to_string().contains("version 2"));
         assert!(jsonb_text(b"").is_err());

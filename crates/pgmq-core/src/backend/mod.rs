@@ -1,22 +1,49 @@
-//! Support code for back ends: classification of failures, connection strings, wire formats. Not for applications.
+//! Support code for back ends: the retry policy, connection strings, wire formats, and state that every
+//! client shares.
+//!
+//! Applications do not need this module, and its API may change in any release.
 
-mod attempt;
+mod backoff;
+mod cache_generation;
+mod channels;
 pub mod conninfo;
-mod generation;
+mod failure_class;
+mod init;
 mod jsonb;
+mod last_connect_error;
 mod named_file;
-mod refusals;
+pub mod prelude;
+mod reported;
+mod retry;
+mod settings;
+mod shared;
 mod timestamptz;
 mod tls;
 
-pub use attempt::Attempt;
-pub use generation::Generation;
+pub use backoff::Backoff;
+pub use cache_generation::CacheGeneration;
+pub use channels::Channels;
+pub use failure_class::FailureClass;
+pub use init::{init, init_async, version, version_async};
 pub use jsonb::jsonb_text;
+pub use last_connect_error::LastConnectError;
 pub use named_file::NamedFile;
-pub use refusals::Refusals;
+pub use reported::Reported;
+pub use retry::{Next, Retry};
+pub use settings::Settings;
+pub use shared::Shared;
 pub use timestamptz::timestamptz;
 pub use tls::{refuses_client, untrusted};
 
-/// Commits, in one flight, and fails where the transaction has failed: on `COMMIT` alone the server would roll back and say
-/// that all is well. For a simple query.
+/// Commits in one round trip, and fails where the transaction has failed. On `COMMIT` alone the server would
+/// roll back and report success. For a simple query.
 pub const COMMIT: &str = "SELECT; COMMIT";
+
+/// Rolls back. For a simple query.
+pub const ROLLBACK: &str = "ROLLBACK";
+
+/// Begins a transaction. For a simple query.
+pub const BEGIN: &str = "BEGIN";
+
+/// Asks the server for an answer, and for nothing else. For a simple query.
+pub const PING: &str = "SELECT";

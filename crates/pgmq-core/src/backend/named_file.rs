@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::{Error, ErrorKind};
+use crate::error::Error;
+use crate::error_kind::ErrorKind;
 
 /// The file that a setting of a connection string names.
 pub struct NamedFile<'a> {
@@ -12,23 +13,27 @@ pub struct NamedFile<'a> {
 }
 
 impl<'a> NamedFile<'a> {
-    /// The file that is named by this setting.
+    /// The file at `path`, which this setting names.
     pub fn new(setting: &'static str, path: &'a Path) -> Self {
         Self { setting, path }
     }
 
-    /// What is in it.
+    /// Reads the contents.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`], when it cannot be read.
+    /// [`ErrorKind::InvalidArgument`], if the file cannot be read.
     pub fn read(&self) -> Result<Vec<u8>, Error> {
         fs::read(self.path).map_err(|error| self.is("cannot be read").because(error))
     }
 
-    /// The error for a file that is not what it should be. It shows nothing of what is in it, which may be a key.
-    pub fn is(&self, what: &str) -> Error {
+    /// The error for a file with a problem, such as "cannot be read". The error shows nothing of the
+    /// contents, which may be a key.
+    pub fn is(&self, problem: &str) -> Error {
         let Self { setting, path } = self;
-        Error::new(ErrorKind::InvalidArgument, format!("the file of {setting}, {}, {what}", path.display()))
+        Error::new(
+            ErrorKind::InvalidArgument,
+            format!("the file of {setting}, {}, {problem}", path.display()),
+        )
     }
 }

@@ -1,15 +1,18 @@
-//! What is said where client and server do not trust each other.
+//! The errors of a client and a server that do not trust each other.
 
-use crate::{Error, ErrorKind};
+use crate::error::Error;
+use crate::error_kind::ErrorKind;
 
-/// The error for a server that offers no encryption, or shows a certificate that is not trusted, where that was asked for.
+/// The error for a server that offers no encryption, or whose certificate is not trusted, where the settings
+/// require that.
 pub fn untrusted(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    let text = "the connection cannot be encrypted as sslmode asks; if the server's certificate is signed by an authority of \
-                your own, name the file of that by sslrootcert";
+    let text = "the connection cannot be encrypted as sslmode requires; if a private authority has signed the server's \
+                certificate, name the authority's file in sslrootcert";
     Error::new(ErrorKind::InvalidArgument, text).because(cause)
 }
 
-/// Whether a library for TLS says in this text that the server does not take the client's certificate, or misses it.
+/// Returns `true` if this text of a TLS library reports that the server refused the client's certificate, or
+/// requires one.
 pub fn refuses_client(text: &str) -> bool {
     let text = text.to_lowercase();
     let words = ["certificate", "unknown ca", "unknownca"];
@@ -21,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_libraries_words_for_a_refused_certificate_are_known() {
+    fn refused_certificates_are_recognized_in_the_texts_of_tls_libraries() {
         for text in [
             "received fatal alert: UnknownCA",
             "received fatal alert: CertificateRequired",

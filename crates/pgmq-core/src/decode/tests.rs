@@ -1,15 +1,25 @@
-//! Decoding, from rows that no server would send as well.
+//! Decoding of rows, including rows that no server sends.
 
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::*;
-use crate::param::JsonText;
-use crate::{ArchivedMessage, Call, Plan, QueueMetrics, statement};
+use chrono::{DateTime, Utc};
 
-/// A row made by hand: the columns in their order.
+use crate::call::Call;
+use crate::decode::Output;
+use crate::error::Error;
+use crate::error_kind::ErrorKind;
+use crate::message::{ArchivedMessage, Message};
+use crate::param::JsonText;
+use crate::raw_json::RawJson;
+use crate::records::QueueMetrics;
+use crate::row::{CellError, Row};
+use crate::statement::{self, Action, Query, Statement};
+use crate::version::Version;
+
+/// A row for tests: its columns, in order.
 #[derive(Debug, Clone)]
 pub(crate) struct Fake(pub(crate) Vec<(&'static str, Cell)>);
 
@@ -77,17 +87,24 @@ fn old_message(msg_id: i64, payload: &str) -> Fake {
 }
 
 pub(crate) fn decode<O: Output>(
-    statement: crate::Statement<'_, O>,
+    statement: Statement<'_, O>,
     rows: impl IntoIterator<Item = Fake>,
 ) -> Result<O, Error> {
-    let Plan::Query(query) = statement.plan() else { panic!("the statement asks the server") };
+    let Action::Run(query) = statement.into_action() else { panic!("the statement runs a query") };
+    decode_query(&query, rows)
+}
+
+pub(crate) fn decode_query<O: Output>(
+    query: &Query<'_, O>,
+    rows: impl IntoIterator<Item = Fake>,
+) -> Result<O, Error> {
     let mut decoded = query.rows();
     rows.into_iter().for_each(|row| decoded.push(row));
     decoded.finish(|| query.context())
 }
 
 #[test]
-fn columns_that_came_later_may_be_missing_and_stand_anywhere() {
+fn columns_that_came_later_may_be_missing_and_have_any_position() {
     let mut row = old_message(7, "[1]");
     let message = decode(statement::read::<Value>("q", 1), [row.clone()]).unwrap().unwrap();
     assert_eq!((message.msg_id, message.message, message.headers), (7, json!([1]), None));
@@ -98,7 +115,7 @@ fn columns_that_came_later_may_be_missing_and_stand_anywhere() {
 }
 
 #[test]
-fn messages_are_put_in_order_except_where_the_server_has_one() {
+fn messages_are_sorted_by_id_except_where_the_server_has_an_order() {
     let rows = || [3, 1, 2].map(|id| old_message(id, "null"));
     let ids = |messages: Vec<Message<()>>| messages.iter().map(|message| message.msg_id).collect::<Vec<_>>();
     assert_eq!(ids(decode(statement::read_batch("q", 1, 9), rows()).unwrap()), [1, 2, 3]);
@@ -109,7 +126,7 @@ fn messages_are_put_in_order_except_where_the_server_has_one() {
 }
 
 #[test]
-fn one_payload_that_does_not_fit_loses_no_message() {
+fn a_payload_that_does_not_fit_loses_no_message() {
     let rows = [old_message(3, "30"), old_message(1, "\"ten\""), old_message(2, "20")];
     let error = decode(statement::read_batch::<u8>("q", 1, 9), rows).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Decode);
@@ -130,7 +147,7 @@ fn a_message_that_is_null_decodes_as_json_null() {
 }
 
 #[test]
-fn what_a_server_would_not_send_is_an_error() {
+fn a_result_that_no_server_sends_is_an_error() {
     let metrics = |row| decode(statement::metrics("q"), row);
     assert_eq!(
         metrics(vec![]).unwrap_err().to_string(),
@@ -140,13 +157,13 @@ fn what_a_server_would_not_send_is_an_error() {
     let null = Fake(vec![("queue_name", Cell::Null)]);
     assert!(metrics(vec![null]).unwrap_err().to_string().contains("\"queue_name\" is NULL"));
     let wrong = Fake(vec![("queue_name", Cell::Boolean(true))]);
-    assert!(metrics(vec![wrong]).unwrap_err().to_string().contains("does not fit"));
+    assert!(metrics(vec![wrong]).unwrap_err().to_string().contains("of the expected type"));
     let negative = decode(statement::send_topic("k", &1), [Fake(vec![("send_topic", Cell::Int(-1))])]);
     assert_eq!(negative.unwrap_err().kind(), ErrorKind::Decode);
 }
 
 #[test]
-fn a_payload_is_carried_whatever_is_wrong_with_its_row() {
+fn an_error_carries_the_payload_of_any_broken_row() {
     let text = |row| {
         let error = decode(statement::pop::<Value>("q"), [row]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Decode);
@@ -166,7 +183,7 @@ fn a_payload_is_carried_whatever_is_wrong_with_its_row() {
     assert_eq!(with(4, Cell::Text("[1]".to_owned())), (7, "[1]".to_owned()));
     assert_eq!(with(4, Cell::Text("{".to_owned())), (7, "\"{\"".to_owned()));
     assert_eq!(with(4, Cell::Json(b"{".to_vec())), (7, "\"{\"".to_owned()));
-    // As a database that knows no encoding sends it.
+    // A database without an encoding (SQL_ASCII) sends such bytes.
     assert_eq!(with(4, Cell::Json(b"\"gr\xFCn\"".to_vec())), (7, "\"\\\"gr\u{FFFD}n\\\"\"".to_owned()));
 }
 
@@ -189,7 +206,7 @@ fn more_rows_than_an_operation_returns_are_an_error_that_carries_them() {
 }
 
 #[test]
-fn records_are_made_of_their_columns() {
+fn records_decode_from_their_columns() {
     let row = Fake(vec![
         ("queue_name", Cell::Text("q".to_owned())),
         ("queue_length", Cell::Bigint(2)),
@@ -211,12 +228,12 @@ fn records_are_made_of_their_columns() {
 }
 
 #[test]
-fn a_call_says_what_it_is() {
-    let Plan::Query(query) = statement::pop_batch::<()>("MyQ", 1).plan() else {
-        panic!("it asks the server")
+fn a_query_has_its_call_and_context() {
+    let Action::Run(query) = statement::pop_batch::<()>("MyQ", 1).into_action() else {
+        panic!("pop_batch runs a query")
     };
     let Call { operation, function, since, .. } = query.call();
-    assert_eq!((operation, function, since), ("pop_batch", "pgmq.pop", Some(crate::Version::new(1, 7, 0))));
+    assert_eq!((operation, function, since), ("pop_batch", "pgmq.pop", Some(Version::new(1, 7, 0))));
     assert_eq!(query.context().to_string(), "pop_batch on queue \"myq\"");
 }
 
@@ -252,7 +269,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn json_comes_back_as_it_went(payload in any_json()) {
+    fn json_survives_the_round_trip(payload in any_json()) {
         let text = JsonText::new(&payload).unwrap();
         let row = old_message(1, std::str::from_utf8(text.as_bytes()).unwrap());
         let raw = decode(statement::read::<RawJson>("q", 1), [row.clone()]).unwrap().unwrap();

@@ -1,37 +1,41 @@
-//! Finishing with messages: deleting, archiving, hiding for longer.
+//! Acknowledging messages: deleting and archiving them, or changing when they become visible.
 
 use serde::de::DeserializeOwned;
 
-use super::read::by_id;
-use super::{Draft, Statement};
-use crate::time::DelayParam;
-use crate::{Delay, Message, Param};
+use crate::decode::Output;
+use crate::message::Message;
+use crate::operations::{Feature, rows};
+use crate::param::Param;
+use crate::statement::builder::StatementBuilder;
+use crate::statement::query::Statement;
+use crate::statement::read::by_id;
+use crate::time::{Delay, DelayParam};
 
 /// Builds `delete`.
 pub fn delete(queue: &str, msg_id: i64) -> Statement<'_, bool> {
-    Draft::on(queue, "delete", "pgmq.delete")
+    StatementBuilder::on(queue, &rows::delete)
         .bigint(msg_id)
         .sql("SELECT pgmq.delete(queue_name=>$1::text, msg_id=>$2::bigint)")
 }
 
 /// Builds `delete_batch`.
 pub fn delete_batch<'a>(queue: &'a str, msg_ids: &[i64]) -> Statement<'a, Vec<i64>> {
-    batch(Draft::on(queue, "delete_batch", "pgmq.delete"), msg_ids, |draft| {
-        draft.sql("SELECT pgmq.delete(queue_name=>$1::text, msg_ids=>$2::bigint[])")
+    batch(StatementBuilder::on(queue, &rows::delete_batch), msg_ids, |builder| {
+        builder.sql("SELECT pgmq.delete(queue_name=>$1::text, msg_ids=>$2::bigint[])")
     })
 }
 
 /// Builds `archive`.
 pub fn archive(queue: &str, msg_id: i64) -> Statement<'_, bool> {
-    Draft::on(queue, "archive", "pgmq.archive")
+    StatementBuilder::on(queue, &rows::archive)
         .bigint(msg_id)
         .sql("SELECT pgmq.archive(queue_name=>$1::text, msg_id=>$2::bigint)")
 }
 
 /// Builds `archive_batch`.
 pub fn archive_batch<'a>(queue: &'a str, msg_ids: &[i64]) -> Statement<'a, Vec<i64>> {
-    batch(Draft::on(queue, "archive_batch", "pgmq.archive"), msg_ids, |draft| {
-        draft.sql("SELECT pgmq.archive(queue_name=>$1::text, msg_ids=>$2::bigint[])")
+    batch(StatementBuilder::on(queue, &rows::archive_batch), msg_ids, |builder| {
+        builder.sql("SELECT pgmq.archive(queue_name=>$1::text, msg_ids=>$2::bigint[])")
     })
 }
 
@@ -41,17 +45,17 @@ pub fn set_vt<T: DeserializeOwned + Send>(
     msg_id: i64,
     vt: impl Into<Delay>,
 ) -> Statement<'_, Option<Message<T>>> {
-    let mut draft = Draft::on(queue, "set_vt", "pgmq.set_vt").bigint(msg_id);
-    match draft.take(vt.into().param("visibility timeout")) {
-        Some(DelayParam::At(at)) => draft
-            .since(1, 10, 0)
+    let mut builder = StatementBuilder::on(queue, &rows::set_vt).bigint(msg_id);
+    match builder.take(vt.into().param("visibility timeout")) {
+        Some(DelayParam::At(at)) => builder
+            .uses(Feature::PointInTime)
             .param(Ok(Param::Timestamptz(at)))
             .sql("SELECT * FROM pgmq.set_vt(queue_name=>$1::text, msg_id=>$2::bigint, vt=>$3::timestamptz)"),
-        Some(DelayParam::Seconds(seconds)) => draft
+        Some(DelayParam::Seconds(seconds)) => builder
             .int(Ok(seconds))
             .sql("SELECT * FROM pgmq.set_vt(queue_name=>$1::text, msg_id=>$2::bigint, vt=>$3::integer)"),
-        // The draft holds the error, and reports it.
-        None => draft.answer(None),
+        // The builder holds the error.
+        None => builder.answer(None),
     }
 }
 
@@ -61,31 +65,31 @@ pub fn set_vt_batch<'a, T: DeserializeOwned + Send>(
     msg_ids: &[i64],
     vt: impl Into<Delay>,
 ) -> Statement<'a, Vec<Message<T>>> {
-    let mut draft = Draft::on(queue, "set_vt_batch", "pgmq.set_vt").since(1, 8, 0);
-    let vt = draft.take(vt.into().param("visibility timeout"));
-    let statement = batch(draft, msg_ids, |draft| match vt {
-        Some(DelayParam::At(at)) => draft.since(1, 10, 0).param(Ok(Param::Timestamptz(at))).sql(
+    let mut builder = StatementBuilder::on(queue, &rows::set_vt_batch);
+    let vt = builder.take(vt.into().param("visibility timeout"));
+    let statement = batch(builder, msg_ids, |builder| match vt {
+        Some(DelayParam::At(at)) => builder.uses(Feature::PointInTime).param(Ok(Param::Timestamptz(at))).sql(
             "SELECT * FROM pgmq.set_vt(queue_name=>$1::text, msg_ids=>$2::bigint[], vt=>$3::timestamptz)",
         ),
-        Some(DelayParam::Seconds(seconds)) => draft
+        Some(DelayParam::Seconds(seconds)) => builder
             .int(Ok(seconds))
             .sql("SELECT * FROM pgmq.set_vt(queue_name=>$1::text, msg_ids=>$2::bigint[], vt=>$3::integer)"),
-        None => draft.answer(Vec::new()),
+        None => builder.answer(Vec::new()),
     });
-    statement.arranged(by_id)
+    statement.sorted_by(by_id)
 }
 
-/// Adds the ids; without any there is nothing to send.
+/// Adds the ids. An empty list needs no round trip.
 pub(super) fn batch<'a, R>(
-    draft: Draft<'a>,
+    builder: StatementBuilder<'a>,
     msg_ids: &[i64],
-    sql: impl FnOnce(Draft<'a>) -> Statement<'a, Vec<R>>,
+    sql: impl FnOnce(StatementBuilder<'a>) -> Statement<'a, Vec<R>>,
 ) -> Statement<'a, Vec<R>>
 where
-    Vec<R>: crate::Output,
+    Vec<R>: Output,
 {
     if msg_ids.is_empty() {
-        return draft.answer(Vec::new());
+        return builder.answer(Vec::new());
     }
-    sql(draft.bigints(msg_ids))
+    sql(builder.bigints(msg_ids))
 }

@@ -1,15 +1,21 @@
-//! Reading: each read hides what it returns; `pop` removes it.
+//! Reading messages: a read hides the messages that it returns, and a pop deletes them.
 
 use serde::de::DeserializeOwned;
 
-use super::{Draft, Statement, count, given};
-use crate::time::{milliseconds, seconds};
-use crate::{Error, ErrorKind, Message, Param, PollOptions, ReadOptions, VisibilityTimeout};
+use crate::error::Error;
+use crate::error_kind::ErrorKind;
+use crate::message::Message;
+use crate::operations::{Feature, rows};
+use crate::options::{PollOptions, ReadOptions};
+use crate::param::Param;
+use crate::statement::builder::{StatementBuilder, count, optional_json};
+use crate::statement::query::Statement;
+use crate::time::{VisibilityTimeout, milliseconds, seconds};
 
 type Messages<T> = Vec<Message<T>>;
 
-/// The order in which plain reads return: the server returns what it read in no order of its own.
-pub(super) fn by_id<T>(messages: &mut [Message<T>]) {
+/// Sorts messages by id, because the server returns those of a plain read in no particular order.
+pub(crate) fn by_id<T>(messages: &mut [Message<T>]) {
     messages.sort_unstable_by_key(|message| message.msg_id);
 }
 
@@ -18,7 +24,7 @@ pub fn read<T: DeserializeOwned + Send>(
     queue: &str,
     vt: impl Into<VisibilityTimeout>,
 ) -> Statement<'_, Option<Message<T>>> {
-    Draft::on(queue, "read", "pgmq.read")
+    StatementBuilder::on(queue, &rows::read)
         .int(vt.into().seconds())
         .sql("SELECT * FROM pgmq.read(queue_name=>$1::text, vt=>$2::integer, qty=>1::integer)")
 }
@@ -29,7 +35,7 @@ pub fn read_batch<T: DeserializeOwned + Send>(
     vt: impl Into<VisibilityTimeout>,
     qty: u32,
 ) -> Statement<'_, Messages<T>> {
-    plain(Draft::on(queue, "read_batch", "pgmq.read"), &ReadOptions::new().vt(vt).qty(qty))
+    plain(StatementBuilder::on(queue, &rows::read_batch), &ReadOptions::new().vt(vt).qty(qty))
 }
 
 /// Builds `read_with`.
@@ -37,7 +43,7 @@ pub fn read_with<'a, T: DeserializeOwned + Send>(
     queue: &'a str,
     options: &ReadOptions,
 ) -> Statement<'a, Messages<T>> {
-    plain(Draft::on(queue, "read_with", "pgmq.read"), options)
+    plain(StatementBuilder::on(queue, &rows::read_with), options)
 }
 
 /// Builds `read_with_poll`.
@@ -47,77 +53,76 @@ pub fn read_with_poll<'a, T: DeserializeOwned + Send>(
     qty: u32,
     options: &PollOptions,
 ) -> Statement<'a, Messages<T>> {
-    let draft = Draft::on(queue, "read_with_poll", "pgmq.read_with_poll");
+    let builder = StatementBuilder::on(queue, &rows::read_with_poll);
     let vt = vt.into();
-    // PGMQ's function would return nothing at all, not even what is there.
+    // PGMQ's function would return nothing at all, not even visible messages.
     if options.timeout.is_zero() {
         let conditional = options.conditional.clone();
-        return plain(draft, &ReadOptions { vt, qty, conditional });
+        return plain(builder, &ReadOptions { vt, qty, conditional });
     }
-    let draft = poll(claim(draft, vt, qty), options);
-    let statement = match given(&options.conditional, Param::Jsonb) {
-        _ if qty == 0 => draft.answer(Vec::new()),
-        None => draft.sql(
+    let builder = poll(claim(builder, vt, qty), options);
+    let statement = match optional_json(&options.conditional, Param::Jsonb) {
+        _ if qty == 0 => builder.answer(Vec::new()),
+        None => builder.sql(
             "SELECT * FROM pgmq.read_with_poll(queue_name=>$1::text, vt=>$2::integer, qty=>$3::integer, \
              max_poll_seconds=>$4::integer, poll_interval_ms=>$5::integer)",
         ),
-        Some(conditional) => draft.since(1, 5, 0).param(conditional).sql(
+        Some(conditional) => builder.uses(Feature::Condition).param(conditional).sql(
             "SELECT * FROM pgmq.read_with_poll(queue_name=>$1::text, vt=>$2::integer, qty=>$3::integer, \
              max_poll_seconds=>$4::integer, poll_interval_ms=>$5::integer, conditional=>$6::jsonb)",
         ),
     };
-    statement.arranged(by_id)
+    statement.sorted_by(by_id)
 }
 
 fn plain<'a, T: DeserializeOwned + Send>(
-    draft: Draft<'a>,
+    builder: StatementBuilder<'a>,
     options: &ReadOptions,
 ) -> Statement<'a, Messages<T>> {
-    let draft = claim(draft, options.vt, options.qty);
-    let statement = match given(&options.conditional, Param::Jsonb) {
-        _ if options.qty == 0 => draft.answer(Vec::new()),
-        None => draft.sql("SELECT * FROM pgmq.read(queue_name=>$1::text, vt=>$2::integer, qty=>$3::integer)"),
-        Some(conditional) => draft.since(1, 5, 0).param(conditional).sql(
+    let builder = claim(builder, options.vt, options.qty);
+    let statement = match optional_json(&options.conditional, Param::Jsonb) {
+        _ if options.qty == 0 => builder.answer(Vec::new()),
+        None => builder.sql("SELECT * FROM pgmq.read(queue_name=>$1::text, vt=>$2::integer, qty=>$3::integer)"),
+        Some(conditional) => builder.uses(Feature::Condition).param(conditional).sql(
             "SELECT * FROM pgmq.read(queue_name=>$1::text, vt=>$2::integer, qty=>$3::integer, conditional=>$4::jsonb)",
         ),
     };
-    statement.arranged(by_id)
+    statement.sorted_by(by_id)
 }
 
-/// Adds what every read takes: the visibility timeout, and how many messages.
-fn claim(draft: Draft<'_>, vt: VisibilityTimeout, qty: u32) -> Draft<'_> {
-    draft.int(vt.seconds()).int(count("quantity", qty))
+/// Adds the parameters of every read: the visibility timeout and the number of messages.
+fn claim(builder: StatementBuilder<'_>, vt: VisibilityTimeout, qty: u32) -> StatementBuilder<'_> {
+    builder.int(vt.seconds()).int(count("quantity", qty))
 }
 
-/// Adds for how long and how often the server looks.
-fn poll<'a>(draft: Draft<'a>, options: &PollOptions) -> Draft<'a> {
+/// Adds the parameters of a poll: the longest wait, and the time between two looks.
+fn poll<'a>(builder: StatementBuilder<'a>, options: &PollOptions) -> StatementBuilder<'a> {
     let interval =
         milliseconds("poll interval", options.interval).and_then(|milliseconds| match milliseconds {
             0 => Err(Error::new(
                 ErrorKind::InvalidArgument,
-                "the poll interval is zero; the server would never rest",
+                "the poll interval is zero; give more, or the server would look without a pause",
             )),
             _ => Ok(milliseconds),
         });
-    draft.int(seconds("poll timeout", options.timeout)).int(interval)
+    builder.int(seconds("poll timeout", options.timeout)).int(interval)
 }
 
-/// The reads that keep the order of groups, each as itself and with a poll.
+/// The reads that keep the order of groups, each without and with a poll.
 macro_rules! grouped {
-    ($($name:ident, $with_poll:ident, $since:expr, $poll_since:expr, $arranged:expr;)*) => {$(
+    ($($name:ident, $with_poll:ident, $in_order:expr;)*) => {$(
         #[doc = concat!("Builds `", stringify!($name), "`.")]
         pub fn $name<T: DeserializeOwned + Send>(
             queue: &str,
             vt: impl Into<VisibilityTimeout>,
             qty: u32,
         ) -> Statement<'_, Messages<T>> {
-            let (major, minor, patch) = $since;
-            let draft = Draft::on(queue, stringify!($name), concat!("pgmq.", stringify!($name)));
-            let draft = claim(draft.since(major, minor, patch), vt.into(), qty);
+            let builder = StatementBuilder::on(queue, &rows::$name);
+            let builder = claim(builder, vt.into(), qty);
             if qty == 0 {
-                return draft.answer(Vec::new());
+                return builder.answer(Vec::new());
             }
-            $arranged(draft.sql(concat!(
+            $in_order(builder.sql(concat!(
                 "SELECT * FROM pgmq.", stringify!($name),
                 "(queue_name=>$1::text, vt=>$2::integer, qty=>$3::integer)"
             )))
@@ -130,24 +135,23 @@ macro_rules! grouped {
             qty: u32,
             options: &PollOptions,
         ) -> Statement<'a, Messages<T>> {
-            let (major, minor, patch) = $poll_since;
-            let mut draft = Draft::on(queue, stringify!($with_poll), concat!("pgmq.", stringify!($with_poll)));
+            let mut builder = StatementBuilder::on(queue, &rows::$with_poll);
             if options.conditional.is_some() {
-                let text = "a grouped read takes no condition; only read_with and read_with_poll do";
-                draft.refuse(Error::new(ErrorKind::InvalidArgument, text));
+                let text = "a grouped read accepts no condition; use read_with or read_with_poll";
+                builder.refuse(Error::new(ErrorKind::InvalidArgument, text));
             }
-            let draft = claim(draft.since(major, minor, patch), vt.into(), qty);
+            let builder = claim(builder, vt.into(), qty);
             if qty == 0 {
-                return draft.answer(Vec::new());
+                return builder.answer(Vec::new());
             }
-            // PGMQ's function would return nothing at all, not even what is there.
+            // PGMQ's function would return nothing at all, not even visible messages.
             if options.timeout.is_zero() {
-                return $arranged(draft.sql(concat!(
+                return $in_order(builder.sql(concat!(
                     "SELECT * FROM pgmq.", stringify!($name),
                     "(queue_name=>$1::text, vt=>$2::integer, qty=>$3::integer)"
                 )));
             }
-            $arranged(poll(draft, options).sql(concat!(
+            $in_order(poll(builder, options).sql(concat!(
                 "SELECT * FROM pgmq.", stringify!($with_poll),
                 "(queue_name=>$1::text, vt=>$2::integer, qty=>$3::integer, \
                  max_poll_seconds=>$4::integer, poll_interval_ms=>$5::integer)"
@@ -156,32 +160,34 @@ macro_rules! grouped {
     )*};
 }
 
-/// In the order of ids: the server has none of its own here, not even within a group.
-fn ordered<T: DeserializeOwned + Send>(read: Statement<'_, Messages<T>>) -> Statement<'_, Messages<T>> {
-    read.arranged(by_id)
+/// Sorts by id, because the server keeps no order here, not even within a group.
+fn sorted_by_id<T: DeserializeOwned + Send>(read: Statement<'_, Messages<T>>) -> Statement<'_, Messages<T>> {
+    read.sorted_by(by_id)
 }
 
-/// In the server's order.
-fn in_turns<T: DeserializeOwned + Send>(read: Statement<'_, Messages<T>>) -> Statement<'_, Messages<T>> {
+/// Keeps the server's order.
+fn in_the_servers_order<T: DeserializeOwned + Send>(
+    read: Statement<'_, Messages<T>>,
+) -> Statement<'_, Messages<T>> {
     read
 }
 
 grouped! {
-    read_grouped, read_grouped_with_poll, (1, 9, 0), (1, 9, 0), ordered;
-    read_grouped_rr, read_grouped_rr_with_poll, (1, 9, 0), (1, 9, 0), in_turns;
-    read_grouped_head, read_grouped_head_with_poll, (1, 11, 1), (1, 12, 0), ordered;
+    read_grouped, read_grouped_with_poll, sorted_by_id;
+    read_grouped_rr, read_grouped_rr_with_poll, in_the_servers_order;
+    read_grouped_head, read_grouped_head_with_poll, sorted_by_id;
 }
 
 /// Builds `pop`.
 pub fn pop<T: DeserializeOwned + Send>(queue: &str) -> Statement<'_, Option<Message<T>>> {
-    Draft::on(queue, "pop", "pgmq.pop").sql("SELECT * FROM pgmq.pop(queue_name=>$1::text)")
+    StatementBuilder::on(queue, &rows::pop).sql("SELECT * FROM pgmq.pop(queue_name=>$1::text)")
 }
 
 /// Builds `pop_batch`.
 pub fn pop_batch<T: DeserializeOwned + Send>(queue: &str, qty: u32) -> Statement<'_, Messages<T>> {
-    let draft = Draft::on(queue, "pop_batch", "pgmq.pop").since(1, 7, 0).int(count("quantity", qty));
+    let builder = StatementBuilder::on(queue, &rows::pop_batch).int(count("quantity", qty));
     if qty == 0 {
-        return draft.answer(Vec::new());
+        return builder.answer(Vec::new());
     }
-    draft.sql("SELECT * FROM pgmq.pop(queue_name=>$1::text, qty=>$2::integer)").arranged(by_id)
+    builder.sql("SELECT * FROM pgmq.pop(queue_name=>$1::text, qty=>$2::integer)").sorted_by(by_id)
 }

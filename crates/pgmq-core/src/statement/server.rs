@@ -1,16 +1,17 @@
-//! Looking at the server itself: whether PGMQ is there, and which version.
+//! Statements about the server itself: its installation of PGMQ, and settings of the session.
 
-use super::{Draft, Statement};
-use crate::decode::{Record, required};
-use crate::installation::ServerLook;
-use crate::{Error, Row};
+use crate::call::Call;
+use crate::installation::{RecordedVersion, ServerLook};
+use crate::statement::builder::StatementBuilder;
+use crate::statement::query::Statement;
 
-/// Builds the look at what is installed. Reads the catalogue only: no DDL, no lock that anyone would wait for.
+/// Builds the look at the installation. The statement only reads the catalogue: no DDL, and no lock that
+/// another session would wait for.
 ///
-/// Plain SQL installations do not say their version, so what each version brought is looked for. A version is written
-/// as one number, 11301 for 1.13.1.
+/// A plain SQL installation does not record its version, so the statement looks for the function that each
+/// version brought. A version is one number, such as 11301 for 1.13.1.
 pub fn look() -> Statement<'static, Option<ServerLook>> {
-    Draft::new("version", "pgmq").sql(
+    StatementBuilder::outside_the_table(Call::new("version", "pgmq")).sql(
         "WITH objects AS (\
          SELECT c.relname, c.oid FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
          WHERE n.nspname = 'pgmq' AND c.relname IN ('meta', '__pgmq_migrations')) \
@@ -38,35 +39,22 @@ pub fn look() -> Statement<'static, Option<ServerLook>> {
     )
 }
 
-/// Builds the look into the record that the official installer of PGMQ's SQL keeps.
+/// Builds the look at the record that the official installer of PGMQ's SQL keeps.
 pub fn recorded_versions() -> Statement<'static, Vec<RecordedVersion>> {
-    Draft::new("version", "pgmq.__pgmq_migrations").sql("SELECT version FROM pgmq.__pgmq_migrations")
+    StatementBuilder::outside_the_table(Call::new("version", "pgmq.__pgmq_migrations"))
+        .sql("SELECT version FROM pgmq.__pgmq_migrations")
 }
 
-/// A version in the official installer's record.
-pub struct RecordedVersion(pub(crate) String);
-
-impl Record for RecordedVersion {
-    type Columns = Option<usize>;
-
-    fn columns<R: Row>(row: &R) -> Self::Columns {
-        row.column("version")
-    }
-
-    fn decode<R: Row>(row: &R, version: &Self::Columns) -> Result<Self, Error> {
-        required(row, "version", *version).map(Self)
-    }
-}
-
-/// Builds the making of the extension.
+/// Builds the creation of the extension.
 pub fn create_extension() -> Statement<'static, ()> {
-    Draft::new("init", "pgmq").sql("CREATE EXTENSION IF NOT EXISTS pgmq CASCADE")
+    StatementBuilder::outside_the_table(Call::new("init", "pgmq"))
+        .sql("CREATE EXTENSION IF NOT EXISTS pgmq CASCADE")
 }
 
-/// Builds the wish that the server look now and then, while it works, whether the client is still there, unless it has been
-/// told to already. For drivers that cannot have a statement stopped.
+/// Builds the setting that makes the server check every 250 ms, while it runs a statement, that the client is
+/// still connected, unless the session has such a setting. For drivers that cannot cancel a statement.
 pub fn watch_client() -> Statement<'static, ()> {
-    Draft::new("connect", "pg_catalog.set_config").sql(
+    StatementBuilder::outside_the_table(Call::new("connect", "pg_catalog.set_config")).sql(
         "SELECT pg_catalog.set_config('client_connection_check_interval', '250ms', false) \
          WHERE pg_catalog.current_setting('client_connection_check_interval', true) = '0'",
     )

@@ -1,4 +1,4 @@
-//! The service: orders in a table of its own, and the e-mails about them in a queue beside it.
+//! The service: orders in its own table, and the e-mails about them in a queue next to it.
 
 use std::time::Duration;
 
@@ -13,14 +13,15 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use pgmq_diesel_async::{PGMQueue, RawJson};
 use serde::{Deserialize, Serialize};
 
-/// Whatever goes wrong: the errors of the queue, of Diesel and of the mailer convert to it.
+/// Any error: those of the queue, of Diesel and of the mailer convert to it.
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// The queue.
+/// The name of the queue.
 pub(crate) const EMAILS: &str = "order_emails";
 
-/// How long an e-mail is ours to send. If this program stops half way, another takes over after that.
-const HIDDEN: Duration = Duration::from_secs(60);
+/// The time for which a read e-mail is hidden from other workers. If this program stops half way, another one
+/// reads the e-mail after that time.
+const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(60);
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("examples/order_service/migrations");
 
@@ -34,7 +35,7 @@ diesel::table! {
     }
 }
 
-/// What a customer asks for.
+/// An order as a customer places it.
 #[derive(Debug, Clone, Copy, Insertable)]
 #[diesel(table_name = orders)]
 pub(crate) struct NewOrder<'a> {
@@ -54,7 +55,7 @@ pub(crate) struct Order {
     pub(crate) state: State,
 }
 
-/// How far an order is.
+/// The state of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Text)]
 pub(crate) enum State {
@@ -77,7 +78,7 @@ impl FromSql<Text, Pg> for State {
         match value.as_bytes() {
             b"placed" => Ok(Self::Placed),
             b"confirmed" => Ok(Self::Confirmed),
-            _ => Err("an order is in a state that is not known here".into()),
+            _ => Err("the state of the order is unknown".into()),
         }
     }
 }
@@ -102,7 +103,8 @@ pub(crate) struct OrderService {
 }
 
 impl OrderService {
-    /// Brings the database up to date: the table by the migrations of Diesel, on a session of the queue's, and the queue.
+    /// Brings the database up to date: creates the table by Diesel's migrations, on a session of the queue's,
+    /// and the queue.
     pub(crate) async fn open(queue: PGMQueue) -> Result<Self, Error> {
         let mut harness = AsyncMigrationHarness::new(queue.session().await?);
         harness.run_pending_migrations(MIGRATIONS)?;
@@ -111,7 +113,7 @@ impl OrderService {
         Ok(Self { queue })
     }
 
-    /// Takes an order, and has an e-mail sent about it: both, or neither.
+    /// Writes an order, and enqueues an e-mail about it: both are committed, or neither is.
     pub(crate) async fn place_order(&self, order: NewOrder<'_>) -> Result<Order, Error> {
         self.queue.transaction(async |connection| self.write_order(connection, order).await).await
     }
@@ -129,18 +131,20 @@ impl OrderService {
             to: order.customer.clone(),
             text: format!("your order of {} {}", order.quantity, order.item),
         };
-        // On the connection, and not on the queue itself: that would be another one.
+        // Bound to the connection: the queue itself would use another one, outside the transaction.
         self.queue.with(connection).send(EMAILS, &email).await?;
         Ok(order)
     }
 
     /// Sends the next e-mail, if there is one, and returns the order that it confirms.
     ///
-    /// The order is confirmed, the e-mail sent, and the message deleted, in this order and in one transaction. If the mailer
-    /// fails, the order is as before, and the message is there for the next attempt. Only if the commit itself fails can an
-    /// e-mail be sent twice.
+    /// Confirms the order, sends the e-mail and deletes the message, in this order and in one transaction. If
+    /// the mailer fails, the order is as before, and the message is there for the next attempt. An e-mail can
+    /// be sent twice only if the commit itself fails.
     pub(crate) async fn send_next_email(&self, mailer: &impl Mailer) -> Result<Option<Order>, Error> {
-        let Some(message) = self.queue.read::<Email>(EMAILS, HIDDEN).await? else { return Ok(None) };
+        let Some(message) = self.queue.read::<Email>(EMAILS, VISIBILITY_TIMEOUT).await? else {
+            return Ok(None);
+        };
         let sent = self
             .queue
             .transaction(async |connection| {
@@ -154,24 +158,25 @@ impl OrderService {
             })
             .await;
         if sent.is_err() {
-            // It would come back by itself, after a while. Its `read_ct` says how often it was tried.
+            // Without this, the retry would wait for the visibility timeout. The message's `read_ct` counts
+            // the attempts.
             self.queue.set_vt::<RawJson>(EMAILS, message.msg_id, 0).await?;
         }
         sent.map(Some)
     }
 
-    /// All orders, the oldest first.
+    /// All orders, oldest first.
     pub(crate) async fn orders(&self) -> Result<Vec<Order>, Error> {
         let all = orders::table.order(orders::id).select(Order::as_select());
         Ok(all.load(&mut self.queue.session().await?).await?)
     }
 
-    /// How many e-mails wait.
+    /// The number of e-mails in the queue.
     pub(crate) async fn emails_to_send(&self) -> Result<i64, Error> {
         Ok(self.queue.metrics(EMAILS).await?.queue_length)
     }
 
-    /// The queue, for whatever else there is to do.
+    /// The queue, for other operations.
     pub(crate) fn queue(&self) -> &PGMQueue {
         &self.queue
     }

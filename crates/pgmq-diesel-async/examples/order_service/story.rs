@@ -1,40 +1,40 @@
-//! What the example does: an ordinary day, and one on which the mail server is down.
+//! The use of the service: an ordinary day, and one on which the mail server is down.
 
 use pgmq_diesel_async::PGMQueue;
 
 use crate::service::{Email, Error, Mailer, NewOrder, OrderService};
 
-/// Tells the story, line by line.
-pub(crate) async fn tell(url: &str, say: &mut (impl FnMut(String) + Send)) -> Result<(), Error> {
+/// Runs the story, and reports each event as a line.
+pub(crate) async fn run(url: &str, report: &mut (impl FnMut(String) + Send)) -> Result<(), Error> {
     let service = OrderService::open(PGMQueue::connect(url).await?).await?;
 
     for (customer, item, quantity) in [("ada@example.org", "tea", 2), ("grace@example.org", "sugar", 1)] {
         let order = service.place_order(NewOrder { customer, item, quantity }).await?;
-        say(format!("order {}: {} wants {} {}", order.id, order.customer, order.quantity, order.item));
+        report(format!("order {}: {} wants {} {}", order.id, order.customer, order.quantity, order.item));
     }
-    // The table refuses this one: then there is no e-mail about it either.
+    // The table refuses an order of nothing, so there is no e-mail about it either.
     let nothing = NewOrder { customer: "ada@example.org", item: "milk", quantity: 0 };
     let refused = service.place_order(nothing).await;
-    say(format!("an order of nothing is refused: {}", refused.is_err()));
-    say(format!("{} e-mails are to be sent", service.emails_to_send().await?));
+    report(format!("an order of nothing is refused: {}", refused.is_err()));
+    report(format!("{} e-mails are to be sent", service.emails_to_send().await?));
 
     let failed = service.send_next_email(&MailServer { is_up: false }).await;
-    say(format!(
+    report(format!(
         "the mail server is down: {}",
         failed.err().map_or_else(String::new, |error| error.to_string())
     ));
-    say(format!("{} e-mails are to be sent still", service.emails_to_send().await?));
+    report(format!("{} e-mails are still to be sent", service.emails_to_send().await?));
 
     while let Some(order) = service.send_next_email(&MailServer { is_up: true }).await? {
-        say(format!("order {} is {:?}, and {} knows", order.id, order.state, order.customer));
+        report(format!("order {} is {:?}, and {} was informed", order.id, order.state, order.customer));
     }
-    say(format!("{} e-mails are to be sent", service.emails_to_send().await?));
-    say(format!("{} orders are in the table", service.orders().await?.len()));
+    report(format!("{} e-mails are to be sent", service.emails_to_send().await?));
+    report(format!("{} orders are in the table", service.orders().await?.len()));
     service.queue().clone().close().await;
     Ok(())
 }
 
-/// Stands for a mail server.
+/// A mail server that is up or down.
 struct MailServer {
     is_up: bool,
 }

@@ -37,7 +37,7 @@ fn contents(item: &str, price: f64) -> Contents {
     Contents { item: item.to_owned(), price }
 }
 
-/// A queue, a session of its pool, and three orders, of which one is paid.
+/// A queue, a session of its pool, and a table of three orders, one of which is paid.
 async fn with_orders(database: &Database) -> (PGMQueue, Session) {
     let queue = PGMQueue::builder().url(database.url()).pool_size(2).connect().await.unwrap();
     let mut session = queue.session().await.unwrap();
@@ -54,7 +54,7 @@ async fn with_orders(database: &Database) -> (PGMQueue, Session) {
 }
 
 #[test]
-fn a_message_is_sent_for_each_row_of_a_table_of_ones_own() {
+fn a_message_is_sent_for_each_row_of_a_users_table() {
     on_a_database(async |database| {
         let (queue, mut session) = with_orders(database).await;
         let unpaid = orders::table.filter(orders::paid.eq(false)).order(orders::id);
@@ -87,7 +87,7 @@ fn messages_are_deleted_and_archived_by_a_query_over_the_queue() {
 }
 
 #[test]
-fn an_archive_is_joined_with_a_table_of_ones_own() {
+fn an_archive_is_joined_with_a_users_table() {
     on_a_database(async |database| {
         let (queue, mut session) = with_orders(database).await;
         let sugar = orders::table.filter(orders::item.eq("sugar"));
@@ -150,7 +150,7 @@ fn delays_and_batches_are_sent() {
 }
 
 #[test]
-fn a_topic_reaches_the_queues_that_are_bound_to_it() {
+fn a_topic_message_reaches_the_queues_that_are_bound_to_its_routing_key() {
     on_a_database(async |database| {
         let queue = connect(database).await;
         queue.create_queue("audit").await.unwrap();
@@ -163,7 +163,7 @@ fn a_topic_reaches_the_queues_that_are_bound_to_it() {
 }
 
 #[test]
-fn what_jsonb_cannot_hold_is_refused_before_it_is_sent() {
+fn a_value_that_jsonb_cannot_hold_is_refused_before_it_is_sent() {
     on_a_database(async |database| {
         let queue = connect(database).await;
         let mut session = queue.session().await.unwrap();

@@ -1,6 +1,6 @@
-//! What is special about this driver, and is not in the suite that all back ends run.
+//! Tests of the behaviour that is specific to this driver, and not part of the suite that all back ends run.
 
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod cancellation;
 mod composed;

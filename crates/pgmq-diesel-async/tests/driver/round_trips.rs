@@ -1,4 +1,4 @@
-//! The figures of the guide: who speaks when.
+//! The round trips that the guide documents.
 
 use futures_util::future::{join_all, try_join};
 use pgmq_diesel_async::{ErrorKind, PGMQueue, QueueError};
@@ -6,8 +6,8 @@ use tests_common::proxy::{Direction, Proxy};
 
 use crate::support::{on_a_database, through_a_proxy};
 
-/// The messages of each flight to the server since the last time.
-fn asked(proxy: &Proxy) -> Vec<String> {
+/// The messages of each flight to the server since the last call.
+fn sent_flights(proxy: &Proxy) -> Vec<String> {
     let flights = proxy.flights();
     proxy.reset();
     let to_server = flights.iter().filter(|flight| flight.direction == Direction::ToServer);
@@ -23,24 +23,24 @@ const QUERY: &str = "Q";
 
 async fn connect(builder: pgmq_diesel_async::Builder, proxy: &Proxy) -> PGMQueue {
     let queue = builder.connect().await.unwrap();
-    asked(proxy);
+    sent_flights(proxy);
     queue
 }
 
 #[test]
-fn an_operation_is_a_round_trip_and_one_more_the_first_time() {
+fn an_operation_takes_one_round_trip_and_one_more_the_first_time() {
     on_a_database(async |database| {
         let (proxy, builder) = through_a_proxy(database);
         let queue = connect(builder, &proxy).await;
         queue.send("q", &1).await.unwrap();
-        assert_eq!(asked(&proxy), [PREPARE, RUN]);
+        assert_eq!(sent_flights(&proxy), [PREPARE, RUN]);
         queue.send("q", &2).await.unwrap();
-        assert_eq!(asked(&proxy), [RUN]);
+        assert_eq!(sent_flights(&proxy), [RUN]);
     });
 }
 
 #[test]
-fn a_transaction_is_two_round_trips_more_than_its_statements() {
+fn a_transaction_takes_two_round_trips_more_than_its_statements() {
     on_a_database(async |database| {
         let (proxy, builder) = through_a_proxy(database);
         let queue = connect(builder, &proxy).await;
@@ -51,7 +51,7 @@ fn a_transaction_is_two_round_trips_more_than_its_statements() {
                 queue.send("q", &2).await
             });
             sent.await.unwrap();
-            assert_eq!(asked(&proxy), expected);
+            assert_eq!(sent_flights(&proxy), expected);
         }
     });
 }
@@ -59,16 +59,16 @@ fn a_transaction_is_two_round_trips_more_than_its_statements() {
 const NUMBERS: [i32; 16] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
 
 #[test]
-fn operations_that_are_polled_together_travel_together() {
+fn operations_that_are_polled_together_are_pipelined() {
     on_a_database(async |database| {
         let (proxy, builder) = through_a_proxy(database);
         let queue = connect(builder, &proxy).await;
         let sent = queue.transaction(async |connection| {
             let queue = queue.with(connection);
             queue.send("q", &0).await?;
-            asked(&proxy);
+            sent_flights(&proxy);
             let sent = join_all(NUMBERS.iter().map(|n| queue.send("q", n))).await;
-            assert_eq!(asked(&proxy), [RUN.repeat(16)]);
+            assert_eq!(sent_flights(&proxy), [RUN.repeat(16)]);
             sent.into_iter().collect::<Result<Vec<_>, _>>()
         });
         assert_eq!(sent.await.unwrap(), (2..=17).collect::<Vec<_>>());
@@ -76,7 +76,7 @@ fn operations_that_are_polled_together_travel_together() {
 }
 
 #[test]
-fn of_operations_that_travel_together_each_has_its_own_answer() {
+fn each_pipelined_operation_has_its_own_result() {
     on_a_database(async |database| {
         let (_proxy, builder) = through_a_proxy(database);
         let queue = builder.connect().await.unwrap();
@@ -98,7 +98,8 @@ fn a_connection_that_was_lost_is_an_error_once_and_then_replaced() {
         assert!(sessions.iter().all(Result::is_ok));
         drop(sessions);
         proxy.cut();
-        // Whether the driver has noticed by now depends on who comes first; what it has not is an error, not a doubt.
+        // The driver may or may not have noticed the cut by now. If it has not, the operation fails with a
+        // clear error.
         if let Err(error) = queue.send("q", &1).await {
             assert_eq!(error.kind(), ErrorKind::Connection, "{error:?}");
         }

@@ -1,4 +1,4 @@
-//! Statements that Diesel keeps prepared.
+//! Prepared statements in Diesel's cache.
 
 use diesel::connection::CacheSize;
 use diesel::sql_types::BigInt;
@@ -8,10 +8,10 @@ use pgmq_diesel_async::{ErrorKind, PGMQueue, Pool, QueueError, bb8};
 
 use crate::support::{connect, on_a_database};
 
-/// As an upgrade of PGMQ does.
+/// A change of the table as an upgrade of PGMQ makes it.
 const ADD_A_COLUMN: &str = "ALTER TABLE pgmq.q_q ADD COLUMN more text";
 
-/// How many statements of PGMQ's are prepared on the only connection of a pool.
+/// The number of PGMQ's prepared statements on the only connection of a pool.
 async fn prepared(queue: &PGMQueue) -> i64 {
     use diesel_async::RunQueryDsl;
 
@@ -22,7 +22,7 @@ async fn prepared(queue: &PGMQueue) -> i64 {
 }
 
 #[test]
-fn a_statement_that_was_prepared_before_pgmq_changed_is_prepared_anew() {
+fn a_statement_that_was_prepared_before_pgmq_changed_is_prepared_again() {
     on_a_database(async |database| {
         let queue = PGMQueue::builder().url(database.url()).pool_size(3).connect().await.unwrap();
         let id = queue.send("q", &1).await.unwrap();
@@ -40,7 +40,7 @@ fn a_statement_that_was_prepared_before_pgmq_changed_is_prepared_anew() {
 }
 
 #[test]
-fn in_a_transaction_such_a_statement_fails_once() {
+fn a_stale_statement_fails_once_in_a_transaction() {
     on_a_database(async |database| {
         let queue = connect(database).await;
         let id = queue.send("q", &1).await.unwrap();
@@ -57,7 +57,7 @@ fn in_a_transaction_such_a_statement_fails_once() {
 }
 
 #[test]
-fn on_a_session_such_a_statement_fails_once_whoever_failed_before() {
+fn a_stale_statement_fails_on_one_session_and_is_prepared_again_on_the_others() {
     on_a_database(async |database| {
         let queue = PGMQueue::builder().url(database.url()).pool_size(2).connect().await.unwrap();
         let id = queue.send("q", &1).await.unwrap();
@@ -70,14 +70,15 @@ fn on_a_session_such_a_statement_fails_once_whoever_failed_before() {
         let error = queue.with(first).get::<i32>("q", id).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Conflict);
         assert!(queue.with(first).get::<i32>("q", id).await.unwrap().is_some());
-        // The others prepare anew without a failure, in Diesel's own transactions, too.
+        // The other session prepares the statement again without a failure, also in Diesel's own
+        // transactions.
         let got = second.transaction(async |connection| queue.with(connection).get::<i32>("q", id).await);
         assert!(got.await.unwrap().is_some());
     });
 }
 
 #[test]
-fn a_statement_that_was_deallocated_is_prepared_anew_and_fails_once_in_a_transaction() {
+fn a_deallocated_statement_is_prepared_again_and_fails_once_in_a_transaction() {
     on_a_database(async |database| {
         let queue = connect(database).await;
         for deallocate in ["DEALLOCATE ALL", "DISCARD ALL"] {
@@ -101,7 +102,7 @@ fn a_statement_that_was_deallocated_is_prepared_anew_and_fails_once_in_a_transac
 }
 
 #[test]
-fn a_pool_that_keeps_no_statements_leaves_none_on_the_server() {
+fn a_pool_that_caches_no_statements_leaves_none_on_the_server() {
     on_a_database(async |database| {
         let mut config = ManagerConfig::<AsyncPgConnection>::default();
         config.custom_setup = Box::new(|url| {
@@ -114,12 +115,12 @@ fn a_pool_that_keeps_no_statements_leaves_none_on_the_server() {
         });
         let manager = AsyncDieselConnectionManager::new_with_config(database.url(), config);
         let pool: Pool = bb8::Pool::builder().max_size(1).build(manager).await.unwrap();
-        for (queue, kept) in [(PGMQueue::from(pool), 0), (connect(database).await, 3)] {
+        for (queue, cached) in [(PGMQueue::from(pool), 0), (connect(database).await, 3)] {
             queue.send("q", &1).await.unwrap();
             assert!(queue.pop::<i32>("q").await.unwrap().is_some());
             queue.metrics("q").await.unwrap();
             queue.metrics("q").await.unwrap();
-            assert_eq!(prepared(&queue).await, kept);
+            assert_eq!(prepared(&queue).await, cached);
         }
     });
 }

@@ -1,4 +1,4 @@
-//! What the tests have in common.
+//! The parts that the tests share.
 
 use std::net::ToSocketAddrs;
 use std::sync::LazyLock;
@@ -12,12 +12,12 @@ use pgmq_diesel_async::{Builder, PGMQueue};
 use tests_common::proxy::Proxy;
 use tests_common::server::{Database, Server};
 
-/// The limit of what is waited for.
+/// The limit for waiting.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Runs a test on a database with PGMQ and the queue `q` in it.
 pub(crate) fn on_a_database(test: impl AsyncFnOnce(&Database)) {
-    // One for all of them: it goes with the process.
+    // All tests share one server, which ends with the process.
     static SERVER: LazyLock<Server> =
         LazyLock::new(|| Server::obtain().unwrap_or_else(|error| panic!("{error:?}")));
     let database = SERVER.create_database().unwrap();
@@ -31,28 +31,28 @@ pub(crate) async fn connect(database: &Database) -> PGMQueue {
     PGMQueue::builder().url(database.url()).pool_size(1).connect().await.unwrap()
 }
 
-/// Waits until the server says yes to a question.
-pub(crate) async fn wait_until(database: &Database, question: &str) {
-    let mut beside = AsyncPgConnection::establish(database.url()).await.unwrap();
+/// Waits until an SQL condition is true.
+pub(crate) async fn wait_until(database: &Database, condition: &str) {
+    let mut observer = AsyncPgConnection::establish(database.url()).await.unwrap();
     let started = Instant::now();
-    while !ask(&mut beside, question).await {
-        assert!(started.elapsed() < LIMIT, "never came true: {question}");
+    while !is_true(&mut observer, condition).await {
+        assert!(started.elapsed() < LIMIT, "never came true: {condition}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
-async fn ask(connection: &mut AsyncPgConnection, question: &str) -> bool {
+async fn is_true(connection: &mut AsyncPgConnection, condition: &str) -> bool {
     use diesel_async::RunQueryDsl;
 
-    diesel::select(diesel::dsl::sql::<Bool>(question)).get_result(connection).await.unwrap()
+    diesel::select(diesel::dsl::sql::<Bool>(condition)).get_result(connection).await.unwrap()
 }
 
-/// A proxy before a database, and how to connect through it with one connection.
+/// A proxy in front of a database, and a builder that connects through the proxy, with one connection.
 pub(crate) fn through_a_proxy(database: &Database) -> (Proxy, Builder) {
     let config: Config = database.url().parse().unwrap();
     let host = match config.get_hosts().first() {
         Some(Host::Tcp(host)) => host.clone(),
-        other => panic!("{other:?} is no address"),
+        other => panic!("{other:?} is not the address of a host"),
     };
     let port = config.get_ports().first().copied().unwrap_or(5432);
     let proxy = Proxy::start((host, port).to_socket_addrs().unwrap().next().unwrap()).unwrap();

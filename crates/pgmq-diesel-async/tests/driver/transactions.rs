@@ -1,4 +1,4 @@
-//! Diesel's own transactions, and the queue's.
+//! Diesel's transactions and the queue's.
 
 use diesel::IntoSql;
 use diesel::sql_types::Integer;
@@ -13,7 +13,7 @@ async fn length(queue: &PGMQueue) -> i64 {
 }
 
 #[test]
-fn a_transaction_runs_in_a_task_of_its_own() {
+fn a_transaction_runs_in_a_spawned_task() {
     on_a_database(async |database| {
         let queue = connect(database).await;
         let shared = queue.clone();
@@ -70,7 +70,7 @@ fn operations_take_part_in_a_transaction_of_diesels() {
 }
 
 #[test]
-fn a_transaction_that_its_closure_ends_by_itself_is_an_error() {
+fn a_closure_that_ends_its_transaction_by_itself_is_an_error() {
     on_a_database(async |database| {
         use diesel_async::{AnsiTransactionManager, TransactionManager};
 
@@ -87,7 +87,7 @@ fn a_transaction_that_its_closure_ends_by_itself_is_an_error() {
 #[test]
 fn a_test_transaction_of_diesels_holds_all_that_a_queue_commits() {
     on_a_database(async |database| {
-        // As the tests of an application do it: one connection, in a transaction that is never committed.
+        // The setup of an application's tests: one connection, in a transaction that is never committed.
         let mut config = ManagerConfig::<AsyncPgConnection>::default();
         config.custom_setup = Box::new(|url| {
             let url = url.to_owned();

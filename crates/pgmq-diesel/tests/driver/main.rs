@@ -1,4 +1,4 @@
-//! What is special about this driver, and is not in the suite that all back ends run.
+//! The tests that are specific to this driver, and not in the suite that all back ends run.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 

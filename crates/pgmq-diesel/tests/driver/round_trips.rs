@@ -1,12 +1,12 @@
-//! The figures of the guide: who speaks when, and what becomes of connections that are lost.
+//! The numbers of round trips that the guide states, and the handling of lost connections.
 
 use pgmq_diesel::{ErrorKind, PGMQueue, QueueError};
 use tests_common::proxy::{Direction, Proxy};
 
 use crate::support::{on_a_database, through_a_proxy};
 
-/// The messages of each flight to the server since the last time.
-fn asked(proxy: &Proxy) -> Vec<String> {
+/// The messages of each flight to the server since the last call.
+fn requests(proxy: &Proxy) -> Vec<String> {
     let flights = proxy.flights();
     proxy.reset();
     let to_server = flights.iter().filter(|flight| flight.direction == Direction::ToServer);
@@ -23,23 +23,23 @@ const QUERY: &str = "Q";
 fn connect(database: &tests_common::server::Database, connections: u32) -> (Proxy, PGMQueue) {
     let (proxy, builder) = through_a_proxy(database);
     let queue = builder.pool_size(connections).connect().unwrap();
-    asked(&proxy);
+    requests(&proxy);
     (proxy, queue)
 }
 
 #[test]
-fn an_operation_is_a_round_trip_and_two_more_the_first_time_on_a_connection() {
+fn an_operation_is_one_round_trip_and_three_on_its_first_run_on_a_connection() {
     on_a_database(|database| {
         let (proxy, queue) = connect(database, 1);
         queue.send("q", &1).unwrap();
-        assert_eq!(asked(&proxy), [QUERY, PREPARE, RUN]);
+        assert_eq!(requests(&proxy), [QUERY, PREPARE, RUN]);
         queue.send("q", &2).unwrap();
-        assert_eq!(asked(&proxy), [RUN]);
+        assert_eq!(requests(&proxy), [RUN]);
     });
 }
 
 #[test]
-fn a_transaction_is_two_round_trips_more_than_its_statements() {
+fn a_transaction_adds_two_round_trips_to_its_statements() {
     on_a_database(|database| {
         let (proxy, queue) = connect(database, 1);
         for expected in [vec![QUERY, PREPARE, RUN, RUN, QUERY], vec![QUERY, RUN, RUN, QUERY]] {
@@ -49,13 +49,13 @@ fn a_transaction_is_two_round_trips_more_than_its_statements() {
                 queue.send("q", &2)
             });
             sent.unwrap();
-            assert_eq!(asked(&proxy), expected);
+            assert_eq!(requests(&proxy), expected);
         }
     });
 }
 
 #[test]
-fn connections_that_were_cut_are_an_error_once_and_then_replaced() {
+fn cut_connections_cause_one_error_and_are_then_replaced() {
     on_a_database(|database| {
         let (proxy, queue) = connect(database, 3);
         let mut sessions = [queue.session(), queue.session(), queue.session()].map(Result::unwrap);
@@ -63,7 +63,7 @@ fn connections_that_were_cut_are_an_error_once_and_then_replaced() {
             queue.with(session).metrics("q").unwrap();
         }
         drop(sessions);
-        // On the only connection that is taken next, it has run before.
+        // r2d2 hands out the most recent connection, and `metrics` is already prepared on it.
         queue.metrics("q").unwrap();
         proxy.cut();
         let error = queue.metrics("q").unwrap_err();
@@ -76,7 +76,7 @@ fn connections_that_were_cut_are_an_error_once_and_then_replaced() {
 }
 
 #[test]
-fn a_session_that_was_cut_is_not_handed_out() {
+fn a_cut_session_is_not_handed_out() {
     on_a_database(|database| {
         let (proxy, queue) = connect(database, 3);
         let sessions = [queue.session(), queue.session(), queue.session()].map(Result::unwrap);

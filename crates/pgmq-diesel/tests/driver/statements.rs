@@ -1,4 +1,4 @@
-//! Statements that Diesel keeps prepared.
+//! The statements that Diesel prepares and caches.
 
 use diesel::connection::{CacheSize, SimpleConnection};
 use diesel::r2d2::{self, ConnectionManager, CustomizeConnection};
@@ -8,12 +8,12 @@ use pgmq_diesel::{ErrorKind, PGMQueue, Pool, QueueError};
 
 use crate::support::{connect, on_a_database};
 
-/// As an upgrade of PGMQ does.
+/// Changes the columns of a function, as an upgrade of PGMQ does.
 const ADD_A_COLUMN: &str = "DROP FUNCTION pgmq.list_queues(); CREATE FUNCTION pgmq.list_queues() \
      RETURNS TABLE (queue_name text, is_partitioned boolean, is_unlogged boolean, created_at timestamptz, more text) \
      LANGUAGE sql AS $$ SELECT 'q', false, false, pg_catalog.now(), '' $$";
 
-/// How many statements of PGMQ's are prepared on the only connection of a pool.
+/// The number of PGMQ's statements that are prepared on the only connection of a pool.
 fn prepared(queue: &PGMQueue) -> i64 {
     let count = "(SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%pgmq.%' \
                  AND statement NOT LIKE '%pg_prepared_statements%')";
@@ -22,7 +22,7 @@ fn prepared(queue: &PGMQueue) -> i64 {
 }
 
 #[test]
-fn in_a_transaction_such_a_statement_fails_once() {
+fn a_stale_statement_fails_once_in_a_transaction() {
     on_a_database(|database| {
         let queue = connect(database);
         assert_eq!(queue.list_queues().unwrap().len(), 1);
@@ -36,7 +36,7 @@ fn in_a_transaction_such_a_statement_fails_once() {
 }
 
 #[test]
-fn a_statement_that_was_deallocated_is_prepared_anew_and_fails_once_in_a_transaction() {
+fn a_deallocated_statement_is_prepared_again_and_fails_once_in_a_transaction() {
     on_a_database(|database| {
         let queue = connect(database);
         for deallocate in ["DEALLOCATE ALL", "DISCARD ALL"] {
@@ -55,11 +55,11 @@ fn a_statement_that_was_deallocated_is_prepared_anew_and_fails_once_in_a_transac
     });
 }
 
-/// Has Diesel keep no statements.
+/// Disables Diesel's cache of prepared statements.
 #[derive(Debug)]
-struct KeepNone;
+struct DisableStatementCache;
 
-impl CustomizeConnection<PgConnection, r2d2::Error> for KeepNone {
+impl CustomizeConnection<PgConnection, r2d2::Error> for DisableStatementCache {
     fn on_acquire(&self, connection: &mut PgConnection) -> Result<(), r2d2::Error> {
         connection.set_prepared_statement_cache_size(CacheSize::Disabled);
         Ok(())
@@ -67,33 +67,33 @@ impl CustomizeConnection<PgConnection, r2d2::Error> for KeepNone {
 }
 
 #[test]
-fn a_pool_that_keeps_no_statements_leaves_none_on_the_server() {
+fn a_pool_that_caches_no_statements_leaves_none_on_the_server() {
     on_a_database(|database| {
         let manager = ConnectionManager::new(database.url());
-        let customizer = Box::new(KeepNone);
+        let customizer = Box::new(DisableStatementCache);
         let pool = Pool::builder().max_size(1).connection_customizer(customizer).build(manager).unwrap();
-        for (queue, kept) in [(PGMQueue::from(pool), 0), (connect(database), 3)] {
+        for (queue, expected) in [(PGMQueue::from(pool), 0), (connect(database), 3)] {
             queue.send("q", &1).unwrap();
             assert!(queue.pop::<i32>("q").unwrap().is_some());
             queue.metrics("q").unwrap();
             queue.metrics("q").unwrap();
-            assert_eq!(prepared(&queue), kept);
+            assert_eq!(prepared(&queue), expected);
         }
     });
 }
 
 #[test]
-fn statements_whose_text_names_a_queue_are_not_kept() {
+fn statements_whose_text_names_a_queue_are_not_cached() {
     on_a_database(|database| {
         let queue = connect(database);
         for name in ["a", "b", "c"] {
             queue.create_queue(name).unwrap();
         }
-        let kept = prepared(&queue);
+        let before = prepared(&queue);
         for name in ["a", "b", "c"] {
             assert!(queue.peek::<i32>(name, 1).unwrap().is_empty());
             assert_eq!(queue.get::<i32>(name, 1).unwrap(), None);
         }
-        assert_eq!(prepared(&queue), kept);
+        assert_eq!(prepared(&queue), before);
     });
 }

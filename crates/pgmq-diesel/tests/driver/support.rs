@@ -1,4 +1,4 @@
-//! What the tests have in common.
+//! The helpers of the tests.
 
 use std::net::ToSocketAddrs;
 use std::sync::LazyLock;
@@ -11,7 +11,7 @@ use tests_common::server::{Database, Server};
 
 /// Runs a test on a database with PGMQ and the queue `q` in it.
 pub(crate) fn on_a_database(test: impl FnOnce(&Database)) {
-    // One for all of them: it goes with the process.
+    // All tests share one server, which stops with the process.
     static SERVER: LazyLock<Server> =
         LazyLock::new(|| Server::obtain().unwrap_or_else(|error| panic!("{error:?}")));
     let database = SERVER.create_database().unwrap();
@@ -24,12 +24,12 @@ pub(crate) fn connect(database: &Database) -> PGMQueue {
     PGMQueue::builder().url(database.url()).pool_size(1).connect().unwrap()
 }
 
-/// A proxy before a database, and how to connect through it with one connection.
+/// A proxy in front of a database, and a builder that connects through it with one connection.
 pub(crate) fn through_a_proxy(database: &Database) -> (Proxy, Builder) {
     let config: Config = database.url().parse().unwrap();
     let host = match config.get_hosts().first() {
         Some(Host::Tcp(host)) => host.clone(),
-        other => panic!("{other:?} is no address"),
+        other => panic!("{other:?} is not a TCP host"),
     };
     let port = config.get_ports().first().copied().unwrap_or(5432);
     let proxy = Proxy::start((host, port).to_socket_addrs().unwrap().next().unwrap()).unwrap();

@@ -12,7 +12,7 @@ fn length(queue: &PGMQueue) -> i64 {
 }
 
 #[test]
-fn transactions_of_diesels_nest_in_the_queues() {
+fn diesels_transactions_nest_in_the_queues() {
     on_a_database(|database| {
         let queue = connect(database);
         let done = queue.transaction(|connection| {
@@ -32,7 +32,7 @@ fn transactions_of_diesels_nest_in_the_queues() {
 }
 
 #[test]
-fn operations_take_part_in_a_transaction_of_diesels() {
+fn operations_take_part_in_diesels_transaction() {
     on_a_database(|database| {
         let queue = connect(database);
         let mut connection = PgConnection::establish(database.url()).unwrap();
@@ -51,7 +51,7 @@ fn operations_take_part_in_a_transaction_of_diesels() {
 }
 
 #[test]
-fn a_transaction_that_its_closure_ends_by_itself_is_an_error() {
+fn a_transaction_that_its_closure_has_ended_is_an_error() {
     on_a_database(|database| {
         let queue = connect(database);
         let done = queue.transaction(|connection| {
@@ -64,9 +64,9 @@ fn a_transaction_that_its_closure_ends_by_itself_is_an_error() {
 }
 
 #[test]
-fn a_test_transaction_of_diesels_holds_all_that_a_queue_commits() {
+fn a_queues_commits_stay_inside_diesels_test_transaction() {
     on_a_database(|database| {
-        // As the tests of an application do it: one connection, in a transaction that is never committed.
+        // The pool of an application's tests: one connection, in a transaction that is never committed.
         let manager = ConnectionManager::new(database.url());
         let customizer = Box::new(TestCustomizer);
         let pool = Pool::builder().max_size(1).connection_customizer(customizer).build(manager).unwrap();
@@ -84,18 +84,18 @@ fn a_test_transaction_of_diesels_holds_all_that_a_queue_commits() {
     });
 }
 
-/// Refuses what was inserted when it is committed.
+/// Makes the commit of an inserted message fail.
 const REFUSE_AT_COMMIT: &str = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
-     $$ BEGIN RAISE EXCEPTION 'not in the end'; END $$; \
+     $$ BEGIN RAISE EXCEPTION 'refused at commit'; END $$; \
      CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON pgmq.q_q \
      DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()";
 
 #[test]
-fn what_fails_when_it_is_committed_has_failed() {
+fn an_error_at_commit_is_the_error_of_the_operation() {
     on_a_database(|database| {
         let queue = connect(database);
         database.execute(REFUSE_AT_COMMIT).unwrap();
-        // The server has returned an id by then.
+        // The error comes after the server has returned an id.
         for result in [
             queue.send("q", &1).map(drop),
             queue.send_batch("q", &[1, 2]).map(drop),
@@ -103,14 +103,14 @@ fn what_fails_when_it_is_committed_has_failed() {
         ] {
             let error = result.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Database);
-            assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "not in the end");
+            assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "refused at commit");
         }
         assert_eq!(length(&queue), 0);
     });
 }
 
 #[test]
-fn savepoints_that_a_closure_leaves_behind_go_with_its_transaction() {
+fn savepoints_that_a_closure_leaves_open_end_with_its_transaction() {
     on_a_database(|database| {
         let queue = connect(database);
         for fails in [true, false] {

@@ -1,14 +1,14 @@
-//! TLS by the system's own library.
+//! TLS with the system's library.
 
 use native_tls::{Certificate, Identity, TlsConnector};
-use postgres_native_tls::MakeTlsConnector;
-
-use super::options::{Check, Roots, TlsOptions};
-use super::unusable;
 use pgmq_core::Error;
 use pgmq_core::backend::NamedFile;
+use postgres_native_tls::MakeTlsConnector;
 
-/// What makes connections as the options say.
+use crate::tls::options::{Check, Roots, TlsOptions};
+use crate::tls::unusable::unusable;
+
+/// Creates the connector for these options.
 pub(crate) fn connector(options: &TlsOptions) -> Result<MakeTlsConnector, Error> {
     let mut builder = TlsConnector::builder();
     let check = options.check();
@@ -19,7 +19,7 @@ pub(crate) fn connector(options: &TlsOptions) -> Result<MakeTlsConnector, Error>
         let file = NamedFile::new("sslrootcert", path);
         let certificates = Certificate::stack_from_pem(&file.read()?).unwrap_or_default();
         if certificates.is_empty() {
-            return Err(file.is("has no certificates in it, in the form PEM"));
+            return Err(file.is("contains no certificates in PEM format"));
         }
         for certificate in certificates {
             builder.add_root_certificate(certificate);
@@ -29,7 +29,7 @@ pub(crate) fn connector(options: &TlsOptions) -> Result<MakeTlsConnector, Error>
         let certificate = NamedFile::new("sslcert", &client.certificate).read()?;
         let key = NamedFile::new("sslkey", &client.key);
         let identity = Identity::from_pkcs8(&certificate, &key.read()?).map_err(|error| {
-            key.is("is not the key of sslcert, in the form PEM of PKCS #8 and without a password")
+            key.is("is not the key of sslcert, or is not in the PEM format of PKCS #8 without a password")
                 .because(error)
         })?;
         builder.identity(identity);

@@ -1,7 +1,9 @@
-//! TLS by rustls.
+//! TLS with rustls.
 
 use std::sync::Arc;
 
+use pgmq_core::Error;
+use pgmq_core::backend::NamedFile;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -12,12 +14,10 @@ use rustls::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::options::{Check, Client, Roots, TlsOptions};
-use super::unusable;
-use pgmq_core::Error;
-use pgmq_core::backend::NamedFile;
+use crate::tls::options::{Check, Client, Roots, TlsOptions};
+use crate::tls::unusable::unusable;
 
-/// What makes connections as the options say.
+/// Creates the connector for these options.
 pub(crate) fn connector(options: &TlsOptions) -> Result<MakeRustlsConnect, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -57,9 +57,9 @@ fn roots(roots: &Roots) -> Result<RootCertStore, Error> {
         Roots::File(path) => {
             let file = NamedFile::new("sslrootcert", path);
             for certificate in certificates(&file)? {
-                store
-                    .add(certificate)
-                    .map_err(|error| file.is("has a certificate of no authority in it").because(error))?;
+                store.add(certificate).map_err(|error| {
+                    file.is("contains a certificate that cannot be used as an authority").because(error)
+                })?;
             }
         }
     }
@@ -68,9 +68,9 @@ fn roots(roots: &Roots) -> Result<RootCertStore, Error> {
 
 fn identity(client: &Client) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
     let file = NamedFile::new("sslkey", &client.key);
-    // The cause would show a line of it.
+    // The cause would show a line of the key.
     let key = PrivateKeyDer::from_pem_slice(&file.read()?)
-        .map_err(|_| file.is("has no private key in it, in the form PEM and without a password"))?;
+        .map_err(|_| file.is("contains no private key in PEM format without a password"))?;
     Ok((certificates(&NamedFile::new("sslcert", &client.certificate))?, key))
 }
 
@@ -78,12 +78,12 @@ fn certificates(file: &NamedFile<'_>) -> Result<Vec<CertificateDer<'static>>, Er
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&file.read()?).collect();
     let certificates = read.unwrap_or_default();
     if certificates.is_empty() {
-        return Err(file.is("has no certificates in it, in the form PEM"));
+        return Err(file.is("contains no certificates in PEM format"));
     }
     Ok(certificates)
 }
 
-/// Takes a certificate for any name, if it is signed by one of the roots.
+/// Accepts a certificate for any name, if one of the roots signed it.
 #[derive(Debug)]
 struct AnyName(Arc<WebPkiServerVerifier>);
 
@@ -97,7 +97,7 @@ impl ServerCertVerifier for AnyName {
         now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
         match self.0.verify_server_cert(certificate, intermediates, name, ocsp_response, now) {
-            // The name is looked at last, when everything else is known to be right.
+            // The verifier checks the name last, so everything else is valid.
             Err(TlsError::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),
@@ -128,7 +128,7 @@ impl ServerCertVerifier for AnyName {
     }
 }
 
-/// Takes any certificate whose key the server has.
+/// Accepts any certificate, if the server has its key.
 #[derive(Debug)]
 struct Unverified(Arc<CryptoProvider>);
 

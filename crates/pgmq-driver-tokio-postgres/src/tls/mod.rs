@@ -1,27 +1,29 @@
-//! Encrypted connections, by whichever library is compiled in.
+//! Encrypted connections, with the TLS library that is compiled in.
 
 #[cfg(all(feature = "native-tls", not(feature = "rustls")))]
 mod by_native_tls;
 #[cfg(feature = "rustls")]
 mod by_rustls;
 mod options;
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+mod unusable;
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use pgmq_core::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::Socket;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream as DriverStream};
-
-use pgmq_core::Error;
 
 pub(crate) use self::options::TlsOptions;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// How the connections that a queue makes by itself are encrypted: by the library that is compiled in, or not at all.
+/// The encryption of the connections that a queue opens by itself: with the library that is compiled in, or
+/// none.
 #[derive(Clone)]
 pub struct Tls(Library);
 
@@ -40,42 +42,38 @@ impl Tls {
         Self(Library::None)
     }
 
-    /// By the library that is compiled in, `rustls` where both are; `None` if there is none.
+    /// Encryption with the library that is compiled in, which is `rustls` if both are; `None` if there is no
+    /// library.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`](pgmq_core::ErrorKind::InvalidArgument), when a file that the options name cannot be used, or
-    /// the library cannot be set up.
+    /// [`ErrorKind::InvalidArgument`](pgmq_core::ErrorKind::InvalidArgument), if a file that the options name
+    /// cannot be used, or the library cannot be set up.
     #[cfg(feature = "rustls")]
     pub(crate) fn compiled_in(options: &TlsOptions) -> Result<Option<Self>, Error> {
         Ok(Some(Self(Library::Rustls(by_rustls::connector(options)?))))
     }
 
-    /// By the library that is compiled in.
+    /// Encryption with the library that is compiled in.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`](pgmq_core::ErrorKind::InvalidArgument), when a file that the options name cannot be used, or
-    /// the library cannot be set up.
+    /// [`ErrorKind::InvalidArgument`](pgmq_core::ErrorKind::InvalidArgument), if a file that the options name
+    /// cannot be used, or the library cannot be set up.
     #[cfg(all(feature = "native-tls", not(feature = "rustls")))]
     pub(crate) fn compiled_in(options: &TlsOptions) -> Result<Option<Self>, Error> {
         Ok(Some(Self(Library::Native(by_native_tls::connector(options)?))))
     }
 
-    /// By the library that is compiled in: none.
+    /// No encryption, since no library is compiled in: always `None`.
     ///
     /// # Errors
     ///
-    /// None.
+    /// Never returns an error.
     #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
     pub(crate) fn compiled_in(_: &TlsOptions) -> Result<Option<Self>, Error> {
         Ok(None)
     }
-}
-
-#[cfg(any(feature = "rustls", feature = "native-tls"))]
-fn unusable(error: impl Into<Cause>) -> Error {
-    Error::new(pgmq_core::ErrorKind::InvalidArgument, "the TLS library could not be set up").because(error)
 }
 
 impl MakeTlsConnect<Socket> for Tls {
@@ -100,7 +98,7 @@ impl MakeTlsConnect<Socket> for Tls {
 
 type Connecting = Pin<Box<dyn Future<Output = Result<TlsStream, Cause>> + Send>>;
 
-/// A handshake with a server of a known name.
+/// A TLS handshake with a server of a known name.
 pub struct Handshake(Box<dyn FnOnce(Socket) -> Connecting + Send>);
 
 impl Handshake {

@@ -1,16 +1,16 @@
-//! What a connection string says of TLS, in libpq's words.
+//! The TLS settings of a connection string, with libpq's names.
 
 use std::path::PathBuf;
 
-use tokio_postgres::config::SslMode;
-
 use pgmq_core::backend::conninfo::{self, Pair};
 use pgmq_core::{Error, ErrorKind};
+use tokio_postgres::config::SslMode;
 
-/// The settings of libpq's that are read here. The driver knows the first of them only, and not all of its values.
+/// The settings of libpq that this module reads. The driver knows only the first of them, and not all of its
+/// values.
 const NAMES: [&str; 4] = ["sslmode", "sslrootcert", "sslcert", "sslkey"];
 
-/// How to encrypt.
+/// The encryption that a connection string asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct TlsOptions {
     mode: Mode,
@@ -18,32 +18,32 @@ pub(crate) struct TlsOptions {
     pub(crate) client: Option<Client>,
 }
 
-/// Whom a server's certificate may be signed by.
+/// The authorities that may sign a server's certificate.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) enum Roots {
-    /// Those whom the system trusts.
+    /// The authorities that the system trusts.
     #[default]
     System,
-    /// Those in a file of certificates.
+    /// The authorities in a file of certificates.
     File(PathBuf),
 }
 
-/// The files of what the client shows of itself.
+/// The files with the client's certificate and its key.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Client {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
 }
 
-/// What a server's certificate is asked for.
+/// The checks on a server's certificate.
 #[cfg(any(feature = "rustls", feature = "native-tls", test))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Check {
-    /// Nothing: it need only be one.
+    /// None: any certificate is accepted.
     Nothing,
-    /// To be signed by one of the roots.
+    /// One of the roots must have signed the certificate.
     Signature,
-    /// The same, and to be for the host's name.
+    /// One of the roots must have signed the certificate, and it must be for the host's name.
     SignatureAndName,
 }
 
@@ -58,18 +58,18 @@ enum Mode {
 }
 
 impl TlsOptions {
-    /// Takes them out of a connection string, and returns what is left for the driver.
+    /// Removes the TLS settings from a connection string, and returns the rest of it for the driver.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`], when they are not what libpq would take, or ask for what would protect nobody.
+    /// [`ErrorKind::InvalidArgument`], if libpq would not accept the settings, or they would protect no one.
     pub(crate) fn take(given: &str) -> Result<(String, Self), Error> {
         let (left, pairs) = conninfo::take(given, |name| NAMES.contains(&name))?;
         Ok((left, Self::read(pairs)?))
     }
 
     fn read(pairs: Vec<Pair>) -> Result<Self, Error> {
-        // As in libpq, the last counts, and what is empty is not said.
+        // As in libpq, the last of several settings counts, and an empty one counts as missing.
         let last = |wanted: &str| {
             let found = pairs.iter().rev().find(|(name, _)| name == wanted);
             found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
@@ -80,17 +80,17 @@ impl TlsOptions {
                 Some(Client { certificate: certificate.into(), key: key.into() })
             }
             (None, None) => None,
-            _ => return Err(invalid("there is one of sslcert and sslkey; give both, or none")),
+            _ => return Err(invalid("only one of sslcert and sslkey is set; set both or neither")),
         };
         let (mode, roots) = match (mode, last("sslrootcert")) {
             (None, Some("system")) => (Mode::VerifyFull, Roots::System),
-            // Everybody can have a certificate for some name that the system trusts.
+            // Anyone can get a certificate for some name from an authority that the system trusts.
             (Some(Mode::Prefer | Mode::VerifyCa), Some("system")) => {
-                return Err(invalid("with sslrootcert=system, sslmode has to be verify-full"));
+                return Err(invalid("with sslrootcert=system, sslmode must be verify-full"));
             }
             (Some(Mode::VerifyCa), None) => {
                 return Err(invalid(
-                    "sslmode=verify-ca takes the file of an authority of your own: give sslrootcert, or say verify-full",
+                    "sslmode=verify-ca needs the file of a private authority; set sslrootcert, or use verify-full",
                 ));
             }
             (mode, None | Some("system")) => (mode.unwrap_or_default(), Roots::System),
@@ -99,7 +99,7 @@ impl TlsOptions {
         Ok(Self { mode, roots, client })
     }
 
-    /// The driver's word for when to encrypt.
+    /// The mode as the driver names it.
     pub(crate) fn ssl_mode(&self) -> SslMode {
         match self.mode {
             Mode::Disable => SslMode::Disable,
@@ -108,17 +108,18 @@ impl TlsOptions {
         }
     }
 
-    /// Whether a connection that is not encrypted would be less than what was asked for.
+    /// Returns `true` if the settings ask for more than an unencrypted connection.
     pub(crate) fn asks_for_tls(&self) -> bool {
         let names_files = self.roots != Roots::System || self.client.is_some();
         self.ssl_mode() == SslMode::Require || (self.ssl_mode() == SslMode::Prefer && names_files)
     }
 
-    /// What a server's certificate is asked for.
+    /// The checks on a server's certificate.
     #[cfg(any(feature = "rustls", feature = "native-tls", test))]
     pub(crate) fn check(&self) -> Check {
         match (self.mode, &self.roots) {
-            // Whoever could show a false certificate could as well say that there is no TLS.
+            // An attacker who could present a false certificate could as well claim that the server has no
+            // TLS.
             (Mode::Disable | Mode::Prefer, Roots::System) => Check::Nothing,
             (Mode::Disable | Mode::Prefer | Mode::VerifyCa, _) => Check::Signature,
             (Mode::Require | Mode::VerifyFull, _) => Check::SignatureAndName,
@@ -135,7 +136,7 @@ impl Mode {
             "verify-ca" => Self::VerifyCa,
             "verify-full" => Self::VerifyFull,
             _ => {
-                let text = "the sslmode is none of disable, prefer, require, verify-ca and verify-full";
+                let text = "the sslmode is unknown; use disable, prefer, require, verify-ca or verify-full";
                 return Err(invalid(text));
             }
         })
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_asked_for_no_less_than_the_mode_says() {
+    fn a_certificate_is_checked_no_less_than_the_mode_requires() {
         for (query, mode, check) in [
             ("", SslMode::Prefer, Check::Nothing),
             ("sslmode=disable", SslMode::Disable, Check::Nothing),
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_encrypted_is_no_answer_to_one_who_names_files() {
+    fn naming_certificate_files_asks_for_tls_unless_it_is_disabled() {
         for (query, asks) in [
             ("", false),
             ("sslmode=disable&sslrootcert=ca", false),
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_protect_nobody_is_refused() {
+    fn settings_that_are_unknown_or_would_protect_no_one_are_refused() {
         for query in [
             "sslmode=allow",
             "sslmode=VERIFY-FULL",

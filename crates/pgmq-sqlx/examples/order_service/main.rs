@@ -1,8 +1,9 @@
-//! A service that takes orders and confirms them by e-mail. Its own table and the queue change in the same transactions: there is
-//! no order without its e-mail, and none is confirmed twice because a program stopped half way.
+//! A service that takes orders and confirms them by e-mail. Its table and the queue change in the same
+//! transactions: there is no order without its e-mail, and no order is confirmed twice because a program
+//! stopped half way.
 //!
-//! `service.rs` is the service, `migrations` its table, and `story.rs` what is done with it here. Connects by its argument or by
-//! `DATABASE_URL`, to a database in which it may create a table:
+//! `service.rs` is the service, `migrations` has its table, and `story.rs` uses it. Connects by its argument
+//! or by `DATABASE_URL`, to a database in which it may create a table:
 //!
 //! ```text
 //! cargo run --example sqlx_order_service -- postgres://user:password@localhost/database

@@ -1,20 +1,21 @@
-//! The service: orders in a table of its own, and the e-mails about them in a queue beside it.
+//! The service: orders in its table, and the e-mails about them in a queue of the same database.
 
 use std::time::Duration;
 
 use pgmq_sqlx::{PGMQueue, RawJson, Transaction};
 use serde::{Deserialize, Serialize};
 
-/// Whatever goes wrong: the errors of the queue, of sqlx and of the mailer convert to it.
+/// Any error: those of the queue, of sqlx and of the mailer convert to it.
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// The queue.
 pub(crate) const EMAILS: &str = "order_emails";
 
-/// How long an e-mail is ours to send. If this program stops half way, another takes over after that.
-const HIDDEN: Duration = Duration::from_secs(60);
+/// The time in which an e-mail has to be sent. If this program stops half way, another one takes over after
+/// that.
+const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What a customer asks for.
+/// The order of a customer, before it is in the table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NewOrder<'a> {
     pub(crate) customer: &'a str,
@@ -32,7 +33,7 @@ pub(crate) struct Order {
     pub(crate) state: State,
 }
 
-/// How far an order is.
+/// The progress of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
 pub(crate) enum State {
@@ -60,14 +61,14 @@ pub(crate) struct OrderService {
 }
 
 impl OrderService {
-    /// Brings the database up to date: the table by the migrations of sqlx, on the queue's own pool, and the queue.
+    /// Brings the database up to date: runs sqlx's migrations on the queue's own pool, and creates the queue.
     pub(crate) async fn open(queue: PGMQueue) -> Result<Self, Error> {
         sqlx::migrate!("examples/order_service/migrations").run(queue.pool()).await?;
         queue.create_queue(EMAILS).await?;
         Ok(Self { queue })
     }
 
-    /// Takes an order, and has an e-mail sent about it: both, or neither.
+    /// Takes an order, and queues an e-mail about it: both, or neither.
     pub(crate) async fn place_order(&self, order: NewOrder<'_>) -> Result<Order, Error> {
         self.queue.transaction(async |transaction| self.write_order(transaction, order).await).await
     }
@@ -86,18 +87,20 @@ impl OrderService {
             to: order.customer.clone(),
             text: format!("your order of {} {}", order.quantity, order.item),
         };
-        // On the transaction, and not on the queue itself: that would be another connection.
+        // Bound to the transaction: the queue itself would send on another connection.
         self.queue.with(transaction).send(EMAILS, &email).await?;
         Ok(order)
     }
 
     /// Sends the next e-mail, if there is one, and returns the order that it confirms.
     ///
-    /// The order is confirmed, the e-mail sent, and the message deleted, in this order and in one transaction. If the mailer
-    /// fails, the order is as before, and the message is there for the next attempt. Only if the commit itself fails can an
-    /// e-mail be sent twice.
+    /// One transaction confirms the order, sends the e-mail, and deletes the message, one after the other. If
+    /// the mailer fails, the order is as before, and the message stays for a retry. Only if the commit itself
+    /// fails can an e-mail be sent twice.
     pub(crate) async fn send_next_email(&self, mailer: &impl Mailer) -> Result<Option<Order>, Error> {
-        let Some(message) = self.queue.read::<Email>(EMAILS, HIDDEN).await? else { return Ok(None) };
+        let Some(message) = self.queue.read::<Email>(EMAILS, VISIBILITY_TIMEOUT).await? else {
+            return Ok(None);
+        };
         let sent = self
             .queue
             .transaction(async |transaction| {
@@ -110,7 +113,8 @@ impl OrderService {
             })
             .await;
         if sent.is_err() {
-            // It would come back by itself, after a while. Its `read_ct` says how often it was tried.
+            // Makes the message visible at once, not only after its visibility timeout. Its `read_ct` counts
+            // the attempts.
             self.queue.set_vt::<RawJson>(EMAILS, message.msg_id, 0).await?;
         }
         sent.map(Some)
@@ -121,12 +125,12 @@ impl OrderService {
         Ok(sqlx::query_as("SELECT * FROM orders ORDER BY id").fetch_all(self.queue.pool()).await?)
     }
 
-    /// How many e-mails wait.
+    /// The number of e-mails in the queue.
     pub(crate) async fn emails_to_send(&self) -> Result<i64, Error> {
         Ok(self.queue.metrics(EMAILS).await?.queue_length)
     }
 
-    /// The queue, for whatever else there is to do.
+    /// The queue.
     pub(crate) fn queue(&self) -> &PGMQueue {
         &self.queue
     }

@@ -1,10 +1,10 @@
-//! What the example does: an ordinary day, and one on which the mail server is down.
+//! The story of the example: orders, an order that is refused, and a mail server that is down for a while.
 
 use pgmq_sqlx::PGMQueue;
 
 use crate::service::{Email, Error, Mailer, NewOrder, OrderService};
 
-/// Tells the story, line by line.
+/// Runs the story, and passes each line of it to `say`.
 pub(crate) async fn tell(url: &str, say: &mut (impl FnMut(String) + Send)) -> Result<(), Error> {
     let service = OrderService::open(PGMQueue::connect(url).await?).await?;
 
@@ -12,7 +12,7 @@ pub(crate) async fn tell(url: &str, say: &mut (impl FnMut(String) + Send)) -> Re
         let order = service.place_order(NewOrder { customer, item, quantity }).await?;
         say(format!("order {}: {} wants {} {}", order.id, order.customer, order.quantity, order.item));
     }
-    // The table refuses this one: then there is no e-mail about it either.
+    // The table refuses this order, so there is no e-mail about it either.
     let nothing = NewOrder { customer: "ada@example.org", item: "milk", quantity: 0 };
     let refused = service.place_order(nothing).await;
     say(format!("an order of nothing is refused: {}", refused.is_err()));
@@ -26,7 +26,7 @@ pub(crate) async fn tell(url: &str, say: &mut (impl FnMut(String) + Send)) -> Re
     say(format!("{} e-mails are to be sent still", service.emails_to_send().await?));
 
     while let Some(order) = service.send_next_email(&MailServer { is_up: true }).await? {
-        say(format!("it is up again: {} was told of order {}", order.customer, order.id));
+        say(format!("it is up again: {} has an e-mail about order {}", order.customer, order.id));
     }
     for order in service.orders().await? {
         say(format!("order {} is {:?}", order.id, order.state));
@@ -36,7 +36,7 @@ pub(crate) async fn tell(url: &str, say: &mut (impl FnMut(String) + Send)) -> Re
     Ok(())
 }
 
-/// Stands for a mail server.
+/// A stand-in for a mail server.
 struct MailServer {
     is_up: bool,
 }

@@ -1,35 +1,35 @@
-//! What becomes of an operation whose future is dropped.
+//! Operations whose futures are dropped.
 
 use std::time::{Duration, Instant};
 
 use pgmq_sqlx::{Error, PGMQueue, PollOptions, RawJson};
 use sqlx::Connection;
 
-use crate::support::{Relay, beside, on_a_database, wait_until, with};
+use crate::support::{Relay, on_a_database, second_pool, wait_until, with};
 
 const FOREVER: Duration = Duration::from_secs(600);
 
-/// Polls on the only connection of a pool, and gives up.
-async fn give_up_a_poll(queue: &PGMQueue) {
+/// Polls on the only connection of a pool, and drops the future.
+async fn drop_a_poll(queue: &PGMQueue) {
     let options = PollOptions::new().timeout(FOREVER).interval(FOREVER / 10);
     let poll = queue.read_with_poll::<RawJson>("q", 30, 10, &options);
-    let given_up = tokio::time::timeout(Duration::from_millis(200), poll).await;
-    assert!(given_up.is_err(), "there was nothing to read");
+    let polled = tokio::time::timeout(Duration::from_millis(200), poll).await;
+    assert!(polled.is_err(), "the queue is empty, so the poll waits");
 }
 
-const NOBODY_POLLS: &str = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity \
+const NO_POLL_RUNS: &str = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity \
      WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%read_with_poll%')";
 
 #[test]
-fn a_poll_that_is_given_up_stops_and_claims_nothing() {
+fn a_dropped_poll_stops_and_claims_nothing() {
     on_a_database(async |database| {
         let queue = PGMQueue::builder().url(database.url()).pool_size(1).connect().await.unwrap();
         let started = Instant::now();
-        give_up_a_poll(&queue).await;
+        drop_a_poll(&queue).await;
         // The pool makes another connection long before the poll would have ended.
         assert_eq!(queue.metrics("q").await.unwrap().queue_length, 0);
-        // The server notices that nobody waits.
-        wait_until(&beside(database).await, NOBODY_POLLS).await;
+        // The server notices that its client is gone.
+        wait_until(&second_pool(database).await, NO_POLL_RUNS).await;
         let id = queue.send("q", &1).await.unwrap();
         let message = queue.read::<i32>("q", 30).await.unwrap().unwrap();
         assert_eq!((message.msg_id, message.read_ct), (id, 1));
@@ -38,7 +38,7 @@ fn a_poll_that_is_given_up_stops_and_claims_nothing() {
 }
 
 #[test]
-fn how_often_the_server_looks_for_its_client_can_be_told() {
+fn the_url_can_set_the_interval_at_which_the_server_checks_its_client() {
     on_a_database(async |database| {
         for (url, expected) in [
             (database.url().to_owned(), "250ms"),
@@ -52,12 +52,12 @@ fn how_often_the_server_looks_for_its_client_can_be_told() {
 }
 
 #[test]
-fn everything_can_be_spawned() {
+fn all_futures_can_be_spawned() {
     on_a_database(async |database| {
         let queue = PGMQueue::connect(database.url()).await.unwrap();
         queue.enable_notify("q").await.unwrap();
         let mut listener = queue.listen(&["q"]).await.unwrap();
-        let heard = tokio::spawn(async move { listener.next_timeout(FOREVER).await });
+        let notified = tokio::spawn(async move { listener.next_timeout(FOREVER).await });
         let sent = tokio::spawn(async move {
             let id = queue.transaction(async |transaction| {
                 sqlx::query("SELECT 1").execute(&mut **transaction).await?;
@@ -68,74 +68,75 @@ fn everything_can_be_spawned() {
             queue.with(&mut session).delete("q", id).await
         });
         assert!(sent.await.unwrap().unwrap());
-        assert!(heard.await.unwrap().unwrap().is_some());
+        assert!(notified.await.unwrap().unwrap().is_some());
     });
 }
 
 #[test]
-fn an_operation_that_is_given_up_leaves_its_connection_in_order() {
+fn a_dropped_operation_leaves_the_pool_usable() {
     on_a_database(async |database| {
         let queue = PGMQueue::builder().url(database.url()).pool_size(1).connect().await.unwrap();
         queue.send_batch("q", &vec!["x".repeat(10_000); 100]).await.unwrap();
         for pause in 0..20 {
             let peek = queue.peek::<RawJson>("q", 100);
-            // Given up before it is sent, while it waits, or amid the rows.
+            // Drops the operation before it is sent, while it waits, or amid the rows.
             let _ = tokio::time::timeout(Duration::from_micros(pause * 200), peek).await;
             assert_eq!(queue.peek::<String>("q", 1).await.unwrap().len(), 1);
         }
     });
 }
 
-/// A queue with one connection, which is back in the pool.
+/// A queue with one idle connection.
 async fn idle(url: String) -> PGMQueue {
     let queue = PGMQueue::builder().url(url).pool_size(1).connect().await.unwrap();
     queue.session().await.unwrap().return_to_pool().await;
     queue
 }
 
-/// Waits for something a little, and gives it up.
-async fn give_up<T>(work: impl Future<Output = Result<T, Error>>) {
-    let given_up = tokio::time::timeout(Duration::from_millis(200), work).await;
-    assert!(given_up.is_err(), "there was an answer");
+/// Polls a future for a moment, and drops it while it waits for the server.
+async fn drop_in_flight<T>(work: impl Future<Output = Result<T, Error>>) {
+    let done = tokio::time::timeout(Duration::from_millis(200), work).await;
+    assert!(done.is_err(), "the server has answered");
 }
 
 #[test]
-fn a_transaction_that_is_given_up_while_it_begins_takes_no_later_one_with_it() {
+fn a_transaction_that_is_dropped_while_it_begins_swallows_no_later_operation() {
     on_a_database(async |database| {
         let (relay, url) = Relay::start(database);
         let queue = idle(url).await;
         relay.hold();
-        give_up(queue.transaction(async |transaction| queue.with(transaction).send("q", &0).await)).await;
+        drop_in_flight(queue.transaction(async |transaction| queue.with(transaction).send("q", &0).await))
+            .await;
         relay.release();
         queue.send("q", &1).await.unwrap();
         let seen = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM pgmq.q_q");
-        assert_eq!(seen.fetch_one(&beside(database).await).await.unwrap(), 1);
+        assert_eq!(seen.fetch_one(&second_pool(database).await).await.unwrap(), 1);
     });
 }
 
 #[test]
-fn an_operation_that_is_given_up_while_its_transaction_begins_takes_no_later_one_with_it() {
+fn an_operation_that_is_dropped_while_its_transaction_begins_swallows_no_later_statement() {
     on_a_database(async |database| {
         let (relay, url) = Relay::start(database);
         let queue = PGMQueue::connect(&format!("{url}&statement-cache-capacity=0")).await.unwrap();
         let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
         relay.hold();
-        give_up(queue.with(&mut connection).send("q", &0)).await;
+        drop_in_flight(queue.with(&mut connection).send("q", &0)).await;
         relay.release();
         sqlx::query("SELECT pgmq.send('q', '1')").execute(&mut connection).await.unwrap();
         let seen = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM pgmq.q_q");
-        assert_eq!(seen.fetch_one(&beside(database).await).await.unwrap(), 1);
+        assert_eq!(seen.fetch_one(&second_pool(database).await).await.unwrap(), 1);
     });
 }
 
 #[test]
-fn an_operation_that_is_given_up_frees_its_place_in_the_pool_though_the_server_is_silent() {
+fn a_dropped_operation_frees_its_place_in_the_pool_although_the_server_is_silent() {
     on_a_database(async |database| {
         let (relay, url) = Relay::start(database);
         let queue = idle(url).await;
         relay.hold();
-        give_up(queue.send("q", &0)).await;
-        // On a new connection, to which there are answers.
+        drop_in_flight(queue.send("q", &0)).await;
+        // The pool makes a new connection, which gets answers.
         queue.send("q", &1).await.unwrap();
     });
 }

@@ -1,4 +1,4 @@
-//! Connections that are lost without a word.
+//! Connections that are lost without a report from the server.
 
 use pgmq_sqlx::{ErrorKind, PGMQueue, QueueError};
 use tests_common::proxy::Proxy;
@@ -18,11 +18,11 @@ async fn with_three_connections(database: &tests_common::server::Database) -> (P
 }
 
 #[test]
-fn after_one_connection_was_lost_the_others_are_looked_at_before_they_are_used() {
+fn after_one_loss_the_other_connections_are_checked_before_they_are_used() {
     on_a_database(async |database| {
         let (proxy, queue) = with_three_connections(database).await;
         proxy.cut();
-        // Nothing proves that this was not done.
+        // Nothing proves that the server has not stored this message, so the operation is not retried.
         let error = queue.send("q", &1).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Connection, "{error:?}");
         for n in 2..10 {
@@ -32,7 +32,7 @@ fn after_one_connection_was_lost_the_others_are_looked_at_before_they_are_used()
 }
 
 #[test]
-fn a_transaction_begins_elsewhere_when_its_connection_was_lost() {
+fn a_transaction_begins_on_another_connection_if_the_first_one_was_lost() {
     on_a_database(async |database| {
         let (proxy, queue) = with_three_connections(database).await;
         proxy.cut();

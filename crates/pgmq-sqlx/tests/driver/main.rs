@@ -1,6 +1,6 @@
-//! What is special about this driver, and is not in the suite that all back ends run.
+//! Tests of this driver's special behaviour, which the conformance suite of all back ends does not cover.
 
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod cancellation;
 mod losses;

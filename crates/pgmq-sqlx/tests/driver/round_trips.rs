@@ -1,12 +1,12 @@
-//! The figures of the guide: who speaks when.
+//! The round trips that the guide promises.
 
 use pgmq_sqlx::PGMQueue;
 use tests_common::proxy::{Direction, Proxy};
 
 use crate::support::{on_a_database, through_a_proxy, with};
 
-/// The messages of each flight to the server since the last time.
-fn asked(proxy: &Proxy) -> Vec<String> {
+/// The messages of each flight to the server since the last call.
+fn requests(proxy: &Proxy) -> Vec<String> {
     let flights = proxy.flights();
     proxy.reset();
     let to_server = flights.iter().filter(|flight| flight.direction == Direction::ToServer);
@@ -17,31 +17,31 @@ fn asked(proxy: &Proxy) -> Vec<String> {
 const RUN: &str = "BECS";
 /// Parse, describe, sync.
 const PREPARE: &str = "PDS";
-/// A sync alone: the pool looks if a connection is alive that came back.
+/// A sync alone: the pool tests a connection that was released.
 const TEST: &str = "S";
 /// A simple query, such as `BEGIN`.
 const QUERY: &str = "Q";
 
-/// A queue with one connection that is back in the pool.
+/// A queue with one idle connection.
 async fn idle(proxy: &Proxy, builder: pgmq_sqlx::Builder) -> PGMQueue {
     let queue = builder.pool_size(1).connect().await.unwrap();
     queue.session().await.unwrap().return_to_pool().await;
-    asked(proxy);
+    requests(proxy);
     queue
 }
 
 #[test]
-fn an_operation_is_a_round_trip_and_its_connection_is_tested_when_it_comes_back() {
+fn an_operation_is_a_round_trip_and_its_connection_is_tested_when_it_is_released() {
     on_a_database(async |database| {
         let (proxy, builder) = through_a_proxy(database);
         let queue = idle(&proxy, builder).await;
         queue.send("q", &1).await.unwrap();
-        assert_eq!(asked(&proxy), [PREPARE, RUN]);
-        // With one connection, the next operation waits for the test; with more it takes another.
+        assert_eq!(requests(&proxy), [PREPARE, RUN]);
+        // With one connection, the next operation waits for the test. With more, it takes another one.
         queue.send("q", &2).await.unwrap();
-        assert_eq!(asked(&proxy), [TEST, RUN]);
+        assert_eq!(requests(&proxy), [TEST, RUN]);
         queue.session().await.unwrap().return_to_pool().await;
-        assert_eq!(asked(&proxy), [TEST, TEST]);
+        assert_eq!(requests(&proxy), [TEST, TEST]);
     });
 }
 
@@ -53,11 +53,11 @@ fn on_a_session_an_operation_is_a_round_trip_and_nothing_else() {
         let mut session = queue.session().await.unwrap();
         let bound = queue.with(&mut session);
         bound.send("q", &1).await.unwrap();
-        asked(&proxy);
+        requests(&proxy);
         for n in 2..5 {
             bound.send("q", &n).await.unwrap();
         }
-        assert_eq!(asked(&proxy), [RUN; 3]);
+        assert_eq!(requests(&proxy), [RUN; 3]);
     });
 }
 
@@ -75,7 +75,7 @@ fn a_transaction_is_three_round_trips_more_than_its_statements() {
                 queue.send("q", &2).await
             });
             sent.await.unwrap();
-            assert_eq!(asked(&proxy), expected);
+            assert_eq!(requests(&proxy), expected);
         }
     });
 }
@@ -88,13 +88,13 @@ fn without_prepared_statements_an_operation_is_four_round_trips_and_in_a_transac
         let settings = format!("host={host}&port={port}&sslmode=disable&statement-cache-capacity=0");
         let queue = idle(&proxy, PGMQueue::builder().url(with(database, &settings))).await;
         queue.send("q", &1).await.unwrap();
-        assert_eq!(asked(&proxy), [QUERY, PREPARE, RUN, QUERY]);
+        assert_eq!(requests(&proxy), [QUERY, PREPARE, RUN, QUERY]);
         let sent = queue.transaction(async |transaction| queue.with(transaction).send("q", &1).await);
         sent.await.unwrap();
-        assert_eq!(asked(&proxy), [TEST, QUERY, PREPARE, RUN, QUERY, QUERY]);
+        assert_eq!(requests(&proxy), [TEST, QUERY, PREPARE, RUN, QUERY, QUERY]);
         let mut session = queue.session().await.unwrap();
-        asked(&proxy);
+        requests(&proxy);
         queue.with(&mut session).send("q", &1).await.unwrap();
-        assert_eq!(asked(&proxy), [QUERY, PREPARE, RUN, QUERY]);
+        assert_eq!(requests(&proxy), [QUERY, PREPARE, RUN, QUERY]);
     });
 }

@@ -1,4 +1,4 @@
-//! Statements that stay prepared, and those that do not.
+//! Statements that stay prepared, and statements that do not.
 
 use pgmq_sqlx::{ErrorKind, PGMQueue, QueueError, RawJson};
 use sqlx::PgPool;
@@ -6,15 +6,16 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::support::{on_a_database, with};
 
-/// How many statements are prepared on the only connection of a pool, without that which counts them.
+/// The number of statements that are prepared on the only connection of a pool, except for the one that
+/// counts them.
 async fn prepared(pool: &PgPool) -> i64 {
     let count =
         "SELECT count(*) FROM pg_prepared_statements WHERE statement NOT LIKE '%pg_prepared_statements%'";
     sqlx::query_scalar(count).persistent(false).fetch_one(pool).await.unwrap()
 }
 
-/// Does something of everything.
-async fn use_all_kinds(queue: &PGMQueue) {
+/// Runs operations of all kinds.
+async fn run_all_kinds(queue: &PGMQueue) {
     let ids = queue.send_batch("q", &[1, 2, 3]).await.unwrap();
     assert_eq!(queue.read_batch::<i32>("q", 0, 3).await.unwrap().len(), 3);
     assert_eq!(queue.read_batch::<String>("q", 0, 3).await.unwrap_err().undecoded().len(), 3);
@@ -31,35 +32,35 @@ async fn use_all_kinds(queue: &PGMQueue) {
 }
 
 #[test]
-fn a_url_that_says_so_leaves_no_statement_prepared() {
+fn a_url_can_switch_prepared_statements_off() {
     on_a_database(async |database| {
         let url = with(database, "statement-cache-capacity=0");
         let queue = PGMQueue::builder().url(url).pool_size(1).connect().await.unwrap();
-        use_all_kinds(&queue).await;
+        run_all_kinds(&queue).await;
         assert_eq!(prepared(queue.pool()).await, 0);
 
         let queue = PGMQueue::builder().url(database.url()).pool_size(1).connect().await.unwrap();
-        use_all_kinds(&queue).await;
+        run_all_kinds(&queue).await;
         assert!(prepared(queue.pool()).await > 5);
     });
 }
 
 #[test]
-fn a_pool_of_the_users_own_that_keeps_no_statements_is_found_out() {
+fn a_users_pool_without_a_statement_cache_is_detected() {
     on_a_database(async |database| {
         let options: PgConnectOptions = database.url().parse().unwrap();
         let options = options.statement_cache_capacity(0);
         let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
         let queue = PGMQueue::from(pool);
-        use_all_kinds(&queue).await;
-        use_all_kinds(&queue).await;
-        // The first one, by which it was found out, has no way back.
+        run_all_kinds(&queue).await;
+        run_all_kinds(&queue).await;
+        // The first statement, by which the mode was detected, stays prepared.
         assert_eq!(prepared(queue.pool()).await, 1);
     });
 }
 
 #[test]
-fn so_is_one_that_is_used_for_transactions_only() {
+fn a_users_pool_without_a_statement_cache_is_detected_in_transactions() {
     on_a_database(async |database| {
         let options: PgConnectOptions = database.url().parse().unwrap();
         let options = options.statement_cache_capacity(0);
@@ -74,7 +75,7 @@ fn so_is_one_that_is_used_for_transactions_only() {
 }
 
 #[test]
-fn what_does_not_decode_was_done_all_the_same() {
+fn an_operation_whose_result_does_not_decode_has_its_effect() {
     on_a_database(async |database| {
         for url in [database.url().to_owned(), with(database, "statement-cache-capacity=0")] {
             let queue = PGMQueue::connect(&url).await.unwrap();
@@ -86,11 +87,11 @@ fn what_does_not_decode_was_done_all_the_same() {
     });
 }
 
-/// As an upgrade of PGMQ does.
+/// Changes the columns of a queue, as an upgrade of PGMQ does.
 const ADD_A_COLUMN: &str = "ALTER TABLE pgmq.q_q ADD COLUMN more text";
 
 #[test]
-fn in_a_transaction_such_a_statement_fails_once() {
+fn a_stale_statement_in_a_transaction_fails_once() {
     on_a_database(async |database| {
         let queue = PGMQueue::builder().url(database.url()).pool_size(1).connect().await.unwrap();
         let id = queue.send("q", &1).await.unwrap();

@@ -1,4 +1,4 @@
-//! What the tests have in common.
+//! The helpers of the tests.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
@@ -12,12 +12,12 @@ use sqlx::postgres::{PgConnectOptions, PgPool};
 use tests_common::proxy::Proxy;
 use tests_common::server::{Database, Server};
 
-/// The limit of what is waited for.
+/// The longest time that a test waits for a condition.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Runs a test on a database with PGMQ and the queue `q` in it.
 pub(crate) fn on_a_database(test: impl AsyncFnOnce(&Database)) {
-    // One for all of them: it goes with the process.
+    // Shared by all tests. The server ends with the process.
     static SERVER: LazyLock<Server> =
         LazyLock::new(|| Server::obtain().unwrap_or_else(|error| panic!("{error:?}")));
     let server = &*SERVER;
@@ -27,16 +27,16 @@ pub(crate) fn on_a_database(test: impl AsyncFnOnce(&Database)) {
     runtime.block_on(test(&database));
 }
 
-/// A pool beside the queue's.
-pub(crate) async fn beside(database: &Database) -> PgPool {
+/// A pool in addition to the queue's.
+pub(crate) async fn second_pool(database: &Database) -> PgPool {
     PgPool::connect(database.url()).await.unwrap()
 }
 
-/// Waits until the server says yes to a question.
-pub(crate) async fn wait_until(beside: &PgPool, question: &'static str) {
+/// Waits until a query returns `true`.
+pub(crate) async fn wait_until(pool: &PgPool, query: &'static str) {
     let started = Instant::now();
-    while !sqlx::query_scalar::<_, bool>(question).fetch_one(beside).await.unwrap() {
-        assert!(started.elapsed() < LIMIT, "never came true: {question}");
+    while !sqlx::query_scalar::<_, bool>(query).fetch_one(pool).await.unwrap() {
+        assert!(started.elapsed() < LIMIT, "never came true: {query}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -48,35 +48,36 @@ pub(crate) fn with(database: &Database, settings: &str) -> String {
     format!("{url}{separator}{settings}")
 }
 
-/// Where the server of a database is.
+/// The address of a database's server.
 fn address(database: &Database) -> SocketAddr {
     let options: PgConnectOptions = database.url().parse().unwrap();
     let mut server = (options.get_host(), options.get_port()).to_socket_addrs().unwrap();
     server.next().unwrap()
 }
 
-/// The URL of a database through something that listens here.
+/// The URL of a database through a proxy that listens at `addr`.
 fn url_through(database: &Database, addr: SocketAddr) -> String {
     with(database, &format!("host={}&port={}&sslmode=disable", addr.ip(), addr.port()))
 }
 
-/// A proxy before a database, and how to connect through it.
+/// A proxy in front of a database, and a builder that connects through it.
 pub(crate) fn through_a_proxy(database: &Database) -> (Proxy, Builder) {
     let proxy = Proxy::start(address(database)).unwrap();
     let url = url_through(database, proxy.addr());
     (proxy, PGMQueue::builder().url(url))
 }
 
-/// Stands before a database, and can hold its answers back. Its threads end with the process.
+/// A proxy that can hold the answers of a database back. Its threads end with the process.
 #[derive(Default)]
 pub(crate) struct Relay {
-    /// How many connections there have been, and to how many of them, the oldest, no answers are passed on.
+    /// The number of connections so far.
     connections: AtomicUsize,
+    /// The number of connections, counted from the oldest, that get no answers.
     silent: AtomicUsize,
 }
 
 impl Relay {
-    /// Begins to listen, and says where.
+    /// Begins to listen, and returns the URL.
     pub(crate) fn start(database: &Database) -> (Arc<Self>, String) {
         let upstream = address(database);
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
@@ -88,15 +89,15 @@ impl Relay {
                 let server = TcpStream::connect(upstream).unwrap();
                 let nth = accepting.connections.fetch_add(1, Ordering::SeqCst);
                 let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-                thread::spawn(move || pass_on(from, to, || ()));
+                thread::spawn(move || forward(from, to, || ()));
                 let relay = Arc::clone(&accepting);
-                thread::spawn(move || pass_on(server, client, || relay.wait(nth)));
+                thread::spawn(move || forward(server, client, || relay.wait(nth)));
             }
         });
         (relay, url)
     }
 
-    /// From now on, the present connections get no answers.
+    /// Holds back the answers to the present connections.
     pub(crate) fn hold(&self) {
         self.silent.store(self.connections.load(Ordering::SeqCst), Ordering::SeqCst);
     }
@@ -112,7 +113,7 @@ impl Relay {
     }
 }
 
-fn pass_on(mut from: TcpStream, mut to: TcpStream, wait: impl Fn()) {
+fn forward(mut from: TcpStream, mut to: TcpStream, wait: impl Fn()) {
     to.set_nodelay(true).unwrap();
     let mut buffer = [0; 4096];
     while let Ok(length @ 1..) = from.read(&mut buffer) {

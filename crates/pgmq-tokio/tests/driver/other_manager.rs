@@ -1,4 +1,4 @@
-//! A pool whose connections are made by something else than this crate's manager.
+//! A pool with another manager than this crate's.
 
 use bb8_postgres::PostgresConnectionManager;
 use pgmq_tokio::PGMQueue;
@@ -8,7 +8,7 @@ use pgmq_tokio::tokio_postgres::NoTls;
 use crate::support::on_a_database;
 
 #[test]
-fn a_pool_of_another_manager_is_as_good() {
+fn a_queue_works_over_a_pool_with_another_manager() {
     on_a_database(async |database| {
         let manager = PostgresConnectionManager::new(database.url().parse().unwrap(), NoTls);
         let pool = Pool::builder().max_size(2).test_on_check_out(false).build(manager).await.unwrap();
@@ -20,6 +20,6 @@ fn a_pool_of_another_manager_is_as_good() {
         assert_eq!((message.msg_id, message.message), (sent.unwrap(), 1));
         drop(session);
         queue.close().await;
-        assert!(pool.get().await.is_ok(), "the pool is the user's");
+        assert!(pool.get().await.is_ok(), "closing the queue leaves the user's pool open");
     });
 }

@@ -1,4 +1,4 @@
-//! What the tests have in common.
+//! The parts that the tests share.
 
 use std::net::ToSocketAddrs;
 use std::sync::LazyLock;
@@ -9,9 +9,9 @@ use pgmq_tokio::{Builder, PGMQueue};
 use tests_common::proxy::Proxy;
 use tests_common::server::{Database, Server};
 
-/// Runs a test on a database with PGMQ and the queue `q` in it.
+/// Runs a test on a database with PGMQ and the queue `q`.
 pub(crate) fn on_a_database(test: impl AsyncFnOnce(&Database)) {
-    // One for all of them: it goes with the process.
+    // All tests share one server, which ends with the process.
     static SERVER: LazyLock<Server> =
         LazyLock::new(|| Server::obtain().unwrap_or_else(|error| panic!("{error:?}")));
     let database = SERVER.create_database().unwrap();
@@ -20,7 +20,7 @@ pub(crate) fn on_a_database(test: impl AsyncFnOnce(&Database)) {
     runtime.block_on(test(&database));
 }
 
-/// A proxy before a database, and how to connect through it with one connection.
+/// A proxy in front of a database, and a builder that connects through the proxy, with one connection.
 pub(crate) fn through_a_proxy(database: &Database) -> (Proxy, Builder) {
     let config: Config = database.url().parse().unwrap();
     let [Host::Tcp(host), ..] = config.get_hosts() else { panic!("the server has no host") };

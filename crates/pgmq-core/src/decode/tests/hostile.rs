@@ -1,10 +1,13 @@
-//! Rows of any columns, of any types: a result, or an error of its kind with all messages in it.
+//! Rows of any columns, of any types, decode to a result, or to an error of kind `Decode` that carries all
+//! messages.
+
+use std::fmt;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::Statement;
-use crate::every_operation::{Arguments, Visit};
+use crate::operations::Operation;
+use crate::samples::{Samples, Visit};
 
 const COLUMNS: [&str; 12] = [
     "msg_id",
@@ -38,13 +41,14 @@ fn any_cell() -> impl Strategy<Value = Cell> {
     ]
 }
 
-/// Columns in any order, missing, or there twice; and sometimes not the same in each row.
+/// A row with columns in any order, some of them missing or duplicate. Each row of a result may have other
+/// columns.
 fn any_row() -> impl Strategy<Value = Fake> {
     let column = (prop::sample::select(&COLUMNS[..]), any_cell());
     prop::collection::vec(column, 0..12).prop_map(Fake)
 }
 
-/// A message of which some columns are not what they should be.
+/// A message with some broken columns.
 fn broken_message() -> impl Strategy<Value = Fake> {
     let broken = prop::collection::vec((0usize..4, any_cell()), 0..3);
     (any::<i64>(), any_json(), broken).prop_map(|(id, payload, broken)| {
@@ -56,11 +60,11 @@ fn broken_message() -> impl Strategy<Value = Fake> {
     })
 }
 
-/// Gives each statement these rows.
+/// Decodes these rows as the result of each statement.
 struct Answer(Vec<Fake>);
 
-impl Visit for Answer {
-    fn visit<O: Output>(&mut self, statement: Statement<'_, O>) {
+impl<'s> Visit<'s> for Answer {
+    fn visit<O: Output + fmt::Debug + 's>(&mut self, _: &'static Operation, statement: Statement<'s, O>) {
         if let Err(error) = decode(statement, self.0.iter().cloned()) {
             assert_eq!(error.kind(), ErrorKind::Decode, "{error}");
         }
@@ -70,7 +74,7 @@ impl Visit for Answer {
 proptest! {
     #[test]
     fn any_rows_are_a_result_or_an_error(rows in prop::collection::vec(any_row(), 0..4)) {
-        Arguments::default().each(&mut Answer(rows));
+        Samples::default().visit(&mut Answer(rows));
     }
 
     #[test]
@@ -83,7 +87,7 @@ proptest! {
         let got: Vec<_> = got.iter().map(|message| message.message.get().as_bytes()).collect();
         let sent: Vec<_> = sent.iter().map(|cell| match cell {
             Cell::Json(text) => text.as_slice(),
-            _ => unreachable!("the payload is as it was"),
+            _ => unreachable!("the payload column is never broken"),
         }).collect();
         prop_assert_eq!(got, sent);
     }

@@ -1,13 +1,31 @@
-//! Whatever the arguments are, the SQL stays one of those written down.
+//! The SQL of a statement is one of the expected texts for any arguments.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::every_operation::{Arguments, Visit};
+use crate::param::Param;
 use crate::queue_name::fold;
+
+/// Arguments of any content, mostly with characters that have a meaning in SQL.
+fn hostile() -> impl Strategy<Value = Samples> {
+    let text = || {
+        let sql =
+            "([a-zA-Z_0-9]|['\"$;%\\\\.*#\n\0 ]|--|/\\*|pgmq\\.q_victim|DROP TABLE|ö|队|\u{202e}){0,24}";
+        prop_oneof![4 => sql, 2 => "\\PC{0,80}", 2 => "[a-z]{1,9}(\\.[a-z*#]{1,9}){0,40}", 1 => "[a-z]{1,9}"]
+    };
+    let texts = (text(), text(), text(), text(), text());
+    let numbers = (prop::collection::vec(any::<i64>(), 0..4), any::<u32>(), any::<i64>(), any::<Duration>());
+    let usual = (prop::collection::vec(1..9_i64, 1..4), 1..9_u32, 0..99_i64, Just(Duration::from_secs(1)));
+    let numbers = prop_oneof![numbers.boxed(), usual.boxed()];
+    (texts, numbers).prop_map(|((queue, routing_key, pattern, interval, json), numbers)| {
+        let (ids, count, seconds, duration) = numbers;
+        let premake = Some(count);
+        Samples { queue, routing_key, pattern, interval, json, ids, count, seconds, duration, premake }
+    })
+}
 
 /// The SQL of all operations, with the names of tables blanked.
 static EXPECTED_SQL: LazyLock<HashSet<String>> = LazyLock::new(|| {
@@ -19,9 +37,10 @@ static EXPECTED_SQL: LazyLock<HashSet<String>> = LazyLock::new(|| {
     texts.filter(|text| !text.starts_with('$')).map(|text| blank(text).0).collect()
 });
 
-/// A text with its quoted identifiers blanked, and those identifiers as the server understands them.
+/// Blanks the quoted identifiers of a text, and returns the identifiers as the server understands them.
 ///
-/// It reads quotes as the server does: one that an argument could close would leave something behind that is not blanked.
+/// The scan reads quotes as the server does. If an argument could close a quote, some of it would stay
+/// unblanked.
 fn blank(sql: &str) -> (String, Vec<String>) {
     let mut blanked = String::new();
     let mut identifiers = Vec::new();
@@ -32,23 +51,23 @@ fn blank(sql: &str) -> (String, Vec<String>) {
         let mut identifier = String::new();
         rest = quoted;
         loop {
-            let (part, behind) = rest.split_once('"').expect("what is quoted ends");
+            let (part, after) = rest.split_once('"').expect("every quote is closed");
             identifier.push_str(part);
-            rest = behind;
-            let Some(behind) = rest.strip_prefix('"') else { break };
+            rest = after;
+            let Some(after) = rest.strip_prefix('"') else { break };
             identifier.push('"');
-            rest = behind;
+            rest = after;
         }
         identifiers.push(identifier);
     }
     (blanked + rest, identifiers)
 }
 
-/// Checks each statement that it is shown.
-struct Check<'a>(&'a Arguments);
+/// Checks each statement that it visits.
+struct Check<'a>(&'a Samples);
 
-impl Visit for Check<'_> {
-    fn visit<O: Output>(&mut self, statement: Statement<'_, O>) {
+impl<'s> Visit<'s> for Check<'_> {
+    fn visit<O: Output + fmt::Debug + 's>(&mut self, _: &'static Operation, statement: Statement<'s, O>) {
         let Self(arguments) = self;
         let shown = format!("{statement:?}");
         match statement.body {
@@ -62,9 +81,9 @@ impl Visit for Check<'_> {
                 for text in [Some(sql.text.as_ref()), sql.newer.map(|(_, text)| text)].into_iter().flatten() {
                     let (blanked, identifiers) = blank(text);
                     assert!(EXPECTED_SQL.contains(&blanked), "{shown}");
-                    let are_mine =
+                    let is_own_table =
                         |name| Some(name) == table('q').as_ref() || Some(name) == table('a').as_ref();
-                    assert!(identifiers.iter().all(are_mine), "{shown}");
+                    assert!(identifiers.iter().all(is_own_table), "{shown}");
                     let highest = (1..10).rfind(|n| blanked.contains(&format!("${n}"))).unwrap_or_default();
                     assert_eq!(highest, params.len(), "{shown}");
                 }
@@ -75,9 +94,9 @@ impl Visit for Check<'_> {
 }
 
 impl Check<'_> {
-    /// A text is an argument as it was given, but for the queue's name, which is folded.
+    /// Checks that a text is an unchanged argument, or the folded name of the queue.
     fn check_param(&self, param: &Param<'_>) {
-        let Arguments { queue, routing_key, pattern, interval, json, .. } = self.0;
+        let Samples { queue, routing_key, pattern, interval, json, .. } = self.0;
         match param {
             Param::Text(text) => {
                 let is_default = *text == "100000";
@@ -94,24 +113,23 @@ impl Check<'_> {
 
 proptest! {
     #[test]
-    fn no_argument_gets_into_the_sql(arguments in Arguments::hostile()) {
-        arguments.each(&mut Check(&arguments));
+    fn no_argument_gets_into_the_sql(arguments in hostile()) {
+        arguments.visit(&mut Check(&arguments));
     }
 }
 
 #[test]
-fn harmless_arguments_are_refused_by_no_operation() {
-    struct Asks(usize);
+fn no_operation_refuses_harmless_arguments() {
+    struct Queries(usize);
 
-    impl Visit for Asks {
-        fn visit<O: Output>(&mut self, statement: Statement<'_, O>) {
+    impl<'s> Visit<'s> for Queries {
+        fn visit<O: Output + fmt::Debug + 's>(&mut self, _: &'static Operation, statement: Statement<'s, O>) {
             assert!(matches!(statement.body, Body::Query { .. }), "{statement:?}");
             self.0 += 1;
         }
     }
 
-    let mut asks = Asks(0);
-    Arguments::default().each(&mut asks);
-    let all: BTreeSet<&str> = crate::operations!(names);
-    assert_eq!(asks.0, all.len());
+    let mut queries = Queries(0);
+    Samples::default().visit(&mut queries);
+    assert_eq!(queries.0, OPERATIONS.len());
 }

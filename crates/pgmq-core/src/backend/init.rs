@@ -1,23 +1,27 @@
-//! Making sure that PGMQ is there, and saying which it is, over any back end. For back ends.
+//! Creating the extension where PGMQ is missing, and looking up the version of PGMQ, over any back end.
 
-use crate::installation::{Init, not_creatable};
-use crate::{AsyncQueue, Error, ErrorKind, Installation, Learned, Queue, QueueError, statement};
+use crate::error::{Error, QueueError};
+use crate::error_kind::ErrorKind;
+use crate::installation::{Init, Installation, not_creatable};
+use crate::operations::{AsyncQueue, Queue};
+use crate::server_version::ServerVersion;
+use crate::statement;
 
-/// The same for queues that block, and for those that do not.
+/// The functions for sync queues, and for async ones.
 macro_rules! installing {
     ($queue:ident: $init:ident, $version:ident $(, $async:tt $await:tt)?) => {
-        /// Makes sure that PGMQ is there: creates the extension, where it is not and the server offers it.
+        /// Creates the extension if PGMQ is missing and the server offers it.
         ///
         /// # Errors
         ///
-        /// [`ErrorKind::NotInstalled`], when PGMQ is neither there nor can be created.
-        pub $($async)? fn $init<Q: $queue>(queue: &Q, learned: &Learned) -> Result<(), Q::Error> {
+        /// [`ErrorKind::NotInstalled`], if PGMQ is missing and cannot be created.
+        pub $($async)? fn $init<Q: $queue>(queue: &Q, server: &ServerVersion) -> Result<(), Q::Error> {
             let Some(look) = queue.run(statement::look())$(.$await)? ? else { return Ok(()) };
-            match look.init(learned)? {
+            match look.init(server)? {
                 Init::Done => Ok(()),
                 Init::CreateExtension => match queue.run(statement::create_extension())$(.$await)? {
                     Ok(()) => Ok(()),
-                    // Another client may have been faster.
+                    // Another client may have created the extension meanwhile.
                     Err(refusal) => match $version(queue)$(.$await)? {
                         Err(error) if error.kind() != ErrorKind::NotInstalled => Err(error),
                         Err(_) if refusal.kind() == ErrorKind::PermissionDenied => Err(not_creatable(refusal).into()),
@@ -28,11 +32,12 @@ macro_rules! installing {
             }
         }
 
-        /// Says how PGMQ is installed and which version it is, by a look into the catalogue: no DDL, no locks.
+        /// Returns the source and the version of the installation, from a look at the catalogue: no DDL, no
+        /// locks.
         ///
         /// # Errors
         ///
-        /// [`ErrorKind::NotInstalled`], when PGMQ is not there.
+        /// [`ErrorKind::NotInstalled`], if PGMQ is missing.
         pub $($async)? fn $version<Q: $queue>(queue: &Q) -> Result<Installation, Q::Error> {
             let look = queue.run(statement::look())$(.$await)? ?;
             let look = look.ok_or_else(|| Error::new(ErrorKind::Decode, "the server returned no row"))?;
@@ -53,21 +58,22 @@ mod tests {
     use std::cell::Cell as Counter;
 
     use super::*;
-    use crate::decode::tests::{Cell, Fake, decode};
-    use crate::{Output, Statement};
+    use crate::decode::Output;
+    use crate::decode::tests::{Cell, Fake, decode_query};
+    use crate::statement::Query;
 
     /// A server that offers the extension and refuses to create it.
     struct Server {
         refuses_with: ErrorKind,
-        /// How often it is looked at before another client has created the extension.
+        /// The number of looks before another client has created the extension.
         looks_without: Counter<u32>,
     }
 
     impl Queue for Server {
         type Error = Error;
 
-        fn run<O: Output>(&self, statement: Statement<'_, O>) -> Result<O, Error> {
-            if format!("{statement:?}").contains("CREATE EXTENSION") {
+        fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
+            if query.sql().contains("CREATE EXTENSION") {
                 return Err(Error::new(self.refuses_with, "no"));
             }
             let is_installed = self.looks_without.get() == 0;
@@ -80,30 +86,30 @@ mod tests {
                 ("is_available", Cell::Boolean(!is_installed)),
                 ("at_least", Cell::Null),
             ]);
-            decode(statement, [look])
+            decode_query(&query, [look])
         }
     }
 
     fn init_on(refuses_with: ErrorKind, looks_without: u32) -> Result<(), Error> {
-        init(&Server { refuses_with, looks_without: Counter::new(looks_without) }, &Learned::default())
+        init(&Server { refuses_with, looks_without: Counter::new(looks_without) }, &ServerVersion::default())
     }
 
     #[test]
-    fn a_role_that_may_not_create_the_extension_is_told_who_may() {
+    fn a_role_without_the_right_to_create_the_extension_gets_advice() {
         let error = init_on(ErrorKind::PermissionDenied, u32::MAX).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotInstalled);
-        assert!(error.to_string().contains("have a role that may run CREATE EXTENSION pgmq"), "{error}");
+        assert!(error.to_string().contains("as a role with the privilege to do so"), "{error}");
     }
 
     #[test]
-    fn what_else_keeps_the_extension_from_being_created_is_said_as_it_is() {
+    fn other_errors_from_create_extension_are_passed_through() {
         for kind in [ErrorKind::Timeout, ErrorKind::Connection, ErrorKind::Database] {
             assert_eq!(init_on(kind, u32::MAX).unwrap_err().kind(), kind);
         }
     }
 
     #[test]
-    fn a_refusal_does_not_matter_if_another_client_was_faster() {
+    fn an_extension_that_another_client_created_meanwhile_is_no_error() {
         assert!(init_on(ErrorKind::Database, 1).is_ok());
     }
 }

@@ -1,44 +1,45 @@
-//! How to connect, told once for every back end.
+//! The settings of connections and pools, for every back end.
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::{Error, ErrorKind};
+use crate::error::Error;
+use crate::error_kind::ErrorKind;
 
-/// How a queue connects, and how its pool behaves. A back end's builder fills this in.
+/// The settings of a queue's connections and of its pool. A back end's builder fills them in.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Settings {
     /// A URL or libpq connection string, for the driver's own parser.
     pub url: Option<String>,
-    /// The host, where there is no URL.
+    /// The host, if there is no URL.
     pub host: Option<String>,
-    /// The port, where there is no URL.
+    /// The port, if there is no URL.
     pub port: Option<u16>,
-    /// The database; instead of that of the URL.
+    /// The database, which overrides the one in the URL.
     pub database: Option<String>,
-    /// The role; instead of that of the URL.
+    /// The role, which overrides the one in the URL.
     pub username: Option<String>,
-    /// The password; instead of that of the URL.
+    /// The password, which overrides the one in the URL.
     pub password: Option<String>,
-    /// What the server shows the connections as; instead of that of the URL.
+    /// The `application_name` of the connections, which overrides the one in the URL.
     pub application_name: Option<String>,
-    /// A URL for `listen` alone, such as one that goes round a pooler.
+    /// A URL for `listen` alone, such as one that bypasses a pooler.
     pub listen_url: Option<String>,
-    /// How many connections the pool holds at most.
+    /// The maximum number of connections in the pool.
     pub pool_size: u32,
-    /// How long an operation waits for a pooled connection.
+    /// The longest wait of an operation for a pooled connection.
     pub acquire_timeout: Duration,
-    /// How long connecting to one address may take, unless the URL says.
+    /// The timeout for connecting to one address, unless the URL sets one.
     pub connect_timeout: Duration,
-    /// After how long an idle connection is closed.
+    /// The idle time after which a connection is closed; `None` sets no limit.
     pub idle_timeout: Option<Duration>,
-    /// After how long a connection is closed when it is next idle.
+    /// The age after which a connection is closed when it is next idle; `None` sets no limit.
     pub max_lifetime: Option<Duration>,
-    /// Whether statements stay prepared on the connections; `None` leaves it to the back end.
+    /// `true` if statements stay prepared on the connections; `None` leaves the choice to the back end.
     pub prepared_statements: Option<bool>,
-    /// Whether `connect` makes sure that PGMQ is there.
-    pub init: bool,
+    /// `true` if `connect` checks that PGMQ is installed, and creates the extension if it is missing.
+    pub install_extension: bool,
 }
 
 impl Default for Settings {
@@ -58,25 +59,28 @@ impl Default for Settings {
             idle_timeout: Some(Duration::from_secs(600)),
             max_lifetime: Some(Duration::from_secs(1800)),
             prepared_statements: None,
-            init: true,
+            install_extension: true,
         }
     }
 }
 
 impl Settings {
-    /// Those of a URL or libpq connection string, and the defaults for the rest.
+    /// Creates settings with a URL or libpq connection string, and the defaults for the rest.
     pub fn from_url(url: impl Into<String>) -> Self {
         Self { url: Some(url.into()), ..Self::default() }
     }
 
-    /// Reads `DATABASE_URL`, or else `PG_HOST`, `PG_PORT`, `PG_DATABASE`, `PG_USERNAME` and `PG_PASSWORD`, which default to
-    /// `localhost`, 5432, and `postgres` for the others; and `PG_INIT_EXTENSION`.
+    /// Reads the settings from variables of the environment.
     ///
-    /// `var` gives a variable, usually by [`std::env::var`].
+    /// The variable `DATABASE_URL` is the URL. Without it, `PG_HOST`, `PG_PORT`, `PG_DATABASE`, `PG_USERNAME`
+    /// and `PG_PASSWORD` are read, which default to `localhost`, 5432, and `postgres` for the others.
+    /// `PG_INIT_EXTENSION` sets [`install_extension`](Self::install_extension) in either case.
+    ///
+    /// `var` returns the value of a variable, usually by [`std::env::var`].
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`], when a variable is set to what cannot be read.
+    /// [`ErrorKind::InvalidArgument`], if a variable has an invalid value.
     pub fn from_vars(var: impl Fn(&str) -> Result<String, std::env::VarError>) -> Result<Self, Error> {
         let read = |name: &str| match var(name) {
             Ok(value) => Ok(Some(value)),
@@ -85,7 +89,7 @@ impl Settings {
         };
         let mut settings = Self { url: read("DATABASE_URL")?, ..Self::default() };
         if let Some(init) = read("PG_INIT_EXTENSION")? {
-            settings.init = match init.to_ascii_lowercase().as_str() {
+            settings.install_extension = match init.to_ascii_lowercase().as_str() {
                 "true" | "1" | "yes" | "on" => true,
                 "false" | "0" | "no" | "off" => false,
                 _ => return Err(invalid(format!("PG_INIT_EXTENSION is {init:?}; set it to true or false"))),
@@ -98,7 +102,7 @@ impl Settings {
             settings.port = Some(match read("PG_PORT")? {
                 None => 5432,
                 Some(port) => port.parse().map_err(|error| {
-                    invalid(format!("PG_PORT is {port:?}, which is no port")).because(error)
+                    invalid(format!("PG_PORT is {port:?}, which is not a port")).because(error)
                 })?,
             });
             settings.database = or_postgres("PG_DATABASE")?;
@@ -108,14 +112,15 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Refuses what contradicts itself.
+    /// Checks that the settings are complete and do not contradict each other.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`], when there is both a URL and a host or port, neither, or a pool of no connections.
+    /// [`ErrorKind::InvalidArgument`], if there is a URL and also a host or port, if there is neither a URL
+    /// nor a host, if the pool size is zero, or if a timeout or lifetime is zero or over ten years.
     pub fn check(&self) -> Result<(), Error> {
         if self.url.is_some() && (self.host.is_some() || self.port.is_some()) {
-            return Err(invalid("there is a URL, and a host or port beside it; give one or the other"));
+            return Err(invalid("there is a URL and also a host or port; give one or the other"));
         }
         if self.url.is_none() && self.host.is_none() {
             return Err(invalid("there is nothing to connect to; give a URL or a host"));
@@ -134,7 +139,7 @@ impl Settings {
                 Some(Duration::ZERO) => return Err(invalid(format!("the {name} is zero; give more"))),
                 Some(span) if span > LONGEST => {
                     return Err(invalid(format!(
-                        "the {name} is over ten years; give less, or none where that can be said"
+                        "the {name} is over ten years; give less, or None for no limit if the setting is optional"
                     )));
                 }
                 _ => {}
@@ -144,7 +149,7 @@ impl Settings {
     }
 }
 
-/// No span of time is longer: those who add it to a clock would overflow some day.
+/// The longest span of time. A longer one could overflow when it is added to a clock.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 fn invalid(text: impl Into<String>) -> Error {
@@ -152,7 +157,7 @@ fn invalid(text: impl Into<String>) -> Error {
 }
 
 impl fmt::Debug for Settings {
-    /// Leaves out the URLs, which may hold a password, and the password.
+    /// Leaves out the password, and the URLs, which may contain one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("has_url", &self.url.is_some())
@@ -161,124 +166,134 @@ impl fmt::Debug for Settings {
             .field("database", &self.database)
             .field("username", &self.username)
             .field("pool_size", &self.pool_size)
-            .field("init", &self.init)
+            .field("install_extension", &self.install_extension)
             .finish_non_exhaustive()
     }
 }
 
-/// The setters of a back end's builder, which holds `settings`. For back ends.
+/// The setters of a back end's builder, which has a field `settings`. For back ends.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! settings_methods {
     () => {
-        /// Connects by a URL or libpq connection string, which goes to the driver's own parser as it is.
+        /// Sets the URL or libpq connection string, which the driver's own parser reads. Required, unless
+        /// there is a [`host`](Self::host).
         #[must_use]
         pub fn url(mut self, url: impl Into<String>) -> Self {
             self.settings.url = Some(url.into());
             self
         }
 
-        /// Connects to this host, or to the Unix socket in this folder; instead of a URL.
+        /// Sets the host, or the folder of a Unix socket. Required, unless there is a [`url`](Self::url),
+        /// which excludes a host.
         #[must_use]
         pub fn host(mut self, host: impl Into<String>) -> Self {
             self.settings.host = Some(host.into());
             self
         }
 
-        /// Connects to this port; instead of a URL.
+        /// Sets the port of the [`host`](Self::host); the default is the driver's. A [`url`](Self::url)
+        /// excludes a port.
         #[must_use]
         pub fn port(mut self, port: u16) -> Self {
             self.settings.port = Some(port);
             self
         }
 
-        /// Uses this database, whatever the URL says.
+        /// Sets the database; the default is the one in the URL, or the driver's.
         #[must_use]
         pub fn database(mut self, database: impl Into<String>) -> Self {
             self.settings.database = Some(database.into());
             self
         }
 
-        /// Connects as this role, whatever the URL says.
+        /// Sets the role to connect as; the default is the one in the URL, or the driver's.
         #[must_use]
         pub fn username(mut self, username: impl Into<String>) -> Self {
             self.settings.username = Some(username.into());
             self
         }
 
-        /// Connects with this password, whatever the URL says.
+        /// Sets the password; the default is the one in the URL, or the driver's.
         #[must_use]
         pub fn password(mut self, password: impl Into<String>) -> Self {
             self.settings.password = Some(password.into());
             self
         }
 
-        /// Has the server show the connections under this name.
+        /// Sets the `application_name` of the connections, as shown in `pg_stat_activity`; the default is the
+        /// one in the URL, or the driver's.
         #[must_use]
         pub fn application_name(mut self, name: impl Into<String>) -> Self {
             self.settings.application_name = Some(name.into());
             self
         }
 
-        /// Has `listen` connect by this URL instead, such as one that goes round a pooler.
+        /// Sets the URL with which `listen` connects, such as one that bypasses a pooler; the default is to
+        /// connect as the pool does.
         #[must_use]
         pub fn listen_url(mut self, url: impl Into<String>) -> Self {
             self.settings.listen_url = Some(url.into());
             self
         }
 
-        /// Holds this many connections at most; 10 unless told. They are opened when they are needed.
+        /// Sets the maximum number of connections in the pool; the default is 10. The pool opens connections
+        /// when they are needed.
         #[must_use]
         pub fn pool_size(mut self, connections: u32) -> Self {
             self.settings.pool_size = connections;
             self
         }
 
-        /// Has an operation wait this long for a pooled connection; 30 seconds unless told.
+        /// Sets how long an operation waits for a pooled connection; the default is 30 seconds.
         #[must_use]
         pub fn acquire_timeout(mut self, timeout: ::std::time::Duration) -> Self {
             self.settings.acquire_timeout = timeout;
             self
         }
 
-        /// Gives up connecting to an address after this long; 10 seconds unless told, here or in the URL.
+        /// Sets the timeout for connecting to one address, unless the URL sets one; the default is 10
+        /// seconds.
         #[must_use]
         pub fn connect_timeout(mut self, timeout: ::std::time::Duration) -> Self {
             self.settings.connect_timeout = timeout;
             self
         }
 
-        /// Closes a connection that was idle for this long; 10 minutes unless told.
+        /// Sets the idle time after which a connection is closed; the default is 10 minutes, and `None` sets
+        /// no limit.
         #[must_use]
         pub fn idle_timeout(mut self, timeout: impl Into<Option<::std::time::Duration>>) -> Self {
             self.settings.idle_timeout = timeout.into();
             self
         }
 
-        /// Closes a connection of this age, once it is idle; 30 minutes unless told.
+        /// Sets the age after which a connection is closed when it is next idle; the default is 30 minutes,
+        /// and `None` sets no limit.
         #[must_use]
         pub fn max_lifetime(mut self, lifetime: impl Into<Option<::std::time::Duration>>) -> Self {
             self.settings.max_lifetime = lifetime.into();
             self
         }
 
-        /// Whether statements stay prepared on their connections, so that the server parses and plans an operation once per
-        /// connection, and not each time.
+        /// Sets whether statements stay prepared on their connections; the default depends on the driver.
         ///
-        /// Unless told, the drivers do as they use to: `pgmq-postgres` and `pgmq-tokio` prepare nothing, and work behind any
-        /// pooler; the others do, and behind a pooler in transaction mode that knows nothing of prepared statements they need
-        /// `false` here. `pgmq-diesel-async` always prepares, and refuses `false`.
+        /// The server parses and plans a prepared statement once per connection, and not on each call. By
+        /// default `pgmq-postgres` and `pgmq-tokio` prepare no statements, and work behind any pooler. The
+        /// other back ends prepare them by default, and need `false` here behind a pooler in transaction mode
+        /// that does not support prepared statements. `pgmq-diesel-async` always prepares, and refuses
+        /// `false`.
         #[must_use]
         pub fn prepared_statements(mut self, prepared: bool) -> Self {
             self.settings.prepared_statements = Some(prepared);
             self
         }
 
-        /// Whether [`connect`](Self::connect) makes sure that PGMQ is there, and creates the extension where it is not; it
-        /// does unless told.
+        /// Sets whether [`connect`](Self::connect) checks that PGMQ is installed, and creates the extension
+        /// if it is missing; the default is `true`.
         #[must_use]
-        pub fn init(mut self, init: bool) -> Self {
-            self.settings.init = init;
+        pub fn install_extension(mut self, install: bool) -> Self {
+            self.settings.install_extension = install;
             self
         }
     };
@@ -298,16 +313,19 @@ mod tests {
     }
 
     #[test]
-    fn a_database_url_stands_alone_and_parts_have_defaults() {
+    fn a_database_url_excludes_the_parts_and_parts_have_defaults() {
         let url = vars(&[("DATABASE_URL", "postgres://x"), ("PG_HOST", "ignored")]).unwrap();
         assert_eq!((url.url.as_deref(), url.host), (Some("postgres://x"), None));
         let parts = vars(&[("PG_PORT", "6543"), ("PG_INIT_EXTENSION", "False")]).unwrap();
-        assert_eq!((parts.host.as_deref(), parts.port, parts.init), (Some("localhost"), Some(6543), false));
+        assert_eq!(
+            (parts.host.as_deref(), parts.port, parts.install_extension),
+            (Some("localhost"), Some(6543), false)
+        );
         assert_eq!(parts.database.as_deref(), Some("postgres"));
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused() {
+    fn invalid_settings_are_refused() {
         for set in [("PG_PORT", "many"), ("PG_PORT", "70000"), ("PG_INIT_EXTENSION", "maybe")] {
             let error = vars(&[set]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidArgument);
@@ -323,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn no_password_is_shown() {
+    fn debug_output_shows_no_password() {
         let settings =
             Settings { password: Some("s3cret".into()), url: Some("x:s3cret".into()), ..Settings::default() };
         assert!(!format!("{settings:?}").contains("s3cret"));

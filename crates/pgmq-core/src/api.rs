@@ -1,0 +1,16 @@
+//! The names that every back end re-exports: messages, options, results and errors.
+
+pub use crate::decode::Output;
+pub use crate::error::{Failure, QueueError};
+pub use crate::error_kind::ErrorKind;
+pub use crate::installation::{Installation, InstallationSource};
+pub use crate::message::{ArchivedMessage, Message};
+pub use crate::notification::Notification;
+pub use crate::options::{
+    ArchivePartitionOptions, NotifyOptions, PartitionInterval, PartitionOptions, PollOptions, ReadOptions,
+    SendBatchOptions, SendOptions,
+};
+pub use crate::raw_json::RawJson;
+pub use crate::records::{NotifyThrottle, QueueInfo, QueueMetrics, RoutingMatch, TopicBinding, TopicMessage};
+pub use crate::time::{Delay, VisibilityTimeout};
+pub use crate::version::{ParseVersionError, Version};

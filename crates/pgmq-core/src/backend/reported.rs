@@ -1,0 +1,35 @@
+//! The parts of a back end's error.
+
+use crate::error::{Error, Failure};
+use crate::error_kind::ErrorKind;
+use crate::message::Message;
+use crate::raw_json::RawJson;
+
+/// The facts that the variants of a back end's error have in common, for any type of cause.
+pub trait Reported {
+    /// The kind of error.
+    fn kind(&self) -> ErrorKind;
+
+    /// The messages that the failed call had read but could not decode.
+    fn undecoded(&self) -> &[Message<RawJson>];
+}
+
+impl Reported for Error {
+    fn kind(&self) -> ErrorKind {
+        self.kind()
+    }
+
+    fn undecoded(&self) -> &[Message<RawJson>] {
+        self.undecoded()
+    }
+}
+
+impl<E> Reported for Failure<E> {
+    fn kind(&self) -> ErrorKind {
+        self.kind()
+    }
+
+    fn undecoded(&self) -> &[Message<RawJson>] {
+        &[]
+    }
+}

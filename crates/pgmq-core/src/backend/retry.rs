@@ -1,0 +1,177 @@
+//! The retry policy of a queue over a pool.
+
+use crate::backend::failure_class::FailureClass;
+use crate::decode::Output;
+use crate::server_version::ServerVersion;
+use crate::statement::{Query, SqlVariant};
+use crate::version::Version;
+
+/// Decides what to do after a query on a pooled connection has failed. Holds no connection and does no I/O.
+///
+/// A query runs again only if the server is known to have committed nothing, and each reason to run it again
+/// has its own limit: the oldest SQL variant once, a statement prepared again once, and the given number
+/// of reconnects.
+#[derive(Debug)]
+pub struct Retry<'v> {
+    server: &'v ServerVersion,
+    /// The PGMQ version that the server turned out to lack.
+    lacks: Option<Version>,
+    may_reprepare: bool,
+    reconnects_left: u32,
+}
+
+/// The next step after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Run the query again, in the variant that [`Retry::variant`] now returns.
+    UseOlderVariant,
+    /// Run the query again, with the statement prepared again.
+    Reprepare,
+    /// Discard the connection, and run the query again on another one.
+    Reconnect,
+    /// Return the error.
+    Fail,
+}
+
+impl<'v> Retry<'v> {
+    /// A policy for one query, which allows it to move to another connection up to `reconnects` times.
+    pub fn new(server: &'v ServerVersion, reconnects: u32) -> Self {
+        Self { server, lacks: None, may_reprepare: true, reconnects_left: reconnects }
+    }
+
+    /// The SQL variant to run.
+    pub fn variant<'q, O: Output>(&self, query: &'q Query<'_, O>) -> SqlVariant<'q> {
+        match self.lacks {
+            Some(_) => query.oldest_variant(),
+            None => query.variant_on_pool(self.server),
+        }
+    }
+
+    /// Records what the success of a variant proves about the server's version of PGMQ.
+    pub fn succeeded(&self, variant: SqlVariant<'_>) {
+        if let Some(since) = variant.since {
+            self.server.at_least(since);
+        }
+        // Only now is it certain that the newer variant failed because of the version.
+        if let Some(lacks) = self.lacks {
+            self.server.older_than(lacks);
+        }
+    }
+
+    /// Decides what to do after a variant has failed.
+    pub fn after(&mut self, failure: FailureClass, variant: SqlVariant<'_>) -> Next {
+        match (failure, variant.since) {
+            (FailureClass::UnknownFunction, Some(since)) => {
+                self.lacks = Some(since);
+                Next::UseOlderVariant
+            }
+            (FailureClass::StalePlan, _) if self.may_reprepare => {
+                self.may_reprepare = false;
+                Next::Reprepare
+            }
+            (FailureClass::NotCommitted, _) => self.reconnect(),
+            _ => Next::Fail,
+        }
+    }
+
+    /// Decides what to do after a connection was found to be lost before the query was sent.
+    pub fn reconnect(&mut self) -> Next {
+        match self.reconnects_left.checked_sub(1) {
+            Some(left) => {
+                self.reconnects_left = left;
+                Next::Reconnect
+            }
+            None => Next::Fail,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statement::{self, Action};
+
+    const NEWER: Version = Version::new(1, 5, 0);
+
+    fn send() -> Query<'static, i64> {
+        match statement::send("q", &1).into_action() {
+            Action::Run(query) => query,
+            Action::Return(_) => panic!("send runs a query"),
+        }
+    }
+
+    #[test]
+    fn an_unknown_function_is_replaced_by_the_oldest_variant_once() {
+        let (server, query) = (ServerVersion::default(), send());
+        let mut retry = Retry::new(&server, 1);
+        let newer = retry.variant(&query);
+        assert_eq!(newer.since, Some(NEWER));
+        assert_eq!(retry.after(FailureClass::UnknownFunction, newer), Next::UseOlderVariant);
+        let oldest = retry.variant(&query);
+        assert_eq!(oldest, query.oldest_variant());
+        assert_eq!(retry.after(FailureClass::UnknownFunction, oldest), Next::Fail);
+    }
+
+    #[test]
+    fn the_server_is_known_to_be_older_only_after_the_oldest_variant_worked() {
+        let (server, query) = (ServerVersion::default(), send());
+        let mut retry = Retry::new(&server, 1);
+        let newer = retry.variant(&query);
+        retry.after(FailureClass::UnknownFunction, newer);
+        assert_eq!(server.supports(NEWER), None);
+        retry.succeeded(retry.variant(&query));
+        assert_eq!(server.supports(NEWER), Some(false));
+        assert_eq!(Retry::new(&server, 1).variant(&query).since, None);
+    }
+
+    #[test]
+    fn a_newer_variant_that_works_proves_the_version() {
+        let (server, query) = (ServerVersion::default(), send());
+        let retry = Retry::new(&server, 1);
+        retry.succeeded(retry.variant(&query));
+        assert_eq!(server.supports(NEWER), Some(true));
+    }
+
+    #[test]
+    fn a_stale_plan_is_prepared_again_once() {
+        let (server, query) = (ServerVersion::default(), send());
+        let mut retry = Retry::new(&server, 1);
+        let variant = retry.variant(&query);
+        assert_eq!(retry.after(FailureClass::StalePlan, variant), Next::Reprepare);
+        assert_eq!(retry.after(FailureClass::StalePlan, variant), Next::Fail);
+    }
+
+    #[test]
+    fn an_uncommitted_query_moves_as_often_as_allowed() {
+        let (server, query) = (ServerVersion::default(), send());
+        for reconnects in 0..3 {
+            let mut retry = Retry::new(&server, reconnects);
+            let variant = retry.variant(&query);
+            for _ in 0..reconnects {
+                assert_eq!(retry.after(FailureClass::NotCommitted, variant), Next::Reconnect);
+            }
+            assert_eq!(retry.after(FailureClass::NotCommitted, variant), Next::Fail);
+        }
+    }
+
+    #[test]
+    fn each_reason_to_run_again_has_its_own_limit() {
+        let (server, query) = (ServerVersion::default(), send());
+        let mut retry = Retry::new(&server, 1);
+        let newer = retry.variant(&query);
+        assert_eq!(retry.after(FailureClass::NotCommitted, newer), Next::Reconnect);
+        assert_eq!(retry.after(FailureClass::StalePlan, newer), Next::Reprepare);
+        assert_eq!(retry.after(FailureClass::UnknownFunction, newer), Next::UseOlderVariant);
+        let oldest = retry.variant(&query);
+        assert_eq!(retry.after(FailureClass::NotCommitted, oldest), Next::Fail);
+        assert_eq!(retry.after(FailureClass::StalePlan, oldest), Next::Fail);
+    }
+
+    #[test]
+    fn any_other_failure_is_returned() {
+        let (server, query) = (ServerVersion::default(), send());
+        let mut retry = Retry::new(&server, 9);
+        let variant = retry.variant(&query);
+        assert_eq!(retry.after(FailureClass::Other, variant), Next::Fail);
+    }
+}

@@ -1,0 +1,73 @@
+//! Browsing queues without reading from them, and archives.
+//!
+//! PGMQ has no functions for most of this, so the statements read its tables. The columns vary with the
+//! version, so all columns are selected and picked by name.
+
+use serde::de::DeserializeOwned;
+
+use crate::message::{ArchivedMessage, Message};
+use crate::operations::rows;
+use crate::records::QueueMetrics;
+use crate::statement::builder::{StatementBuilder, count};
+use crate::statement::finish::batch;
+use crate::statement::query::Statement;
+
+/// Builds `metrics`.
+pub fn metrics(queue: &str) -> Statement<'_, QueueMetrics> {
+    StatementBuilder::on(queue, &rows::metrics).sql("SELECT * FROM pgmq.metrics(queue_name=>$1::text)")
+}
+
+/// Builds `metrics_all`.
+pub fn metrics_all() -> Statement<'static, Vec<QueueMetrics>> {
+    StatementBuilder::new(&rows::metrics_all).sql("SELECT * FROM pgmq.metrics_all()")
+}
+
+/// Builds `peek`.
+pub fn peek<T: DeserializeOwned + Send>(queue: &str, qty: u32) -> Statement<'_, Vec<Message<T>>> {
+    let builder = StatementBuilder::new(&rows::peek).naming(queue).int(count("quantity", qty));
+    if qty == 0 {
+        return builder.answer(Vec::new());
+    }
+    let table = builder.table('q');
+    builder.sql(format!(
+        "SELECT * FROM {table} WHERE vt <= pg_catalog.clock_timestamp() ORDER BY msg_id LIMIT $1::integer"
+    ))
+}
+
+/// Builds `get`.
+pub fn get<T: DeserializeOwned + Send>(queue: &str, msg_id: i64) -> Statement<'_, Option<Message<T>>> {
+    let builder = StatementBuilder::new(&rows::get).naming(queue).bigint(msg_id);
+    let table = builder.table('q');
+    builder.sql(format!("SELECT * FROM {table} WHERE msg_id = $1::bigint"))
+}
+
+/// Builds `read_archive`.
+pub fn read_archive<T: DeserializeOwned + Send>(
+    queue: &str,
+    after_id: i64,
+    limit: u32,
+) -> Statement<'_, Vec<ArchivedMessage<T>>> {
+    let builder =
+        StatementBuilder::new(&rows::read_archive).naming(queue).bigint(after_id).int(count("limit", limit));
+    if limit == 0 {
+        return builder.answer(Vec::new());
+    }
+    let table = builder.table('a');
+    builder.sql(format!("SELECT * FROM {table} WHERE msg_id > $1::bigint ORDER BY msg_id LIMIT $2::integer"))
+}
+
+/// Builds `requeue_archived`.
+///
+/// The messages get new ids, in the order of their old ones. Old ids could belong to partitions that were
+/// dropped.
+pub fn requeue_archived<'a>(queue: &'a str, msg_ids: &[i64]) -> Statement<'a, Vec<i64>> {
+    let builder = StatementBuilder::on(queue, &rows::requeue_archived);
+    let table = builder.table('a');
+    batch(builder, msg_ids, |builder| {
+        builder.sql(format!(
+            "WITH taken AS (DELETE FROM {table} WHERE msg_id = ANY($2::bigint[]) RETURNING msg_id, message, headers) \
+             SELECT pgmq.send(queue_name=>$1::text, msg=>message, headers=>headers, \
+             delay=>pg_catalog.clock_timestamp()) FROM (SELECT * FROM taken ORDER BY msg_id) AS taken"
+        ))
+    })
+}

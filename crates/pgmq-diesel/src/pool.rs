@@ -1,0 +1,54 @@
+//! The pool, its sessions, and the state that the clones of a queue share.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use diesel::pg::PgConnection;
+use diesel::r2d2::{ConnectionManager, PooledConnection, R2D2Connection};
+use pgmq_core::backend;
+
+use crate::connection::sealed::Bind;
+
+/// A pool of connections of this driver.
+pub type Pool = diesel::r2d2::Pool<ConnectionManager<PgConnection>>;
+
+/// A connection that was acquired from the pool. Dropping it releases it.
+pub type Session = PooledConnection<ConnectionManager<PgConnection>>;
+
+/// The state that the clones of a queue share.
+pub(crate) type Shared = backend::Shared<diesel::r2d2::Error, DriverState>;
+
+/// The part of the shared state that only this driver needs.
+#[derive(Debug, Default)]
+pub(crate) struct DriverState {
+    /// The losses of the pool's connections.
+    pub(crate) losses: Losses,
+}
+
+/// The number of a pool's connections that were found to be lost.
+#[derive(Debug, Default)]
+pub(crate) struct Losses(AtomicU64);
+
+impl Losses {
+    /// Counts a loss, which casts doubt on all other connections.
+    pub(crate) fn record(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The number of losses so far.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Releases a lost connection, which the pool then discards.
+pub(crate) fn discard(mut session: Session) {
+    // Diesel does not notice every loss by itself. The ping makes it notice, and the pool asks Diesel. libpq
+    // fails a ping on a lost connection without a round trip.
+    drop(session.ping());
+}
+
+impl Bind for Session {
+    fn connection(&mut self) -> &mut PgConnection {
+        self
+    }
+}

@@ -1,0 +1,50 @@
+//! The connections that a queue can be bound to.
+
+use postgres::Client;
+
+use crate::run::ConnRef;
+
+/// A connection that a queue can be bound to: a client, a transaction, or a session from the pool.
+pub trait Connection: sealed::Bind {}
+
+impl<C: sealed::Bind> Connection for C {}
+
+#[expect(private_interfaces, reason = "the traits cannot be named outside this crate")]
+pub(crate) mod sealed {
+    use pgmq_driver_tokio_postgres::StatementCache;
+
+    use super::{Client, ConnRef};
+
+    /// A connection that queries run on.
+    pub trait Bind {
+        fn conn(&mut self) -> ConnRef<'_>;
+    }
+
+    /// A connection that a pool holds.
+    pub trait Clients: Bind + Send {
+        /// The client, and its cache of prepared statements.
+        fn parts(&mut self) -> (&mut Client, Option<&StatementCache>);
+
+        fn client(&mut self) -> &mut Client {
+            self.parts().0
+        }
+    }
+
+    impl Clients for Client {
+        fn parts(&mut self) -> (&mut Client, Option<&StatementCache>) {
+            (self, None)
+        }
+    }
+
+    impl Bind for Client {
+        fn conn(&mut self) -> ConnRef<'_> {
+            ConnRef { runner: self, statements: None }
+        }
+    }
+
+    impl Bind for postgres::Transaction<'_> {
+        fn conn(&mut self) -> ConnRef<'_> {
+            ConnRef { runner: self, statements: None }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The connections that a queue can be bound to.
+
+use tokio_postgres::Client;
+
+use crate::run::ConnRef;
+
+/// A connection that a queue can be bound to: a client, a transaction, a session from the pool, or a shared
+/// reference to a client or transaction.
+pub trait Connection: sealed::Bind {}
+
+impl<C: sealed::Bind> Connection for C {}
+
+#[expect(private_interfaces, reason = "the traits cannot be named outside this crate")]
+pub(crate) mod sealed {
+    use pgmq_driver_tokio_postgres::StatementCache;
+
+    use super::{Client, ConnRef};
+
+    /// A connection that queries run on.
+    pub trait Bind {
+        fn conn(&self) -> ConnRef<'_>;
+    }
+
+    /// A connection that a pool holds.
+    pub trait Clients: Bind + Send + Sync {
+        fn client(&self) -> &Client;
+
+        /// The client, and its cache of prepared statements.
+        fn parts(&mut self) -> (&mut Client, Option<&StatementCache>);
+
+        /// Returns `true` if a request that failed with a closed connection is known not to have been sent.
+        fn ended_idle(&self) -> bool {
+            false
+        }
+    }
+
+    impl Clients for Client {
+        fn client(&self) -> &Client {
+            self
+        }
+
+        fn parts(&mut self) -> (&mut Client, Option<&StatementCache>) {
+            (self, None)
+        }
+    }
+
+    impl Bind for Client {
+        fn conn(&self) -> ConnRef<'_> {
+            ConnRef { client: self, statements: None }
+        }
+    }
+
+    impl Bind for tokio_postgres::Transaction<'_> {
+        fn conn(&self) -> ConnRef<'_> {
+            ConnRef { client: self.client(), statements: None }
+        }
+    }
+
+    impl<B: Bind> Bind for &B {
+        fn conn(&self) -> ConnRef<'_> {
+            B::conn(self)
+        }
+    }
+}
