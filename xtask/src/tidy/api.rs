@@ -11,7 +11,7 @@ use syn::{
     Type, TypeParamBound, TypeReference, Visibility,
 };
 
-use super::rules::Repository;
+use super::repository::Repository;
 use crate::workspace::BACKENDS;
 
 /// The types that every back end has, and where.

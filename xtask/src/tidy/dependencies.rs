@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
 
-use super::rules::Repository;
+use super::repository::Repository;
 use crate::cargo;
 use crate::workspace::BACKENDS;
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use anyhow::{Result, anyhow};
 use proc_macro2::{TokenStream, TokenTree};
 
-use super::rules::Repository;
+use super::repository::Repository;
 use crate::workspace::{BACKENDS, rust_files};
 
 /// The most lines that a file may have.
@@ -38,7 +38,7 @@ pub(super) fn nothing_is_unfinished(repository: &Repository) -> Result<Vec<Strin
     Ok(findings)
 }
 
-pub(super) fn sql_stands_in_core_only(repository: &Repository) -> Result<Vec<String>> {
+pub(super) fn sql_is_in_core_only(repository: &Repository) -> Result<Vec<String>> {
     let mut findings = Vec::new();
     for backend in BACKENDS {
         for path in rust_files(&repository.sources_of(backend))? {

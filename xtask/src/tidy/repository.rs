@@ -1,0 +1,72 @@
+//! The repository that the rules check.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::metadata::{self, Metadata};
+use crate::workspace::{Package, packages, root};
+
+/// The repository: its folder, its packages and the packages below them.
+pub(super) struct Repository {
+    pub(super) root: PathBuf,
+    /// The members of the workspace.
+    pub(super) packages: Vec<Package>,
+    /// The report of `cargo metadata`, with all dependencies.
+    pub(super) metadata: Metadata,
+}
+
+impl Repository {
+    pub(super) fn read() -> Result<Self> {
+        Ok(Self { root: root(), packages: packages()?, metadata: metadata::read()? })
+    }
+
+    /// The folder of a back end's sources.
+    pub(super) fn sources_of(&self, backend: &str) -> PathBuf {
+        self.root.join(format!("crates/pgmq-{backend}/src"))
+    }
+
+    /// A path as people write it, from the root of the repository.
+    pub(super) fn shown(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
+    }
+
+    /// The text of a file.
+    pub(super) fn text(&self, path: &Path) -> Result<String> {
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", self.shown(path)))
+    }
+
+    /// The packages below `crates/`.
+    pub(super) fn crates(&self) -> impl Iterator<Item = &Package> {
+        let folder = self.root.join("crates");
+        self.packages.iter().filter(move |package| package.folder().starts_with(&folder))
+    }
+
+    /// The Markdown files, in order.
+    pub(super) fn markdown(&self) -> Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        collect_markdown(&self.root, &mut files)?;
+        files.sort();
+        Ok(files)
+    }
+}
+
+/// Skips build output and hidden folders, except for GitHub's.
+fn collect_markdown(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("cannot read the folder {}", folder.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() {
+            let is_hidden = name.starts_with('.') && name != ".github";
+            if !is_hidden && name != "target" && name != "node_modules" {
+                collect_markdown(&path, files)?;
+            }
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
