@@ -3,10 +3,13 @@
 mod api;
 mod backends;
 mod changelog;
+mod circles;
 mod dependencies;
 mod features;
+mod graph;
 mod manifests;
 mod metadata;
+mod modules;
 mod repository;
 mod rules;
 mod sources;
@@ -134,9 +137,9 @@ mod tests {
     #[test]
     fn options_are_parsed_and_unknown_ones_are_refused() {
         let parse = |arguments: &[&str]| Options::parse(arguments.iter().map(OsString::from).collect());
-        let options = parse(&["--quick", "--rule", "sql", "--rule=pins"]).unwrap();
+        let options = parse(&["--quick", "--rule", "circles", "--rule=sql"]).unwrap();
         assert!(options.quick && !options.fix && !options.count);
-        assert_eq!(options.rules, ["sql", "pins"]);
+        assert_eq!(options.rules, ["circles", "sql"]);
         assert!(parse(&["--slow"]).is_err());
     }
 
@@ -145,7 +148,7 @@ mod tests {
         for (name, _) in RULES {
             assert_eq!(RULES.iter().filter(|(other, _)| *other == name).count(), 1, "{name}");
         }
-        let error = rules::named("feature").unwrap_err().to_string();
-        assert!(error.contains("features"), "{error}");
+        let error = rules::named("circle").unwrap_err().to_string();
+        assert!(error.contains("circles"), "{error}");
     }
 }

@@ -3,13 +3,13 @@
 use anyhow::{Context, Result};
 
 use super::repository::Repository;
-use super::{api, backends, changelog, dependencies, features, manifests, sources};
+use super::{api, backends, changelog, circles, dependencies, features, manifests, sources};
 
 /// A rule returns its findings: each says where, what is wrong, and what to do.
 pub(super) type Rule = fn(&Repository) -> Result<Vec<String>>;
 
 /// The rules, each with its name for `cargo xtask tidy --rule`.
-pub(super) const RULES: [(&str, Rule); 11] = [
+pub(super) const RULES: [(&str, Rule); 13] = [
     ("crates", manifests::crates_are_known),
     ("lints", manifests::lints_are_those_of_the_workspace),
     ("pins", manifests::own_crates_are_pinned),
@@ -18,6 +18,8 @@ pub(super) const RULES: [(&str, Rule); 11] = [
     ("sql", sources::sql_is_in_core_only),
     ("unfinished", sources::nothing_is_unfinished),
     ("length", sources::files_are_short),
+    ("circles", circles::files_have_no_circles),
+    ("imports", circles::names_come_from_their_module),
     ("changelog", changelog::changelog_is_kept),
     ("features", features::dependencies_are_built_once),
     ("drivers", dependencies::backends_pull_in_their_driver_only),
