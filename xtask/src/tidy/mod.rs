@@ -10,6 +10,7 @@ mod graph;
 mod manifests;
 mod metadata;
 mod modules;
+mod prose;
 mod repository;
 mod rules;
 mod sources;
@@ -145,7 +146,7 @@ mod tests {
 
     #[test]
     fn every_rule_has_one_name() {
-        for (name, _) in RULES {
+        for (name, _) in RULES.iter().copied() {
             assert_eq!(RULES.iter().filter(|(other, _)| *other == name).count(), 1, "{name}");
         }
         let error = rules::named("circle").unwrap_err().to_string();

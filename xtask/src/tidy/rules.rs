@@ -3,13 +3,13 @@
 use anyhow::{Context, Result};
 
 use super::repository::Repository;
-use super::{api, backends, changelog, circles, dependencies, features, manifests, sources};
+use super::{api, backends, changelog, circles, dependencies, features, manifests, prose, sources};
 
 /// A rule returns its findings: each says where, what is wrong, and what to do.
 pub(super) type Rule = fn(&Repository) -> Result<Vec<String>>;
 
 /// The rules, each with its name for `cargo xtask tidy --rule`.
-pub(super) const RULES: [(&str, Rule); 13] = [
+pub(super) const RULES: &[(&str, Rule)] = &[
     ("crates", manifests::crates_are_known),
     ("lints", manifests::lints_are_those_of_the_workspace),
     ("pins", manifests::own_crates_are_pinned),
@@ -20,6 +20,8 @@ pub(super) const RULES: [(&str, Rule); 13] = [
     ("length", sources::files_are_short),
     ("circles", circles::files_have_no_circles),
     ("imports", circles::names_come_from_their_module),
+    ("comments", prose::comments_are_plain),
+    ("markdown", prose::markdown_is_plain),
     ("changelog", changelog::changelog_is_kept),
     ("features", features::dependencies_are_built_once),
     ("drivers", dependencies::backends_pull_in_their_driver_only),
@@ -27,9 +29,9 @@ pub(super) const RULES: [(&str, Rule); 13] = [
 
 /// The rule with this name.
 pub(super) fn named(name: &str) -> Result<(&'static str, Rule)> {
-    let names = || RULES.map(|(name, _)| name).join(", ");
-    RULES
-        .into_iter()
-        .find(|(known, _)| *known == name)
-        .with_context(|| format!("there is no rule {name:?}; there are {}", names()))
+    let rule = RULES.iter().find(|(known, _)| *known == name).copied();
+    rule.with_context(|| {
+        let names: Vec<_> = RULES.iter().map(|(name, _)| *name).collect();
+        format!("there is no rule {name:?}; there are {}", names.join(", "))
+    })
 }
