@@ -139,7 +139,9 @@ fn detours(krate: &Crate) -> Vec<(PathBuf, String)> {
 /// The file that the name comes through, if the code of `from` can do without it.
 fn facade<'t>(tree: &'t Tree, from: Id, found: &Found) -> Option<&'t Path> {
     let others = found.through.iter().map(|id| tree.file(*id));
-    let last = others.filter(|file| *file != tree.file(from)).last()?;
+    // A macro is given a path by a `use` declaration in its own file.
+    let is_facade = |file: &&Path| *file != tree.file(from) && *file != tree.file_of(found);
+    let last = others.filter(is_facade).last()?;
     tree.can_name(from, found.module).then_some(last)
 }
 
@@ -319,11 +321,15 @@ mod tests {
     #[test]
     fn an_import_through_a_facade_is_found_where_the_module_can_be_named() {
         let findings = detours_of(&[
-            ("lib.rs", "mod a; mod b; mod c; pub use a::A; pub use b::B; pub use chrono::Utc;"),
+            ("lib.rs", "mod a; mod b; mod c; mod d; pub use a::A; pub use b::B; pub use chrono::Utc;"),
             ("a.rs", "pub struct A;"),
             ("b/mod.rs", "mod private; pub use private::B;"),
             ("b/private.rs", "pub struct B;"),
-            ("c.rs", "use crate::{\n    A, Utc,\n    b::B,\n};\nfn f(a: A, b: B) -> crate::A { A }"),
+            (
+                "c.rs",
+                "use crate::{\n    A, Utc,\n    b::B,\n};\nfn f(a: A, b: B) -> crate::A { A }\nuse crate::d::m;",
+            ),
+            ("d.rs", "macro_rules! m { () => {} } pub(crate) use m;"),
         ]);
         assert_eq!(
             findings,
