@@ -7,7 +7,7 @@ use syn::{
 };
 
 /// Parses a file and leaves out everything that is compiled for tests only.
-pub(super) fn without_tests(source: &str) -> syn::Result<Vec<Item>> {
+pub(in super::super) fn without_tests(source: &str) -> syn::Result<Vec<Item>> {
     let mut file = syn::parse_file(source)?;
     RemoveTests.visit_file_mut(&mut file);
     Ok(file.items)

@@ -5,5 +5,6 @@ mod mentions;
 mod resolve;
 mod tree;
 
+pub(super) use code::without_tests;
 pub(super) use resolve::Found;
 pub(super) use tree::{Id, Tree};
