@@ -10,6 +10,7 @@ mod graph;
 mod manifests;
 mod metadata;
 mod modules;
+mod operations;
 mod prose;
 mod repository;
 mod rules;

@@ -3,13 +3,16 @@
 use anyhow::{Context, Result};
 
 use super::repository::Repository;
-use super::{api, backends, changelog, circles, dependencies, features, manifests, prose, sources};
+use super::{
+    api, backends, changelog, circles, dependencies, features, manifests, operations, prose, sources,
+};
 
 /// A rule returns its findings: each says where, what is wrong, and what to do.
 pub(super) type Rule = fn(&Repository) -> Result<Vec<String>>;
 
 /// The rules, each with its name for `cargo xtask tidy --rule`.
 pub(super) const RULES: &[(&str, Rule)] = &[
+    ("operations", operations::operations_are_complete),
     ("crates", manifests::crates_are_known),
     ("lints", manifests::lints_are_those_of_the_workspace),
     ("pins", manifests::own_crates_are_pinned),
