@@ -5,6 +5,7 @@ mod backends;
 mod changelog;
 mod circles;
 mod dependencies;
+mod docs_drift;
 mod features;
 mod graph;
 mod manifests;

@@ -4,7 +4,8 @@ use anyhow::{Context, Result};
 
 use super::repository::Repository;
 use super::{
-    api, backends, changelog, circles, dependencies, features, manifests, operations, prose, sources,
+    api, backends, changelog, circles, dependencies, docs_drift, features, manifests, operations, prose,
+    sources,
 };
 
 /// A rule returns its findings: each says where, what is wrong, and what to do.
@@ -18,6 +19,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("pins", manifests::own_crates_are_pinned),
     ("files", backends::backends_have_the_same_files),
     ("methods", api::backends_have_the_same_methods),
+    ("docs", docs_drift::backends_have_the_same_docs),
     ("sql", sources::sql_is_in_core_only),
     ("unfinished", sources::nothing_is_unfinished),
     ("length", sources::files_are_short),
