@@ -12,6 +12,7 @@ mod manifests;
 mod metadata;
 mod modules;
 mod operations;
+mod packages;
 mod prose;
 mod repository;
 mod rules;

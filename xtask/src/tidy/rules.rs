@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 
 use super::repository::Repository;
 use super::{
-    api, backends, changelog, circles, dependencies, docs_drift, features, manifests, operations, prose,
-    sources,
+    api, backends, changelog, circles, dependencies, docs_drift, features, manifests, operations, packages,
+    prose, sources,
 };
 
 /// A rule returns its findings: each says where, what is wrong, and what to do.
@@ -17,6 +17,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("crates", manifests::crates_are_known),
     ("lints", manifests::lints_are_those_of_the_workspace),
     ("pins", manifests::own_crates_are_pinned),
+    ("packages", packages::packages_are_complete),
     ("files", backends::backends_have_the_same_files),
     ("methods", api::backends_have_the_same_methods),
     ("docs", docs_drift::backends_have_the_same_docs),
