@@ -16,6 +16,7 @@ mod packages;
 mod prose;
 mod repository;
 mod rules;
+mod rust_version;
 mod sources;
 
 use std::ffi::OsString;

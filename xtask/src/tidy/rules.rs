@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use super::repository::Repository;
 use super::{
     api, backends, changelog, circles, dependencies, docs_drift, features, manifests, operations, packages,
-    prose, sources,
+    prose, rust_version, sources,
 };
 
 /// A rule returns its findings: each says where, what is wrong, and what to do.
@@ -18,6 +18,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("lints", manifests::lints_are_those_of_the_workspace),
     ("pins", manifests::own_crates_are_pinned),
     ("packages", packages::packages_are_complete),
+    ("rust-version", rust_version::dependencies_build_with_the_promised_rust),
     ("files", backends::backends_have_the_same_files),
     ("methods", api::backends_have_the_same_methods),
     ("docs", docs_drift::backends_have_the_same_docs),
