@@ -92,7 +92,7 @@ fn methods(source: &str, type_name: &str) -> Result<Methods> {
                 for item in block.items {
                     match item {
                         ImplItem::Fn(method) if matches!(method.vis, Visibility::Public(_)) => {
-                            found.push(method)
+                            found.push(method);
                         }
                         ImplItem::Macro(call) => keep_call(&call.mac),
                         _ => {}
@@ -100,7 +100,7 @@ fn methods(source: &str, type_name: &str) -> Result<Methods> {
                 }
             }
             Item::Macro(call) if call.ident.is_none() && makes_methods(&call.mac, type_name) => {
-                keep_call(&call.mac)
+                keep_call(&call.mac);
             }
             _ => {}
         }
@@ -126,7 +126,7 @@ fn has_name(tokens: TokenStream, name: &str) -> bool {
     })
 }
 
-/// The call of a macro without what may differ: the type and crate that it is called for, in braces, and `async_`.
+/// The call of a macro without what may differ: the type and crate in braces, and `async_`.
 fn shown_call(call: &Macro) -> String {
     let is_context =
         |token: &TokenTree| matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace);
@@ -134,7 +134,7 @@ fn shown_call(call: &Macro) -> String {
     format!("{}!({tokens})", call.path.to_token_stream()).replace(' ', "").replace("async_", "")
 }
 
-/// The text of `#[doc = ".."]`, which `///` stands for.
+/// The text of `#[doc = ".."]`, the long form of `///`.
 fn doc_line(attribute: &Attribute) -> Option<String> {
     let Meta::NameValue(pair) = &attribute.meta else { return None };
     match &pair.value {
@@ -150,8 +150,8 @@ fn is_named(type_: &Type, name: &str) -> bool {
     matches!(type_, Type::Path(path) if path.path.segments.last().is_some_and(|segment| segment.ident == name))
 }
 
-/// A signature without what may differ: `async`, the driver's types, the names of generics, and whether a queue is bound to
-/// a `&mut` connection.
+/// A signature without what may differ: `async`, the driver's types, the names of generics, and whether a
+/// queue borrows its connection mutably.
 fn unified(mut signature: Signature) -> String {
     signature.asyncness = None;
     signature.inputs.pop_punct();

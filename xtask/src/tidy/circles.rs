@@ -78,7 +78,8 @@ fn circles(krate: &Crate) -> Vec<String> {
         .collect()
 }
 
-/// The names that each file takes from others. A `mod.rs` or `lib.rs` that re-exports its children takes none from them.
+/// The names that each file takes from others. A `mod.rs` or `lib.rs` that re-exports its children takes none
+/// from them.
 fn graph(krate: &Crate) -> Graph {
     let tree = &krate.tree;
     let mut graph = Graph::default();
@@ -100,8 +101,8 @@ fn shown(krate: &Crate, file: &Path) -> String {
     file.strip_prefix(&krate.folder).unwrap_or(file).display().to_string()
 }
 
-/// The names that come through the `use` declaration of another file, although the code may name the module that defines
-/// them. Each with its file.
+/// The names that come through the `use` declaration of another file, although the code may name the module
+/// that defines them. Each comes with its file.
 fn detours(krate: &Crate) -> Vec<(PathBuf, String)> {
     let tree = &krate.tree;
     let mut lines: BTreeMap<(PathBuf, usize), BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
@@ -138,10 +139,10 @@ fn detours(krate: &Crate) -> Vec<(PathBuf, String)> {
 
 /// The file that the name comes through, if the code of `from` can do without it.
 fn facade<'t>(tree: &'t Tree, from: Id, found: &Found) -> Option<&'t Path> {
-    let others = found.through.iter().map(|id| tree.file(*id));
+    let mut others = found.through.iter().map(|id| tree.file(*id));
     // A macro is given a path by a `use` declaration in its own file.
     let is_facade = |file: &&Path| *file != tree.file(from) && *file != tree.file_of(found);
-    let last = others.filter(is_facade).last()?;
+    let last = others.rfind(is_facade)?;
     tree.can_name(from, found.module).then_some(last)
 }
 

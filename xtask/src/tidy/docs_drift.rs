@@ -8,8 +8,8 @@ use super::api::{self, TYPES};
 use super::repository::Repository;
 use crate::workspace::BACKENDS;
 
-/// Methods whose drivers differ in ways that callers must know, with the reasons. Only their summaries must be the same:
-/// the text up to the first full stop or colon.
+/// Methods whose drivers differ in ways that callers must know, with the reasons. Only their summaries must
+/// be the same: the text up to the first full stop or colon.
 const DIFFER: [(&str, &str, &str); 6] = [
     ("PGMQueue", "close", "the pool of sqlx closes for all of its handles, the others with their last"),
     ("PGMQueue", "listen", "the pool of sqlx knows how to connect, and the others may not"),

@@ -47,8 +47,8 @@ impl Graph {
         circles
     }
 
-    /// The files that can be reached, each with the file before it on a shortest way. `start` itself is there only if a
-    /// way leads back to it.
+    /// The files that can be reached, each with the file before it on a shortest way. `start` itself is among
+    /// them only if a way leads back to it.
     fn distances(&self, start: &str) -> BTreeMap<String, String> {
         let mut before: BTreeMap<String, String> = BTreeMap::new();
         let mut queue = VecDeque::from([start.to_owned()]);

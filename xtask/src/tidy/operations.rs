@@ -133,8 +133,8 @@ fn covered(source: &str) -> Result<BTreeSet<String>> {
         .collect())
 }
 
-/// The names in the code of a page: those in code spans, such as `send` in `` `queue.send(..)` ``, and the methods that
-/// its examples call.
+/// The names in the code of a page: those in code spans, such as `send` in `` `queue.send(..)` ``, and the
+/// methods that its examples call.
 fn names_in_code(markdown: &str) -> BTreeSet<String> {
     let mut is_block = false;
     let mut names = BTreeSet::new();

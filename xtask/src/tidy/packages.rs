@@ -100,7 +100,7 @@ fn against(packed: &Packed<'_>) -> Vec<String> {
     findings
 }
 
-/// What is wrong with the categories.
+/// The mistake in the categories, if there is one.
 fn category(package: &MetaPackage) -> Option<String> {
     let has = |name: &str| package.categories.iter().any(|category| category == name);
     let is_backend = package.name.strip_prefix("pgmq-").is_some_and(|name| BACKENDS.contains(&name));

@@ -11,10 +11,10 @@ pub(super) fn dependencies_build_with_the_promised_rust(repository: &Repository)
     Ok(against(&repository.metadata))
 }
 
-/// A dependency above the promise of a member is one finding, however many members it is below. Features are those of
-/// the whole workspace, so a member may be named for a dependency that only another one switches on.
+/// A dependency above the promise of a member is one finding, however many members depend on it. Features are
+/// those of the whole workspace, so a member may be named for a dependency that only another one switches on.
 fn against(metadata: &Metadata) -> Vec<String> {
-    let mut too_new: BTreeMap<&str, (&MetaPackage, BTreeSet<String>)> = BTreeMap::new();
+    let mut too_new: BTreeMap<&str, TooNew<'_>> = BTreeMap::new();
     // The tests of a published package are built with the development packages.
     let of_tests = metadata.members().filter(|package| !package.is_published()).filter_map(promise).max();
     for member in metadata.members() {
@@ -24,7 +24,7 @@ fn against(metadata: &Metadata) -> Vec<String> {
             for package in below(metadata, member, kinds) {
                 if promise(package).is_some_and(|needed| needed > promised) {
                     let (_, members) = too_new.entry(&package.id).or_insert((package, BTreeSet::new()));
-                    members.insert(format!("{} promises {}.{}", member.name, promised.0, promised.1));
+                    members.insert((promised, member.name.clone()));
                 }
             }
         }
@@ -34,15 +34,19 @@ fn against(metadata: &Metadata) -> Vec<String> {
         missing.map(|member| format!("{}: promises no Rust version; add rust-version", member.name));
     let too_new = too_new.into_values().map(|(package, members)| {
         let (name, version, needed) = (&package.name, &package.version, package.rust_version.as_deref());
-        let first = members.first().map_or("", String::as_str);
+        let strictest = members.first().map(|((major, minor), member)| format!("{member} promises {major}.{minor}"));
         format!(
-            "Cargo.lock: {name} {version} needs Rust {}, and {first}; see cargo tree --invert {name}@{version}, and take an \
+            "Cargo.lock: {name} {version} needs Rust {}, and {}; see cargo tree --invert {name}@{version}, and take an \
              older version by cargo update --precise",
-            needed.unwrap_or_default()
+            needed.unwrap_or_default(),
+            strictest.unwrap_or_default()
         )
     });
     missing.chain(too_new).collect()
 }
+
+/// A dependency, and the members that promise less, the strictest first.
+type TooNew<'m> = (&'m MetaPackage, BTreeSet<(Version, String)>);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kinds {
@@ -81,8 +85,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// Packages with the Rust that they need, and edges with their kind. Those whose name begins with `our` are members,
-    /// and those that end with `tests` are not published.
+    /// Packages with the Rust that they need, and edges with their kind. Packages whose name begins with
+    /// `our` are members, and those whose name ends with `tests` are not published.
     fn metadata(packages: &[(&str, &str)], edges: &[(&str, &str, Option<&str>)]) -> Metadata {
         let package = |(name, rust): &(&str, &str)| {
             json!({

@@ -104,7 +104,7 @@ fn unfinished(source: &str) -> Result<Vec<(usize, String)>> {
     Ok(found)
 }
 
-/// The lines with a text that is SQL, alone or with more behind the verb. Documentation and tests may have some.
+/// The lines with a text that is SQL, be it a verb alone or more. Documentation and tests may have some.
 fn sql(source: &str) -> Result<Vec<usize>> {
     let mut found = Vec::new();
     let code = without_tests(source)?.iter().map(ToTokens::to_token_stream).collect();

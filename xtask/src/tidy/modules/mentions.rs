@@ -19,8 +19,8 @@ pub(super) fn mentions(tokens: TokenStream) -> (Vec<Mention>, Vec<ItemUse>) {
     (scan.found, scan.uses)
 }
 
-/// Collects the paths that begin with `crate` or `$crate` in the definition of a macro. Other names in it belong to the
-/// place where the macro is called.
+/// Collects the paths that begin with `crate` or `$crate` in the definition of a macro. Other names in it
+/// belong to the place where the macro is called.
 pub(super) fn mentions_in_definition(tokens: TokenStream) -> Vec<Mention> {
     let mut scan = Scan { is_definition: true, found: Vec::new(), uses: Vec::new() };
     scan.tokens(tokens);

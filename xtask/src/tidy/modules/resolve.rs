@@ -137,7 +137,8 @@ impl Target {
 struct Search<'t> {
     tree: &'t Tree,
     wants: Wants,
-    /// The `use` declarations that are being followed, and what is looked up by them: some lead back to themselves.
+    /// The `use` declarations that are being followed, with the path that is looked up: some lead back to
+    /// themselves.
     followed: HashSet<(Id, Vec<String>, Vec<String>)>,
 }
 
@@ -163,7 +164,8 @@ impl Search<'_> {
         self.inside(at, rest, is_explicit)
     }
 
-    /// Resolves a path from a module on. With `is_explicit`, code has named the module, so that the name must be there.
+    /// Resolves a path from a module on. With `is_explicit`, code has named the module, so the name must be
+    /// in it.
     fn inside(&mut self, id: Id, path: &[String], is_explicit: bool) -> Vec<Target> {
         let Some((name, rest)) = path.split_first() else { return vec![Target::Module(id, Vec::new())] };
         let mut targets = self.direct(id, name, rest);
@@ -186,13 +188,13 @@ impl Search<'_> {
             match entry {
                 Entry::Module(child) => modules.extend(self.inside(*child, rest, true)),
                 Entry::Type if self.wants != Wants::Macro || !rest.is_empty() => {
-                    items.push(self.item(id, name))
+                    items.push(self.item(id, name));
                 }
                 Entry::Value if self.wants != Wants::Macro && rest.is_empty() => {
-                    items.push(self.item(id, name))
+                    items.push(self.item(id, name));
                 }
                 Entry::Macro if self.wants != Wants::Item && rest.is_empty() => {
-                    items.push(self.item(id, name))
+                    items.push(self.item(id, name));
                 }
                 Entry::ExportedMacro(module) if self.wants != Wants::Item && rest.is_empty() => {
                     items.push(self.item(*module, name));
@@ -208,7 +210,7 @@ impl Search<'_> {
                 }
             }
         }
-        // What follows a type, such as a variant or a method, is defined where the type is.
+        // A variant or method is defined where its type is.
         if rest.is_empty() || modules.is_empty() {
             modules.extend(items);
         }

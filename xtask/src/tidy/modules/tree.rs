@@ -34,7 +34,7 @@ pub(super) struct Module {
     pub(super) makes_names: bool,
 }
 
-/// Something that a name of a module stands for.
+/// The meaning of a name in a module.
 pub(super) enum Entry {
     Module(Id),
     /// A type or trait, which may have members.

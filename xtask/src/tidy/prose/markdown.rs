@@ -42,7 +42,7 @@ enum Kind {
     Other,
 }
 
-/// Tells the lines of a file apart.
+/// Determines the kinds of lines, one after the other.
 #[derive(Default)]
 struct Kinds {
     is_in_item: bool,

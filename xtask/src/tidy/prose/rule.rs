@@ -71,7 +71,7 @@ fn in_comments(source: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// What is wrong with the first word of a comment.
+/// The mistake in the first word of a comment, if there is one.
 fn opener(text: &Text) -> Option<String> {
     let first = text.first_word();
     let (word, instead) = OPENERS.iter().find(|(word, _)| word.eq_ignore_ascii_case(first))?;

@@ -34,7 +34,7 @@ impl Text {
             for (at, end) in occurrences(&lower, avoided.phrase) {
                 let sentence = lower[end..].split(". ").next().unwrap_or_default();
                 let is_meant = |word: &&str| occurrences(sentence, word).next().is_some();
-                if !avoided.unless.iter().any(|word| is_meant(&word)) {
+                if !avoided.unless.iter().any(is_meant) {
                     let (phrase, instead) = (avoided.phrase, avoided.instead);
                     found.push((self.line(at), format!("avoid \"{phrase}\"; write {instead}")));
                 }
