@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::{Item, Macro};
 
 use super::repository::Repository;
 use crate::workspace::rust_files;
 
-/// The table of operations.
-const TABLE: &str = "crates/pgmq-core/src/operations.rs";
+/// The folder with the table, which is the macro `operations`.
+const CORE: &str = "crates/pgmq-core/src";
 
 /// The folder whose files have the cases.
 const CASES: &str = "tests-common";
@@ -42,37 +42,49 @@ pub(super) fn operations_are_complete(repository: &Repository) -> Result<Vec<Str
             pages.extend(names_in_code(&repository.text(&path)?));
         }
     }
-    Ok(against(&operations(repository)?, &cases, &pages))
+    let (table, operations) = operations(repository)?;
+    Ok(against(&table, &operations, &cases, &pages))
 }
 
-/// The rows of the table.
-fn operations(repository: &Repository) -> Result<Vec<Operation>> {
-    rows(&repository.text(&repository.root.join(TABLE))?)
+/// The file of the table and its rows.
+fn operations(repository: &Repository) -> Result<(String, Vec<Operation>)> {
+    for path in rust_files(&repository.root.join(CORE))? {
+        let rows = rows(&repository.text(&path)?);
+        if let Some(rows) = rows.with_context(|| format!("cannot read {}", repository.shown(&path)))? {
+            return Ok((repository.shown(&path), rows));
+        }
+    }
+    bail!("no file below {CORE} has the macro `operations`")
 }
 
-fn against(operations: &[Operation], cases: &BTreeSet<String>, pages: &BTreeSet<String>) -> Vec<String> {
+fn against(
+    table: &str,
+    operations: &[Operation],
+    cases: &BTreeSet<String>,
+    pages: &BTreeSet<String>,
+) -> Vec<String> {
     let mut findings = Vec::new();
     for Operation { name, has_example } in operations {
         if !cases.contains(name) {
-            findings.push(format!("{TABLE}: {name} has no case; add one to a `cases!` table below {CASES}"));
+            findings.push(format!("{table}: {name} has no case; add one to a `cases!` table below {CASES}"));
         }
         if !pages.contains(name) {
-            findings.push(format!("{TABLE}: {name} is on no page; explain `{name}` in one below {PAGES}"));
+            findings.push(format!("{table}: {name} is on no page; explain `{name}` in one below {PAGES}"));
         }
         if !has_example {
-            findings.push(format!("{TABLE}: {name} has no example; add one to its row"));
+            findings.push(format!("{table}: {name} has no example; add one to its row"));
         }
     }
     let is_known = |name: &&String| operations.iter().any(|operation| operation.name == **name);
     let unknown = cases.iter().filter(|name| !is_known(name));
     findings.extend(unknown.map(|name| {
-        format!("{CASES}: a case covers {name}, which is no operation; correct it or add a row to {TABLE}")
+        format!("{CASES}: a case covers {name}, which is no operation; correct it or add a row to {table}")
     }));
     findings
 }
 
-/// The rows of the macro `operations!`.
-fn rows(source: &str) -> Result<Vec<Operation>> {
+/// The rows of the macro `operations`, if the file defines it.
+fn rows(source: &str) -> Result<Option<Vec<Operation>>> {
     let items = syn::parse_file(source)?.items;
     let table = items.into_iter().find_map(|item| match item {
         Item::Macro(item) if item.ident.as_ref().is_some_and(|name| name == "operations") => {
@@ -80,9 +92,11 @@ fn rows(source: &str) -> Result<Vec<Operation>> {
         }
         _ => None,
     });
-    let mut rows = Vec::new();
-    collect_rows(table.context("there is no macro `operations`")?, &mut rows);
-    Ok(rows)
+    Ok(table.map(|table| {
+        let mut rows = Vec::new();
+        collect_rows(table, &mut rows);
+        rows
+    }))
 }
 
 fn collect_rows(tokens: TokenStream, rows: &mut Vec<Operation>) {
@@ -184,13 +198,14 @@ mod tests {
         let complete = names(&["send", "read"]);
         let only_read = names(&["read"]);
         let one = |findings: Vec<String>| <[String; 1]>::try_from(findings).unwrap().concat();
-        assert!(one(against(&operations, &complete, &complete)).contains("read has no example"));
+        assert!(one(against("table.rs", &operations, &complete, &complete)).contains("read has no example"));
         let operations = [operation("send", true), operation("read", true)];
-        assert_eq!(against(&operations, &complete, &complete), [""; 0]);
-        assert!(one(against(&operations, &only_read, &complete)).contains("send has no case"));
-        assert!(one(against(&operations, &complete, &only_read)).contains("send is on no page"));
+        assert_eq!(against("table.rs", &operations, &complete, &complete), [""; 0]);
+        assert!(one(against("table.rs", &operations, &only_read, &complete)).contains("send has no case"));
+        assert!(one(against("table.rs", &operations, &complete, &only_read)).contains("send is on no page"));
         assert!(
-            one(against(&operations, &names(&["send", "read", "sent"]), &complete)).contains("covers sent")
+            one(against("table.rs", &operations, &names(&["send", "read", "sent"]), &complete))
+                .contains("covers sent")
         );
     }
 
@@ -206,7 +221,7 @@ mod tests {
         } } }
         macro_rules! other { () => { fn no() {} } }";
         assert_eq!(
-            rows(source).unwrap(),
+            rows(source).unwrap().unwrap(),
             [
                 operation("send", true),
                 operation("read", false),
