@@ -1,12 +1,13 @@
 //! The repository that the rules check.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use super::metadata::{self, Metadata};
-use crate::workspace::{Package, packages, root};
+use crate::workspace::{Package, packages, root, rust_files};
 
 /// The repository: its folder, its packages and the packages below them.
 pub(super) struct Repository {
@@ -41,6 +42,15 @@ impl Repository {
     pub(super) fn crates(&self) -> impl Iterator<Item = &Package> {
         let folder = self.root.join("crates");
         self.packages.iter().filter(move |package| package.folder().starts_with(&folder))
+    }
+
+    /// The Rust files of all packages, in order. A package may be in the folder of another.
+    pub(super) fn rust_files(&self) -> Result<BTreeSet<PathBuf>> {
+        let mut files = BTreeSet::new();
+        for package in &self.packages {
+            files.extend(rust_files(package.folder())?);
+        }
+        Ok(files)
     }
 
     /// The Markdown files, in order.

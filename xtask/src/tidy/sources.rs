@@ -78,11 +78,9 @@ pub(super) fn sql_is_in_core_only(repository: &Repository) -> Result<Vec<String>
 }
 
 fn for_each_file(repository: &Repository, mut look: impl FnMut(&str, &str) -> Result<()>) -> Result<()> {
-    for package in &repository.packages {
-        for path in rust_files(package.folder())? {
-            let place = repository.shown(&path);
-            look(&place, &repository.text(&path)?).map_err(|error| error.context(place))?;
-        }
+    for path in repository.rust_files()? {
+        let place = repository.shown(&path);
+        look(&place, &repository.text(&path)?).map_err(|error| error.context(place))?;
     }
     Ok(())
 }

@@ -7,7 +7,6 @@ use super::comment::comments;
 use super::markdown::misplaced_breaks;
 use super::text::Text;
 use super::words::OPENERS;
-use crate::workspace::rust_files;
 
 /// The most columns of a line with a comment: the `max_width` of `rustfmt.toml`, which leaves comments alone.
 const WIDTH: usize = 110;
@@ -20,16 +19,11 @@ const STYLE: &str = "docs/contributing/style.md";
 
 pub(in super::super) fn comments_are_plain(repository: &Repository) -> Result<Vec<String>> {
     let mut findings = Vec::new();
-    for package in &repository.packages {
-        for path in rust_files(package.folder())? {
-            let place = repository.shown(&path);
-            let found = in_comments(&repository.text(&path)?);
-            findings.extend(found.into_iter().map(|(line, text)| format!("{place}:{line}: {text}")));
-        }
+    for path in repository.rust_files()? {
+        let place = repository.shown(&path);
+        let found = in_comments(&repository.text(&path)?);
+        findings.extend(found.into_iter().map(|(line, text)| format!("{place}:{line}: {text}")));
     }
-    // A package may have others below it.
-    findings.sort();
-    findings.dedup();
     Ok(findings)
 }
 
