@@ -36,29 +36,30 @@ pub(super) struct Method {
 
 pub(super) fn backends_have_the_same_methods(repository: &Repository) -> Result<Vec<String>> {
     let mut findings = Vec::new();
-    for type_name in TYPES {
-        let mut reference: Option<(&str, Methods)> = None;
-        for backend in BACKENDS {
-            let methods = of_backend(repository, backend, type_name)?;
-            match &reference {
-                None => reference = Some((backend, methods)),
-                Some((model, expected)) => {
-                    let drift = drift(&format!("pgmq-{model}"), expected, &methods);
-                    findings
-                        .extend(drift.into_iter().map(|text| format!("pgmq-{backend}: {type_name} {text}")));
-                }
-            }
+    let mut reference: Option<(&str, [Methods; TYPES.len()])> = None;
+    for backend in BACKENDS {
+        let methods = of_backend(repository, backend)?;
+        let Some((model, expected)) = &reference else {
+            reference = Some((backend, methods));
+            continue;
+        };
+        for ((type_name, expected), methods) in TYPES.iter().zip(expected).zip(&methods) {
+            let drift = drift(&format!("pgmq-{model}"), expected, methods);
+            findings.extend(drift.into_iter().map(|text| format!("pgmq-{backend}: {type_name} {text}")));
         }
     }
     Ok(findings)
 }
 
-/// The methods of a type, from all files of a back end.
-pub(super) fn of_backend(repository: &Repository, backend: &str, type_name: &str) -> Result<Methods> {
-    let mut all = Methods::new();
+/// The methods of each of [`TYPES`], from all files of a back end.
+pub(super) fn of_backend(repository: &Repository, backend: &str) -> Result<[Methods; TYPES.len()]> {
+    let mut all = TYPES.map(|_| Methods::new());
     for path in rust_files(&repository.sources_of(backend))? {
-        let found = methods(&repository.text(&path)?, type_name);
-        all.extend(found.with_context(|| format!("cannot parse {}", repository.shown(&path)))?);
+        let items = without_tests(&repository.text(&path)?);
+        let items = items.with_context(|| format!("cannot parse {}", repository.shown(&path)))?;
+        for (type_name, all) in TYPES.iter().zip(&mut all) {
+            all.extend(methods(&items, type_name));
+        }
     }
     Ok(all)
 }
@@ -79,17 +80,17 @@ fn drift(model: &str, expected: &Methods, methods: &Methods) -> Vec<String> {
 }
 
 /// The public inherent methods in a file. The call of a macro that makes methods counts as one.
-fn methods(source: &str, type_name: &str) -> Result<Methods> {
+fn methods(items: &[Item], type_name: &str) -> Methods {
     let mut methods = Methods::new();
     let mut keep_call = |call: &Macro| {
         let signature = shown_call(call);
         methods.insert(signature.clone(), Method { signature, docs: Vec::new() });
     };
     let mut found = Vec::new();
-    for item in without_tests(source)? {
+    for item in items {
         match item {
             Item::Impl(block) if block.trait_.is_none() && is_named(&block.self_ty, type_name) => {
-                for item in block.items {
+                for item in &block.items {
                     match item {
                         ImplItem::Fn(method) if matches!(method.vis, Visibility::Public(_)) => {
                             found.push(method);
@@ -107,9 +108,9 @@ fn methods(source: &str, type_name: &str) -> Result<Methods> {
     }
     methods.extend(found.into_iter().map(|method| {
         let docs = method.attrs.iter().filter_map(doc_line).collect();
-        (method.sig.ident.to_string(), Method { signature: unified(method.sig), docs })
+        (method.sig.ident.to_string(), Method { signature: unified(method.sig.clone()), docs })
     }));
-    Ok(methods)
+    methods
 }
 
 /// Returns `true` for a call of `operations!` that names the type.
@@ -254,8 +255,12 @@ mod tests {
             pgmq_core::operations!(pgmq_core::inherent_async_methods);
         }";
 
+    fn parsed(source: &str) -> Methods {
+        methods(&without_tests(source).unwrap(), "PGMQueue")
+    }
+
     fn found(source: &str) -> Vec<String> {
-        let [expected, methods] = [SYNC, source].map(|source| methods(source, "PGMQueue").unwrap());
+        let [expected, methods] = [SYNC, source].map(parsed);
         drift("pgmq-model", &expected, &methods)
     }
 
@@ -268,7 +273,7 @@ mod tests {
     #[test]
     fn sync_and_async_may_differ_in_what_they_have_to() {
         assert_eq!(found(ASYNC), Vec::<String>::new());
-        let methods = methods(ASYNC, "PGMQueue").unwrap();
+        let methods = parsed(ASYNC);
         assert_eq!(methods["send"].signature, "fn send(&self, queue: &str) -> Result<i64, Error>");
         assert_eq!(
             methods["with"].signature,
@@ -304,12 +309,11 @@ mod tests {
                 "pgmq_core::operations!([pgmq_core::{emitter}] {{ example \"x\" impl [<M: N>] {type_name}<M> }});"
             )
         };
-        let of = |source: &str| methods(source, "PGMQueue").unwrap();
         let [sync, other] =
             [at_item("inherent_methods", "PGMQueue"), at_item("inherent_async_methods", "PGMQueue")];
-        assert_eq!(drift("pgmq-model", &of(&sync), &of(&other)), [""; 0]);
-        assert_eq!(of(&sync).len(), 1);
-        assert!(of(&at_item("inherent_methods", "BoundQueue")).is_empty());
-        assert_eq!(drift("pgmq-model", &of(&sync), &Methods::new()).len(), 1);
+        assert_eq!(drift("pgmq-model", &parsed(&sync), &parsed(&other)), [""; 0]);
+        assert_eq!(parsed(&sync).len(), 1);
+        assert!(parsed(&at_item("inherent_methods", "BoundQueue")).is_empty());
+        assert_eq!(drift("pgmq-model", &parsed(&sync), &Methods::new()).len(), 1);
     }
 }

@@ -7,49 +7,28 @@ use anyhow::Result;
 
 use super::graph::Graph;
 use super::modules::{Found, Id, Tree};
-use super::repository::Repository;
+use super::repository::{Crate, Repository};
 
 /// The most names that a finding lists for an arrow.
 const SHOWN_NAMES: usize = 4;
 
-/// A crate: its module tree and the folder that its files are shown from.
-struct Crate {
-    folder: PathBuf,
-    tree: Tree,
-}
-
 pub(super) fn files_have_no_circles(repository: &Repository) -> Result<Vec<String>> {
     let mut findings = Vec::new();
-    for krate in crates(repository)? {
+    for krate in repository.module_trees()? {
         let place = repository.shown(&krate.folder);
-        findings.extend(circles(&krate).into_iter().map(|text| format!("{place}: {text}")));
+        findings.extend(circles(krate).into_iter().map(|text| format!("{place}: {text}")));
     }
     Ok(findings)
 }
 
 pub(super) fn names_come_from_their_module(repository: &Repository) -> Result<Vec<String>> {
     let mut findings = Vec::new();
-    for krate in crates(repository)? {
+    for krate in repository.module_trees()? {
         findings.extend(
-            detours(&krate).into_iter().map(|(file, text)| format!("{}:{text}", repository.shown(&file))),
+            detours(krate).into_iter().map(|(file, text)| format!("{}:{text}", repository.shown(&file))),
         );
     }
     Ok(findings)
-}
-
-/// All crates of the workspace: libraries, programs, tests, examples and benches.
-fn crates(repository: &Repository) -> Result<Vec<Crate>> {
-    let mut crates = Vec::new();
-    for package in repository.metadata.members() {
-        for target in &package.targets {
-            let tree = Tree::read(&target.src_path, &|path| repository.text(path))?;
-            crates.push(Crate {
-                folder: target.src_path.parent().unwrap_or(&target.src_path).to_owned(),
-                tree,
-            });
-        }
-    }
-    Ok(crates)
 }
 
 fn circles(krate: &Crate) -> Vec<String> {

@@ -25,22 +25,21 @@ const DIFFER: [(&str, &str, &str); 6] = [
 
 pub(super) fn backends_have_the_same_docs(repository: &Repository) -> Result<Vec<String>> {
     let mut findings = Vec::new();
-    for type_name in TYPES {
-        let mut docs: BTreeMap<String, Vec<(&str, String)>> = BTreeMap::new();
-        for backend in BACKENDS {
-            for (method, found) in api::of_backend(repository, backend, type_name)? {
-                docs.entry(method).or_default().push((backend, unified(&found.docs)));
+    let mut docs: BTreeMap<(&str, String), Vec<(&str, String)>> = BTreeMap::new();
+    for backend in BACKENDS {
+        for (type_name, methods) in TYPES.into_iter().zip(api::of_backend(repository, backend)?) {
+            for (method, found) in methods {
+                docs.entry((type_name, method)).or_default().push((backend, unified(&found.docs)));
             }
         }
-        for (method, docs) in docs {
-            let differs = DIFFER.iter().any(|(of, name, _)| (*of, *name) == (type_name, method.as_str()));
-            let drift = drift(&docs, differs);
-            findings.extend(
-                drift
-                    .into_iter()
-                    .map(|(backend, text)| format!("pgmq-{backend}: {type_name}::{method} {text}")),
-            );
-        }
+    }
+    for ((type_name, method), docs) in docs {
+        let differs = DIFFER.iter().any(|(of, name, _)| (*of, *name) == (type_name, method.as_str()));
+        findings.extend(
+            drift(&docs, differs)
+                .into_iter()
+                .map(|(backend, text)| format!("pgmq-{backend}: {type_name}::{method} {text}")),
+        );
     }
     Ok(findings)
 }

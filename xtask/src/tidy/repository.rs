@@ -1,5 +1,6 @@
 //! The repository that the rules check.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::metadata::{self, Metadata};
+use super::modules::Tree;
 use crate::workspace::{Package, packages, root, rust_files};
+
+/// A crate: its module tree, and the folder that its files are shown from.
+pub(super) struct Crate {
+    pub(super) folder: PathBuf,
+    pub(super) tree: Tree,
+}
 
 /// The repository: its folder, its packages and the packages below them.
 pub(super) struct Repository {
@@ -16,11 +24,17 @@ pub(super) struct Repository {
     pub(super) packages: Vec<Package>,
     /// The report of `cargo metadata`, with all dependencies.
     pub(super) metadata: Metadata,
+    module_trees: OnceCell<Vec<Crate>>,
 }
 
 impl Repository {
     pub(super) fn read() -> Result<Self> {
-        Ok(Self { root: root(), packages: packages()?, metadata: metadata::read()? })
+        Ok(Self {
+            root: root(),
+            packages: packages()?,
+            metadata: metadata::read()?,
+            module_trees: OnceCell::new(),
+        })
     }
 
     /// The folder of a back end's sources.
@@ -36,6 +50,20 @@ impl Repository {
     /// The text of a file.
     pub(super) fn text(&self, path: &Path) -> Result<String> {
         fs::read_to_string(path).with_context(|| format!("cannot read {}", self.shown(path)))
+    }
+
+    /// All crates of the workspace: libraries, programs, tests, examples and benches.
+    pub(super) fn module_trees(&self) -> Result<&[Crate]> {
+        if let Some(trees) = self.module_trees.get() {
+            return Ok(trees);
+        }
+        let mut trees = Vec::new();
+        for target in self.metadata.members().flat_map(|package| &package.targets) {
+            let tree = Tree::read(&target.src_path, &|path| self.text(path))?;
+            let folder = target.src_path.parent().unwrap_or(&target.src_path).to_owned();
+            trees.push(Crate { folder, tree });
+        }
+        Ok(self.module_trees.get_or_init(|| trees))
     }
 
     /// The packages below `crates/`.
