@@ -1,14 +1,14 @@
-//! The rule about features of dependencies.
+//! The rule that dependencies are built once.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
 
-use super::rules::Repository;
+use super::repository::Repository;
 use crate::cargo;
 
-/// This package asks for the features that the tests need too: otherwise `cargo xtask test` would build everything that
-/// stands on such a dependency a second time.
+/// xtask asks for the same features as the tests. Otherwise `cargo xtask test` builds such a dependency, and
+/// everything above it, a second time.
 pub(super) fn dependencies_are_built_once(_: &Repository) -> Result<Vec<String>> {
     let here = dependencies(&["--package", env!("CARGO_PKG_NAME"), "--edges=no-dev"])?;
     let tested = dependencies(&["--workspace"])?;
@@ -33,7 +33,7 @@ fn dependencies(selection: &[&str]) -> Result<BTreeSet<(String, String)>> {
     let lines = String::from_utf8_lossy(&output.stdout);
     let split = |line: &str| {
         let (package, features) = line.split_once('\t')?;
-        // What stands in parentheses is a path, or says that the line has been there before.
+        // A path may follow in parentheses, or a mark of a line that was there before.
         let name = package.split(" (").next()?;
         Some((name.to_owned(), features.trim_end_matches(" (*)").to_owned()))
     };
