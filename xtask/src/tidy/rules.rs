@@ -5,7 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use tests_common::conformance;
 
 use super::{api, dependencies, features, sources};
 use crate::terminal::say;
@@ -72,12 +71,14 @@ macro_rules! names {
 
 fn operations_have_cases(_: &Repository) -> Result<Vec<String>> {
     let operations = BTreeSet::from(pgmq_core::operations!(names));
-    let covered: BTreeSet<_> = conformance::cases().flat_map(|case| case.operations).copied().collect();
+    let covered: BTreeSet<_> = pgmq_test_suite::cases().flat_map(|case| case.operations).copied().collect();
     let missing = operations.difference(&covered).map(|operation| {
-        format!("pgmq-core: the operation {operation} has no case; add one to tests-common/src/conformance")
+        format!(
+            "pgmq-core: the operation {operation} has no case; add one to tests-common/suite/src/conformance"
+        )
     });
     let unknown = covered.difference(&operations).map(|operation| {
-        format!("tests-common: a case covers {operation}, which is no operation in crates/pgmq-core/src/operations.rs")
+        format!("pgmq-test-suite: a case covers {operation}, which is no operation in crates/pgmq-core/src/operations.rs")
     });
     Ok(missing.chain(unknown).collect())
 }
