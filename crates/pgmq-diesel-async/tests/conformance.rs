@@ -22,7 +22,8 @@ struct DieselAsync;
 pgmq_test_suite::client!(async pgmq_diesel_async for DieselAsync);
 
 impl Backend for DieselAsync {
-    // Diesel returns the server's message without its SQLSTATE. The codes of PGMQ and of the server itself are inferred.
+    // Diesel returns the server's message without its SQLSTATE. The codes of PGMQ and of the server itself
+    // are inferred.
     const HIDDEN_SQLSTATES: &'static [&'static str] = &["MINE1"];
     // diesel-async prepares every statement under a name, in a separate round trip, even if it is not kept.
     const BEHIND_POOLERS: Pooled = Pooled::No;

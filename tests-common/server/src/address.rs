@@ -7,7 +7,8 @@ use url::Url;
 
 use crate::error::ServerError;
 
-/// The address and credentials of a server, as text that every driver understands and as a parsed configuration.
+/// The address and credentials of a server, as text that every driver understands and as a parsed
+/// configuration.
 #[derive(Clone)]
 pub(crate) struct Address {
     text: String,
@@ -52,7 +53,8 @@ impl Address {
         &self.config
     }
 
-    /// Returns the same server and user with another database: a URL if the address is one, otherwise `key=value`.
+    /// Returns the same server and user with another database: a URL if the address is one, otherwise
+    /// `key=value`.
     pub(crate) fn text_of(&self, database: &str) -> String {
         if is_url(&self.text)
             && let Ok(mut url) = Url::parse(&self.text)

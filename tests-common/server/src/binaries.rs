@@ -10,8 +10,8 @@ use crate::error::ServerError;
 
 const VARIABLE: &str = "PGMQ_TEST_POSTGRES_BIN";
 
-/// Folders in which packages create one folder per version: the parent, the prefix of the versions' folders, and
-/// the folder of the programs below them.
+/// Folders in which packages create one folder per version: the parent, the prefix of the versions' folders,
+/// and the folder of the programs below them.
 const PACKAGES: [(&str, &str, &str); 6] = [
     ("/usr/lib/postgresql", "", "bin"),
     ("/usr", "pgsql-", "bin"),

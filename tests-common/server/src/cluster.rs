@@ -40,8 +40,8 @@ max_wal_size = 512MB
 checkpoint_timeout = 1h
 ";
 
-/// Without `fsync`, confirmed data is lost only if the whole machine crashes: it outlives the server's processes, and
-/// a standby can have it as well.
+/// Without `fsync`, confirmed data is lost only if the whole machine crashes: it outlives the server's
+/// processes, and a standby can have it as well.
 const FOR_FAULTS: &str = "
 fsync = off
 full_page_writes = off
@@ -52,8 +52,8 @@ max_wal_size = 512MB
 checkpoint_timeout = 1h
 ";
 
-/// The settings of a small server in production, without background work that would disturb one measurement and
-/// not the next.
+/// The settings of a small server in production, without background work that would disturb one measurement
+/// and not the next.
 const FOR_MEASUREMENTS: &str = "
 shared_buffers = 256MB
 max_wal_size = 8GB
@@ -166,7 +166,8 @@ impl Cluster {
         self.stop_in_mode("--mode=immediate")
     }
 
-    /// Turns this cluster, whose server is stopped, into a standby of `primary`, and starts it on its previous port.
+    /// Turns this cluster, whose server is stopped, into a standby of `primary`, and starts it on its
+    /// previous port.
     pub(crate) fn follow(&mut self, primary: &Address) -> Result<(), ServerError> {
         fs::remove_dir_all(self.data())
             .map_err(|error| ServerError::because("cannot remove the old data", error))?;

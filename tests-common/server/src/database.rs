@@ -6,8 +6,8 @@ use crate::{admin, error::ServerError, old_pgmq::OldPgmq, shared::Shared};
 
 /// A database for one test. Dropping this value drops the database, also while panicking.
 ///
-/// The value keeps its server alive: a local server runs until the [`Server`](crate::Server) and all its databases
-/// are dropped.
+/// The value keeps its server alive: a local server runs until the [`Server`](crate::Server) and all its
+/// databases are dropped.
 pub struct Database {
     shared: Arc<Shared>,
     name: String,

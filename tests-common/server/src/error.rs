@@ -4,8 +4,8 @@ use std::{error::Error, fmt};
 
 /// The reason why there is no server, or why the server did not do what was asked.
 ///
-/// `Display` shows the failed action, and [`source`](Error::source) returns the cause. `Debug` prints both, since
-/// `unwrap` and `expect` show `Debug`.
+/// `Display` shows the failed action, and [`source`](Error::source) returns the cause. `Debug` prints both,
+/// since `unwrap` and `expect` show `Debug`.
 pub struct ServerError {
     what: String,
     cause: Option<Box<dyn Error + Send + Sync>>,

@@ -33,8 +33,8 @@ impl Server {
         old_pgmq::asked_for().is_some()
     }
 
-    /// Like [`private`](Self::private), for a server that keeps confirmed data when its processes are killed, and that
-    /// can have a standby.
+    /// Like [`private`](Self::private), for a server that keeps confirmed data when its processes are killed,
+    /// and that can have a standby.
     ///
     /// # Errors
     ///
@@ -63,8 +63,8 @@ impl Server {
         lock(self.cluster()?).follow(&primary.shared.address)
     }
 
-    /// Makes every later commit on this server wait for its standby. When this returns, the standby has all earlier
-    /// commits.
+    /// Makes every later commit on this server wait for its standby. When this returns, the standby has all
+    /// earlier commits.
     ///
     /// # Errors
     ///
@@ -107,8 +107,8 @@ impl Server {
         lock(cluster).stop_at_once()
     }
 
-    /// Kills one of the server's processes, as the system does when memory runs out: the server ends all other
-    /// processes and recovers. Returns when the server accepts connections again.
+    /// Kills one of the server's processes, as the system does when memory runs out: the server ends all
+    /// other processes and recovers. Returns when the server accepts connections again.
     ///
     /// # Errors
     ///
@@ -141,8 +141,8 @@ impl Server {
         let postmaster = cluster.postmaster().ok_or_else(|| ServerError::new("the server does not run"))?;
         self.shared.admin.close();
         let mut client = outside_of_runtimes(|| self.client()).map_err(failed)?;
-        // The ids are written before the signal is sent, for a guardian that has to undo it. The postmaster comes
-        // first, since it starts the other processes.
+        // The ids are written before the signal is sent, for a guardian that has to undo it. The postmaster
+        // comes first, since it starts the other processes.
         let postmaster = postmaster.to_string();
         let write = |processes: &str| {
             fs::write(cluster.frozen(), processes)
@@ -171,8 +171,8 @@ impl Server {
         fs::remove_file(frozen).map_err(failed)
     }
 
-    /// Limits the size in bytes of files that the server's sessions write, as a full disk would. `unlimited` removes
-    /// the limit.
+    /// Limits the size in bytes of files that the server's sessions write, as a full disk would. `unlimited`
+    /// removes the limit.
     ///
     /// # Errors
     ///
@@ -230,6 +230,6 @@ fn run(command: &mut Command) -> Result<(), ServerError> {
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(ServerError::new(format!("{program} fails with {}: {said}", output.status)))
+    let message = String::from_utf8_lossy(&output.stderr);
+    Err(ServerError::new(format!("{program} fails with {}: {message}", output.status)))
 }

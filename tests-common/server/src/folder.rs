@@ -9,19 +9,20 @@ use std::{
 
 use crate::{account::Account, error::ServerError, purpose::Purpose};
 
-/// Room for `/pgmq-test-`, six random characters and the name of a socket such as `/.s.PGSQL.65535.lock`, in the 103
-/// bytes that every system allows.
+/// Room for `/pgmq-test-`, six random characters and the name of a socket such as `/.s.PGSQL.65535.lock`, in
+/// the 103 bytes that every system allows.
 const LONGEST: usize = 60;
 
 /// The file system in memory on Linux. Copying a database there is several times faster than on a disk.
 const MEMORY: &str = "/dev/shm";
-/// Free space that [`MEMORY`] must have, in KiB: a database takes 8 MiB, and containers limit it to 64 MiB in all.
+/// Free space that [`MEMORY`] must have, in KiB: a database takes 8 MiB, and containers limit it to 64 MiB in
+/// all.
 const MEMORY_NEEDED: u64 = 4 << 20;
 
 /// Creates a folder, and returns the user that has to run the program in it if that is not the current one.
 ///
-/// The folder is below `TMPDIR` if that is set, otherwise in memory if there is enough of it. For measurements it is
-/// never in memory.
+/// The folder is below `TMPDIR` if that is set, otherwise in memory if there is enough of it. For
+/// measurements it is never in memory.
 ///
 /// Removing the folder is left to the guardian.
 pub(crate) fn create(purpose: Purpose) -> Result<(PathBuf, Option<Account>), ServerError> {

@@ -9,15 +9,16 @@ use std::{
 
 /// A small `sh` process that runs a clean-up script once this process drops it or ends.
 ///
-/// The script waits for the end of a pipe that only this process holds. The system closes that pipe in any case: if
-/// this process exits, panics, is interrupted or is killed. The standard library opens pipes close-on-exec, so no
-/// other child keeps the pipe open.
+/// The script waits for the end of a pipe that only this process holds. The system closes that pipe in any
+/// case: if this process exits, panics, is interrupted or is killed. The standard library opens pipes
+/// close-on-exec, so no other child keeps the pipe open.
 pub(crate) struct Guardian {
     process: Child,
 }
 
 impl Guardian {
-    /// Starts a guardian for `script`, which waits for the end of its input, and for `subject`, which it cleans up.
+    /// Starts a guardian for `script`, which waits for the end of its input, and for `subject`, which it
+    /// cleans up.
     pub(crate) fn start(script: &str, subject: &OsStr) -> io::Result<Self> {
         let process = Command::new("sh")
             .args(["-c", script, "pgmq-test-guardian"])

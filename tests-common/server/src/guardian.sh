@@ -1,7 +1,7 @@
 # Waits until the test process is gone, then stops its server and removes the folder.
 #
-# $1 is the folder. Only the test process holds the other end of standard input, which is a pipe: end of file means
-# that the test process has dropped the server, has exited, or was killed.
+# $1 is the folder. Only the test process holds the other end of standard input, which is a pipe: end of file
+# means that the test process has dropped the server, has exited, or was killed.
 
 # A signal to all processes also ends the test process, which ends the input.
 trap '' INT TERM HUP
@@ -12,8 +12,8 @@ while read -r line; do program=$line; done
 
 pid_file=$1/data/postmaster.pid
 
-# Waits up to 10 s until the process $1 ends or its file $2 is gone, which the process removes at its end. `kill -0`
-# also succeeds for a zombie, hence the file and the limit.
+# Waits up to 10 s until the process $1 ends or its file $2 is gone, which the process removes at its end.
+# `kill -0` also succeeds for a zombie, hence the file and the limit.
 ends() {
     tries=0
     while kill -0 "$1" 2>/dev/null && [ -e "$2" ]; do

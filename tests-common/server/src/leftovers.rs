@@ -12,7 +12,8 @@ pub(crate) fn drop_one(admin: &Admin, name: &str) -> Result<(), Error> {
 /// Drops all databases of a run that ends, and ends the creation of databases in progress.
 pub(crate) fn drop_of_run(admin: &Admin, run: &str) -> Result<(), ServerError> {
     let ended = admin.run(|client| {
-        // A database that is being created is not visible yet, and would appear after the others were dropped.
+        // A database that is being created is not visible yet, and would appear after the others were
+        // dropped.
         let sql = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
                    WHERE application_name = $1 AND pid <> pg_backend_pid()";
         client.execute(sql, &[&run])
@@ -32,8 +33,8 @@ pub(crate) fn drop_all(admin: &Admin, prefix: &str) -> Result<(), ServerError> {
 
 /// Drops the databases of runs that were killed before they could clean up.
 ///
-/// A live run has at least one session that shows its name as `application_name`. That session is older than the
-/// run's first database, so listing the databases first is safe.
+/// A live run has at least one session that shows its name as `application_name`. That session is older than
+/// the run's first database, so listing the databases first is safe.
 pub(crate) fn drop_of_dead_runs(admin: &Admin) -> Result<(), ServerError> {
     let names = admin.run(|client| {
         let pattern = format!("^({FAMILY}[0-9]+_[0-9a-f]{{8}})_[0-9a-f]{{8}}_[0-9]+$");

@@ -20,12 +20,13 @@
 //!
 //! # Cleaning up
 //!
-//! Servers, databases and folders are removed when they are dropped, and also when the test process is killed:
-//! a small shell process waits for its end.
+//! Servers, databases and folders are removed when they are dropped, and also when the test process is
+//! killed: a small shell process waits for its end.
 //!
 //! Several processes share one server and one template when their parent sets `PGMQ_TEST_DATABASE_URL`,
-//! `PGMQ_TEST_TEMPLATE` and `PGMQ_TEST_RUN` for them. A server in a `static` is never dropped. A server that was
-//! started here is removed all the same, but one that was given by URL keeps the template until the next run.
+//! `PGMQ_TEST_TEMPLATE` and `PGMQ_TEST_RUN` for them. A server in a `static` is never dropped. A server that
+//! was started here is removed all the same, but one that was given by URL keeps the template until the next
+//! run.
 //!
 //! Everything here blocks. Obtain servers and databases outside async runtimes.
 //!

@@ -1,9 +1,9 @@
 //! Installs an older version of PGMQ.
 //!
-//! The official crate installs the newest version only, but contains the scripts that upgrade each version to the
-//! next. The oldest scripts replace every function. So they run on a base that has little more than the tables and
-//! types that they expect, up to the wanted version. The result is that version as on a server that was upgraded to
-//! it.
+//! The official crate installs the newest version only, but contains the scripts that upgrade each version to
+//! the next. The oldest scripts replace every function. So they run on a base that has little more than the
+//! tables and types that they expect, up to the wanted version. The result is that version as on a server
+//! that was upgraded to it.
 
 use std::{
     collections::HashMap,
@@ -22,8 +22,9 @@ const BEGINNING: &str = "1.1.1";
 
 /// The objects of version 1.1.1 that the later scripts expect.
 ///
-/// The scripts belong to an extension, and some check that an extension runs them. So the base has an entry in
-/// `pg_extension`, and replaces the function that only `CREATE EXTENSION` may call by one that does nothing.
+/// The scripts belong to an extension, and some check that an extension runs them. So the base has an entry
+/// in `pg_extension`, and replaces the function that only `CREATE EXTENSION` may call by one that does
+/// nothing.
 const BASE: &str = "\
 SET allow_system_table_mods = on;
 CREATE SCHEMA pgmq;

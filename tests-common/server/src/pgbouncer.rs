@@ -28,8 +28,8 @@ use crate::{
 
 /// The settings for every server.
 ///
-/// With `server_round_robin`, session state that a client leaves on a server connection is missing in its next
-/// transaction. sqlx sets `extra_float_digits` when it connects, which PgBouncer would reject.
+/// With `server_round_robin`, session state that a client leaves on a server connection is missing in its
+/// next transaction. sqlx sets `extra_float_digits` when it connects, which PgBouncer would reject.
 const SETTINGS: &str = "
 pool_mode = transaction
 server_round_robin = 1
@@ -91,8 +91,8 @@ pub(crate) struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts a PgBouncer for a server, on a free port, with one more setting. The returned address has the server's
-    /// user and password.
+    /// Starts a PgBouncer for a server, on a free port, with one more setting. The returned address has the
+    /// server's user and password.
     pub(crate) fn start(
         program: &Program,
         server: &Address,
@@ -153,7 +153,8 @@ impl PgBouncer {
         self.account.map_or(Ok(()), |account| chown(&path, Some(account.user), Some(account.group)))
     }
 
-    /// Starts the program and waits until the server answers through it. Returns `false` if its port is taken.
+    /// Starts the program and waits until the server answers through it. Returns `false` if its port is
+    /// taken.
     fn launch(&mut self, program: &Program, address: &Address) -> Result<bool, ServerError> {
         let failed = |error| ServerError::because("cannot start pgbouncer", error);
         let log_file = self.folder.join("log");
@@ -196,8 +197,8 @@ impl Drop for PgBouncer {
     fn drop(&mut self) {
         let cleaned = self.guardian.finish().unwrap_or(false);
         if let Some(process) = &mut self.process {
-            // The guardian may have been killed. As a child of this process, PgBouncer stays a zombie until its
-            // status is read.
+            // The guardian may have been killed. As a child of this process, PgBouncer stays a zombie until
+            // its status is read.
             let _ = process.kill();
             let _ = process.wait();
         }

@@ -1,7 +1,7 @@
 //! Poolers in transaction mode, between the clients and a server.
 //!
-//! `PGMQ_TEST_PGBOUNCER` switches them on. Its value is the name of the program, which is looked up in `PATH` and in
-//! `/usr/sbin`, or its path. Several processes share the poolers when their parent sets
+//! `PGMQ_TEST_PGBOUNCER` switches them on. Its value is the name of the program, which is looked up in `PATH`
+//! and in `/usr/sbin`, or its path. Several processes share the poolers when their parent sets
 //! [`variables`](Poolers::variables).
 
 use std::{env, fmt};
@@ -25,7 +25,8 @@ const KEEPS_STATEMENTS: (u32, u32) = (1, 21);
 pub struct Poolers {
     /// A pooler without support for prepared statements.
     pub plain: Pooler,
-    /// A pooler that prepares its clients' statements on each server connection; `None` if its version is too old.
+    /// A pooler that prepares its clients' statements on each server connection; `None` if its version is too
+    /// old.
     pub keeping: Option<Pooler>,
 }
 

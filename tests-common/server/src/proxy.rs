@@ -16,8 +16,8 @@
 //! # }
 //! ```
 //!
-//! The proxy cannot read TLS, so connect with `sslmode=disable`. Bytes are recorded before they are forwarded: when a
-//! client has received an answer, the answer is among the flights.
+//! The proxy cannot read TLS, so connect with `sslmode=disable`. Bytes are recorded before they are
+//! forwarded: when a client has received an answer, the answer is among the flights.
 
 use std::{
     io::{self, Read, Write},
@@ -51,8 +51,8 @@ pub struct Flight {
 impl Flight {
     /// Returns the type of each message that begins in this flight, such as `Q` or `P`, `B`, `E`, `S`.
     ///
-    /// Only valid after the log-in, when every flight begins with a message. The first message of a log-in has no
-    /// type.
+    /// Only valid after the log-in, when every flight begins with a message. The first message of a log-in
+    /// has no type.
     #[must_use]
     pub fn messages(&self) -> Vec<char> {
         let mut types = Vec::new();
@@ -135,7 +135,8 @@ impl Proxy {
         lock(&self.shared.flights).iter().filter(to_server).count()
     }
 
-    /// Holds back all bytes in both directions, as a frozen server would: connections are accepted, and stay silent.
+    /// Holds back all bytes in both directions, as a frozen server would: connections are accepted, and stay
+    /// silent.
     pub fn freeze(&self) {
         *lock(&self.shared.frozen) = true;
     }
@@ -151,7 +152,8 @@ impl Proxy {
         self.shared.delay.store(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Closes all present connections in one direction: the receiver sees the end of the stream, and may go on sending.
+    /// Closes all present connections in one direction: the receiver sees the end of the stream, and may go
+    /// on sending.
     pub fn half_close(&self, direction: Direction) {
         for Connection { streams: [client, server], .. } in &*lock(&self.shared.connections) {
             let to = if direction == Direction::ToServer { server } else { client };
@@ -160,7 +162,8 @@ impl Proxy {
         }
     }
 
-    /// Closes all present connections, as a broken network would. New connections are accepted. A frozen proxy thaws.
+    /// Closes all present connections, as a broken network would. New connections are accepted. A frozen
+    /// proxy thaws.
     pub fn cut(&self) {
         self.thaw();
         let connections = std::mem::take(&mut *lock(&self.shared.connections));

@@ -7,7 +7,7 @@ pub enum Purpose {
     Tests,
     /// Tests that crash the server: confirmed data outlives its processes, and it can have a standby.
     Faults,
-    /// Measurements: the data is on a disk, or below `TMPDIR`, and is flushed to it as by default. Nothing runs in
-    /// the background.
+    /// Measurements: the data is on a disk, or below `TMPDIR`, and is flushed to it as by default. Nothing
+    /// runs in the background.
     Measurements,
 }

@@ -38,18 +38,20 @@ there is no Postgres for the tests; provide one in one of three ways:
 
 /// A Postgres server for tests.
 ///
-/// Dropping this value drops the databases that the tests left. A server that was started here is stopped and removed
-/// once the databases that were created on it are dropped as well.
+/// Dropping this value drops the databases that the tests left. A server that was started here is stopped and
+/// removed once the databases that were created on it are dropped as well.
 pub struct Server {
     pub(crate) shared: Arc<Shared>,
 }
 
 impl Server {
-    /// Connects to the server of `PGMQ_TEST_DATABASE_URL`, otherwise starts one; see the [crate's docs](crate).
+    /// Connects to the server of `PGMQ_TEST_DATABASE_URL`, otherwise starts one; see the [crate's
+    /// docs](crate).
     ///
     /// # Errors
     ///
-    /// If there is no way to get a server, with a message on what to install, or if the first applicable way fails.
+    /// If there is no way to get a server, with a message on what to install, or if the first applicable way
+    /// fails.
     pub fn obtain() -> Result<Self, ServerError> {
         if let Ok(text) = env::var(URL) {
             return Self::new(Address::parse(&text)?, Keeper::Others);
@@ -60,8 +62,8 @@ impl Server {
         Self::in_docker()
     }
 
-    /// Starts a server for one test alone, which may then stop and restart it. Returns `None` without server programs
-    /// on this machine.
+    /// Starts a server for one test alone, which may then stop and restart it. Returns `None` without server
+    /// programs on this machine.
     ///
     /// # Errors
     ///
@@ -99,8 +101,8 @@ impl Server {
         Ok(Self { shared: Arc::new(Shared::new(address, keeper)?) })
     }
 
-    /// The address of the maintenance database with user and password: a URL, unless `PGMQ_TEST_DATABASE_URL` is a
-    /// `key=value` string.
+    /// The address of the maintenance database with user and password: a URL, unless `PGMQ_TEST_DATABASE_URL`
+    /// is a `key=value` string.
     #[must_use]
     pub fn url(&self) -> &str {
         self.shared.address.as_str()
@@ -120,8 +122,8 @@ impl Server {
 
     /// The name of the database with PGMQ that others are cloned from. The first call creates the database.
     ///
-    /// If `PGMQ_TEST_TEMPLATE` is set together with `PGMQ_TEST_DATABASE_URL`, the template is that database, and is
-    /// not dropped at the end.
+    /// If `PGMQ_TEST_TEMPLATE` is set together with `PGMQ_TEST_DATABASE_URL`, the template is that database,
+    /// and is not dropped at the end.
     ///
     /// # Errors
     ///
@@ -186,8 +188,8 @@ impl Server {
         leftovers::drop_of_run(&self.shared.admin, &self.shared.run)
     }
 
-    /// Returns `true` if this server can be stopped and started: if it was started here with the programs of this
-    /// machine.
+    /// Returns `true` if this server can be stopped and started: if it was started here with the programs of
+    /// this machine.
     #[must_use]
     pub fn can_restart(&self) -> bool {
         matches!(self.shared.keeper, Keeper::Local(_))
@@ -199,8 +201,8 @@ impl Server {
         self.cluster().map(|cluster| lock(cluster).folder().to_owned()).ok()
     }
 
-    /// The path of one of Postgres' programs, such as `pgbench`, if it is installed next to the programs of a server
-    /// that [can be restarted](Self::can_restart).
+    /// The path of one of Postgres' programs, such as `pgbench`, if it is installed next to the programs of a
+    /// server that [can be restarted](Self::can_restart).
     #[must_use]
     pub fn program(&self, name: &str) -> Option<PathBuf> {
         self.cluster().ok().and_then(|cluster| lock(cluster).program(name))

@@ -22,8 +22,8 @@ const CLONE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Queries the abilities of a server.
 ///
-/// Only a superuser may create pg_partman. Copying files is faster where a checkpoint costs nothing. It is the only
-/// strategy before Postgres 15, which has no option for it.
+/// Only a superuser may create pg_partman. Copying files is faster where a checkpoint costs nothing. It is
+/// the only strategy before Postgres 15, which has no option for it.
 const ABILITIES: &str = "\
 SELECT current_setting('is_superuser')::bool
        AND EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_partman'),
@@ -33,9 +33,9 @@ SELECT current_setting('is_superuser')::bool
 pub(crate) enum Keeper {
     /// Another party: the server was given by URL.
     Others,
-    /// This process, with the programs of this machine.
+    /// The current process, with the programs of this machine.
     Local(Box<Mutex<Cluster>>),
-    /// This process, in a container.
+    /// The current process, in a container.
     #[cfg(feature = "docker")]
     Docker(#[expect(dead_code, reason = "held for its end")] Box<Docker>),
 }
@@ -47,7 +47,8 @@ pub(crate) struct Shared {
     pub(crate) has_partman: bool,
     /// Option of `CREATE DATABASE` for copying a database.
     strategy: &'static str,
-    /// Distinguishes the databases of this process from those of other processes of the run on the same server.
+    /// Distinguishes the databases of this process from those of other processes of the run on the same
+    /// server.
     tag: String,
     count: AtomicU32,
     template: OnceLock<String>,

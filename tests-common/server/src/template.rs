@@ -13,7 +13,8 @@ use crate::{
     old_pgmq::{self, OldPgmq},
 };
 
-/// Creates the template: an empty database with pg_partman if the server has it, and PGMQ, closed to connections.
+/// Creates the template: an empty database with pg_partman if the server has it, and PGMQ, closed to
+/// connections.
 pub(crate) fn create(
     admin: &Admin,
     address: &Address,

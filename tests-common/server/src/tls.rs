@@ -14,7 +14,8 @@ use crate::{
 
 const LIBRARY: &str = "PGMQ_TEST_TLS";
 
-/// The host name of the server's certificates. The address 127.0.0.1 reaches the server too, but is another name.
+/// The host name of the server's certificates. The address 127.0.0.1 reaches the server too, but is another
+/// name.
 const NAME: &str = "localhost";
 
 /// The settings that switch TLS on.
@@ -155,8 +156,8 @@ impl TlsServer {
         self.files.join("garbage.pem")
     }
 
-    /// The files with the certificate and key of a client: `certified`; `somebody`, another name; or `foreign`, which
-    /// claims the name `certified` but was signed by an untrusted authority.
+    /// The files with the certificate and key of a client: `certified`; `somebody`, another name; or
+    /// `foreign`, which claims the name `certified` but was signed by an untrusted authority.
     #[must_use]
     pub fn client(&self, name: &str) -> (PathBuf, PathBuf) {
         (self.files.join(format!("{name}.pem")), self.files.join(format!("{name}.key")))

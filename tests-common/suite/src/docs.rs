@@ -1,13 +1,14 @@
-//! Compiles the Rust code of the README and of the guide: each block in them is a documentation test of this crate.
+//! Compiles the Rust code of the README and of the guide: each code block is a documentation test of this
+//! crate.
 //!
-//! A block is a whole program, marked `no_run` because it wants a server, or it is made of functions that nobody calls. So
-//! the pages need no hidden lines, and read well wherever Markdown is shown.
+//! A block is either a whole program, marked `no_run` because it needs a server, or consists of functions
+//! that are never called. So the pages need no hidden lines, and are readable wherever Markdown is rendered.
 
 macro_rules! pages {
     ($($page:ident = $path:literal;)*) => {
         $(
             #[cfg(doctest)]
-            #[doc = include_str!(concat!("../../", $path))]
+            #[doc = include_str!(concat!("../../../", $path))]
             struct $page;
         )*
 
@@ -51,7 +52,7 @@ mod tests {
 
     #[test]
     fn every_page_is_compiled() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let docs = root
             .join("docs")
             .read_dir()
@@ -61,6 +62,6 @@ mod tests {
             docs.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}")).collect();
         pages.push("README.md".to_owned());
         pages.retain(|page| !PAGES.contains(&page.as_str()));
-        assert!(pages.is_empty(), "not in the list of this file: {pages:?}");
+        assert!(pages.is_empty(), "these pages are missing in the list of this file: {pages:?}");
     }
 }

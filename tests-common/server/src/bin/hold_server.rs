@@ -1,7 +1,8 @@
 //! Holds a server until standard input ends, for tests that kill the process that holds it.
 //!
-//! Prints four lines: the server's URL, its folder, the name of a database on it, and the URL of a pooler for that
-//! database. The folder is empty if the server was not started here, and the pooler's URL if there is none.
+//! Prints four lines: the server's URL, its folder, the name of a database on it, and the URL of a pooler for
+//! that database. The folder is empty if the server was not started here, and the pooler's URL if there is
+//! none.
 
 use std::io::{self, Read};
 

@@ -1,4 +1,4 @@
-//! Looking without claiming, and the archive.
+//! Reading without hiding: metrics, `peek`, `get` and the archive.
 
 use chrono::TimeDelta;
 use pgmq_core::{AsyncQueue, Message, RawJson, SendBatchOptions, SendOptions};
@@ -13,13 +13,13 @@ use crate::kit::{
 
 cases! { browse:
     everywhere [metrics] the_metrics_of_an_empty_queue_have_no_ages;
-    everywhere [metrics] metrics_count_what_a_queue_holds_and_ever_held;
-    everywhere [metrics_all] metrics_of_all_queues_are_those_of_each;
-    everywhere [peek] peek_shows_what_would_be_read_and_claims_nothing;
-    everywhere [get] get_finds_a_message_whether_visible_or_hidden;
+    everywhere [metrics] metrics_count_present_messages_and_all_messages_ever_sent;
+    everywhere [metrics_all] metrics_all_returns_the_metrics_of_each_queue;
+    everywhere [peek] peek_returns_the_next_messages_and_hides_none;
+    everywhere [get] get_finds_visible_and_hidden_messages;
     everywhere [read_archive] the_archive_is_read_page_by_page;
-    everywhere [requeue_archived] requeued_messages_are_as_new_and_in_their_old_order;
-    everywhere [requeue_archived] requeueing_passes_over_what_is_not_in_the_archive;
+    everywhere [requeue_archived] requeued_messages_are_new_and_keep_their_order;
+    everywhere [requeue_archived] requeueing_skips_ids_that_are_not_in_the_archive;
 }
 
 async fn the_metrics_of_an_empty_queue_have_no_ages(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
@@ -36,7 +36,7 @@ async fn the_metrics_of_an_empty_queue_have_no_ages(queue: &QueueUnderTest<'_, i
     Ok(())
 }
 
-async fn metrics_count_what_a_queue_holds_and_ever_held(
+async fn metrics_count_present_messages_and_all_messages_ever_sent(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     queue.send_with(QUEUE, &0, &SendOptions::new().delay(600)).await?;
@@ -46,7 +46,7 @@ async fn metrics_count_what_a_queue_holds_and_ever_held(
     let metrics = queue.metrics(QUEUE).await?;
     assert_eq!((metrics.queue_length, metrics.total_messages), (2, 4));
     if !queue.in_transaction {
-        // The server counts what is visible at the start of the transaction.
+        // The server counts the messages that are visible at the start of the transaction.
         assert_eq!(metrics.queue_visible_length, queue.context.has_pgmq("1.5.0").then_some(1));
         queue
             .context
@@ -58,7 +58,9 @@ async fn metrics_count_what_a_queue_holds_and_ever_held(
     Ok(())
 }
 
-async fn metrics_of_all_queues_are_those_of_each(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn metrics_all_returns_the_metrics_of_each_queue(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
     queue.create_queue("other").await?;
     queue.send_batch(QUEUE, &[1, 2]).await?;
     queue.send_batch("other", &[1, 2, 3]).await?;
@@ -68,13 +70,13 @@ async fn metrics_of_all_queues_are_those_of_each(queue: &QueueUnderTest<'_, impl
         all.iter().map(|metrics| (metrics.queue_name.as_str(), metrics.queue_length)).collect();
     assert_eq!(seen, [("other", 3), (QUEUE, 2)]);
     if queue.in_transaction {
-        // One transaction is one moment.
+        // Within a transaction the server's time stands still.
         assert_eq!(all, [queue.metrics("other").await?, queue.metrics(QUEUE).await?]);
     }
     Ok(())
 }
 
-async fn peek_shows_what_would_be_read_and_claims_nothing(
+async fn peek_returns_the_next_messages_and_hides_none(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     let sent = queue.send_batch(QUEUE, &["a", "b", "c", "d"]).await?;
@@ -87,9 +89,7 @@ async fn peek_shows_what_would_be_read_and_claims_nothing(
     Ok(())
 }
 
-async fn get_finds_a_message_whether_visible_or_hidden(
-    queue: &QueueUnderTest<'_, impl AsyncQueue>,
-) -> Outcome {
+async fn get_finds_visible_and_hidden_messages(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
     let headers = json!({"h": true});
     let visible = queue.send_with(QUEUE, &json!({"n": 1}), &SendOptions::new().headers(&headers)).await?;
     let hidden = queue.send_with(QUEUE, &json!({"n": 2}), &SendOptions::new().delay(600)).await?;
@@ -121,7 +121,7 @@ async fn the_archive_is_read_page_by_page(queue: &QueueUnderTest<'_, impl AsyncQ
     Ok(())
 }
 
-async fn requeued_messages_are_as_new_and_in_their_old_order(
+async fn requeued_messages_are_new_and_keep_their_order(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     let headers = [Some(json!({"n": 1})), None, Some(json!({"n": 3}))];
@@ -145,7 +145,7 @@ async fn requeued_messages_are_as_new_and_in_their_old_order(
     Ok(())
 }
 
-async fn requeueing_passes_over_what_is_not_in_the_archive(
+async fn requeueing_skips_ids_that_are_not_in_the_archive(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     let sent = queue.send_batch(QUEUE, &[1, 2, 3]).await?;

@@ -1,4 +1,4 @@
-//! What becomes of a queue whose operations are given up.
+//! Cancellation: a queue whose operations are dropped while they wait for the server.
 
 use std::time::Duration;
 
@@ -18,54 +18,56 @@ use crate::{
 };
 
 cases! { cancellation:
-    direct [] every_operation_can_be_given_up;
+    direct [] the_connection_is_usable_after_any_operation_is_cancelled;
 }
 
-/// How long an operation is waited for: until it has been sent, or nearly.
-const PATIENCE: Duration = Duration::from_millis(15);
+/// Time after which an operation is cancelled: about when it has been sent.
+const CANCEL_AFTER: Duration = Duration::from_millis(15);
 
-/// A queue whose operations are all given up while the network is silent.
-struct Impatient<'q, B: Backend> {
+/// A queue whose operations are all cancelled while the network is silent.
+struct Cancelling<'q, B: Backend> {
     queue: &'q B::Queue,
     proxy: &'q Proxy,
 }
 
-const GIVEN_UP: &str = "given up";
+const CANCELLED: &str = "cancelled by the case";
 
-impl<B: Backend> AsyncQueue for Impatient<'_, B> {
+impl<B: Backend> AsyncQueue for Cancelling<'_, B> {
     type Error = B::Error;
 
     async fn run<O: Output>(&self, statement: Statement<'_, O>) -> Result<O, B::Error> {
         self.proxy.freeze();
-        let answer = B::timeout(PATIENCE, self.queue.run(statement)).await;
+        let answer = B::timeout(CANCEL_AFTER, self.queue.run(statement)).await;
         self.proxy.thaw();
         if let Some(answer) = answer {
             return answer;
         }
-        // On the only connection that there may be. Nothing is left that would stop it.
+        // The pool has a single connection, on which nothing may be left of the cancelled operation.
         self.queue.send(QUEUE, "goes on").await?;
-        Err(Error::new(ErrorKind::Timeout, GIVEN_UP).into())
+        Err(Error::new(ErrorKind::Timeout, CANCELLED).into())
     }
 }
 
-async fn every_operation_can_be_given_up<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn the_connection_is_usable_after_any_operation_is_cancelled<B: Backend>(
+    context: &TestContext<'_>,
+) -> Outcome {
     if B::Runtime::BLOCKS {
         return Ok(());
     }
     let (proxy, queue) = recorded::<B>(context).await?;
-    let [name, routing_key, interval, json] = ["given_up", "a.b", "10000", "text"].map(ToOwned::to_owned);
+    let [name, routing_key, interval, json] = ["cancelled", "a.b", "10000", "text"].map(ToOwned::to_owned);
     queue.create_queue(&name).await?;
     let texts = Texts { queue: name, pattern: routing_key.clone(), routing_key, interval, json };
-    let impatient = Impatient::<B> { queue: &queue, proxy: &proxy };
-    let ran = on_every_operation(&impatient, &texts, |_, _| true).await;
+    let cancelling = Cancelling::<B> { queue: &queue, proxy: &proxy };
+    let ran = on_every_operation(&cancelling, &texts, |_, _| true).await;
     for (operation, result) in ran {
         match result {
-            // What is not asked of the server is not given up.
-            Ok(_) => assert!(operation.starts_with("validate_"), "{operation} was not given up"),
-            Err(error) => assert!(error.to_string().contains(GIVEN_UP), "{operation}: {error}"),
+            // An operation that sends no request is not cancelled.
+            Ok(_) => assert!(operation.starts_with("validate_"), "{operation} was not cancelled"),
+            Err(error) => assert!(error.to_string().contains(CANCELLED), "{operation}: {error}"),
         }
     }
-    // The connection is in order.
+    // The connection is usable.
     for n in 0..3 {
         let id = queue.send(QUEUE, &n).await?;
         assert!(queue.delete(QUEUE, id).await?);

@@ -1,4 +1,4 @@
-//! Many at once on the same queues.
+//! Many clients on the same queues.
 
 use std::{
     sync::{
@@ -21,21 +21,23 @@ use crate::kit::{
 };
 
 cases! { concurrency:
-    standalone [send, read, delete] sixty_four_consumers_process_what_sixteen_producers_send_each_once;
-    standalone [read_batch, delete_batch, pop, pop_batch] those_who_pop_and_those_who_read_batches_get_no_message_twice;
-    standalone [create_queue, drop_queue] sixteen_who_create_and_drop_one_queue_leave_no_half_of_it;
-    standalone [enable_notify_with, send] queues_that_notify_written_in_opposite_orders_are_a_conflict_and_a_second_try_works;
+    standalone [send, read, delete] sixty_four_consumers_process_each_message_of_sixteen_producers_once;
+    standalone [read_batch, delete_batch, pop, pop_batch]
+        consumers_that_pop_and_consumers_that_read_share_no_message;
+    standalone [create_queue, drop_queue] concurrent_create_and_drop_leave_a_queue_complete_or_gone;
+    standalone [enable_notify_with, send]
+        sending_to_notifying_queues_in_opposite_orders_is_a_conflict_and_a_retry_works;
     standalone [read_grouped, read_grouped_head] sixteen_consumers_keep_the_order_of_each_group;
-    standalone [read_grouped_rr] sixteen_consumers_in_turns_get_no_message_twice;
+    standalone [read_grouped_rr] sixteen_round_robin_consumers_share_no_message;
 }
 
-/// What a worker counts on its own, and the test adds up.
+/// The ids that one worker has sent or processed.
 type Ids = Vec<i64>;
 
-/// What goes on for longer than this never ends.
+/// Time limit, after which a case is considered to hang.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// How a consumer takes messages.
+/// The way that a consumer takes messages.
 #[derive(Debug, Clone, Copy)]
 enum Take {
     Read,
@@ -63,7 +65,7 @@ impl Take {
         })
     }
 
-    /// Finishes with what was taken.
+    /// Deletes the messages, unless they were popped.
     async fn finish<T>(self, queue: &impl AsyncQueue, messages: &[Message<T>]) -> Outcome {
         match (self, messages) {
             (Self::Pop | Self::PopBatch, _) => {}
@@ -74,29 +76,29 @@ impl Take {
     }
 }
 
-async fn sixty_four_consumers_process_what_sixteen_producers_send_each_once<B: Backend>(
+async fn sixty_four_consumers_process_each_message_of_sixteen_producers_once<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     each_is_processed_once::<B>(context, &[Take::Read]).await
 }
 
-async fn those_who_pop_and_those_who_read_batches_get_no_message_twice<B: Backend>(
+async fn consumers_that_pop_and_consumers_that_read_share_no_message<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     each_is_processed_once::<B>(context, &[Take::Read, Take::ReadBatch, Take::Pop, Take::PopBatch]).await
 }
 
-/// Has 64 consumers take, in these ways by turns, what 16 producers send.
+/// Asserts that 64 consumers, which use these ways in turn, process each message of 16 producers once.
 async fn each_is_processed_once<B: Backend>(context: &TestContext<'_>, ways: &[Take]) -> Outcome {
     const PRODUCERS: usize = 16;
     const CONSUMERS: usize = 64;
 
-    // A connection for each: not all pools give theirs out in the order in which they are asked.
+    // A connection for each worker, since not all pools are fair.
     let queue = context.connect_with::<B>(80).await?;
     let done = Arc::new(AtomicUsize::new(0));
     let produce = |queue: B::Queue, done: Arc<AtomicUsize>| async move {
         let sent = send_all(&queue).await;
-        // Whatever came of it: nobody is to wait for it.
+        // Also after an error, so that no consumer waits for this producer.
         done.fetch_add(1, SeqCst);
         sent
     };
@@ -104,7 +106,7 @@ async fn each_is_processed_once<B: Backend>(context: &TestContext<'_>, ways: &[T
         let started = Instant::now();
         let mut processed = Ids::new();
         loop {
-            assert!(started.elapsed() < LIMIT, "somebody has not sent all");
+            assert!(started.elapsed() < LIMIT, "a producer has not sent all of its messages");
             let all_is_sent = done.load(SeqCst) == PRODUCERS;
             let messages = way.take::<usize>(&queue).await?;
             if messages.is_empty() && all_is_sent {
@@ -127,7 +129,7 @@ async fn each_is_processed_once<B: Backend>(context: &TestContext<'_>, ways: &[T
     Ok(())
 }
 
-/// Sends all that one producer has to send.
+/// Sends the messages of one producer.
 async fn send_all(queue: &impl AsyncQueue) -> Result<Ids, Failure> {
     const SENT_BY_EACH: usize = 50;
     let mut sent = Ids::new();
@@ -137,12 +139,12 @@ async fn send_all(queue: &impl AsyncQueue) -> Result<Ids, Failure> {
     Ok(sent)
 }
 
-async fn sixteen_who_create_and_drop_one_queue_leave_no_half_of_it<B: Backend>(
+async fn concurrent_create_and_drop_leave_a_queue_complete_or_gone<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     const NAME: &str = "disputed";
     const ROUNDS: usize = 12;
-    /// Whether PGMQ's books and the tables say the same.
+    /// Returns `t` if PGMQ's metadata and the tables agree.
     const AGREE: &str = "SELECT (to_regclass('pgmq.q_disputed') IS NOT NULL) = is_there \
         AND (to_regclass('pgmq.a_disputed') IS NOT NULL) = is_there \
         FROM (SELECT count(*) = 1 AS is_there FROM pgmq.meta WHERE queue_name = 'disputed') AS books";
@@ -170,7 +172,7 @@ async fn sixteen_who_create_and_drop_one_queue_leave_no_half_of_it<B: Backend>(
     Ok(())
 }
 
-async fn queues_that_notify_written_in_opposite_orders_are_a_conflict_and_a_second_try_works<B: Backend>(
+async fn sending_to_notifying_queues_in_opposite_orders_is_a_conflict_and_a_retry_works<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     const OPPOSITE: &str = "BEGIN; SELECT pgmq.send('b', '1'); SELECT pgmq.send('a', '1'); COMMIT";
@@ -194,10 +196,14 @@ async fn queues_that_notify_written_in_opposite_orders_are_a_conflict_and_a_seco
     match B::transaction(&queue, &[Step::Send("a"), Step::Send("b")]).await {
         Ok(()) => {}
         Err(UserError::Queue(error)) => return Err(error.into()),
-        Err(UserError::GaveUp) => panic!("nobody gave up"),
+        Err(UserError::GaveUp) => panic!("the steps do not give up"),
     }
     for name in ["a", "b"] {
-        assert_eq!(queue.metrics(name).await?.queue_length, 2, "one of the other, and one of the second try");
+        assert_eq!(
+            queue.metrics(name).await?.queue_length,
+            2,
+            "one of the other session, and one of the retry"
+        );
     }
     Ok(())
 }
@@ -205,7 +211,7 @@ async fn queues_that_notify_written_in_opposite_orders_are_a_conflict_and_a_seco
 const GROUPS: usize = 8;
 const IN_EACH: usize = 20;
 
-/// Sends the messages of all groups, those of each in their order: which group, and the how manieth of it.
+/// Sends the messages of all groups. A message is its group and its position in the group.
 async fn send_groups(queue: &impl AsyncQueue) -> Outcome {
     let all = (0..IN_EACH).flat_map(|nth| (0..GROUPS).map(move |group| (group, nth)));
     let all: Vec<_> = all.collect();
@@ -214,7 +220,7 @@ async fn send_groups(queue: &impl AsyncQueue) -> Outcome {
     Ok(())
 }
 
-/// A group, as those who process it see it.
+/// The state of a group, shared by the consumers.
 #[derive(Default)]
 struct Group {
     is_busy: AtomicBool,
@@ -229,20 +235,20 @@ async fn sixteen_consumers_keep_the_order_of_each_group<B: Backend>(context: &Te
         let consume = |queue: B::Queue, groups: Arc<[Group; GROUPS]>| async move {
             let started = Instant::now();
             while groups.iter().any(|group| group.next.load(SeqCst) < IN_EACH) {
-                assert!(started.elapsed() < LIMIT, "somebody has stopped in the middle");
+                assert!(started.elapsed() < LIMIT, "a consumer has stopped early");
                 let messages = way.take::<(usize, usize)>(&queue).await?;
                 let mut mine = vec![false; GROUPS];
                 for &Message { message: (group, nth), .. } in &messages {
                     let is_first = !std::mem::replace(&mut mine[group], true);
                     let was_busy = groups[group].is_busy.swap(true, SeqCst);
-                    assert!(!is_first || !was_busy, "{way:?}: two work on group {group}");
+                    assert!(!is_first || !was_busy, "{way:?}: two consumers work on group {group}");
                     assert_eq!(
                         groups[group].next.fetch_add(1, SeqCst),
                         nth,
                         "{way:?}: the next of group {group}"
                     );
                 }
-                // Whoever may have the group too gets a little time to show.
+                // Leaves time for another consumer that has the group as well to be detected.
                 if let Some(message) = messages.first() {
                     queue.get::<(usize, usize)>(QUEUE, message.msg_id).await?;
                 }
@@ -262,7 +268,7 @@ async fn sixteen_consumers_keep_the_order_of_each_group<B: Backend>(context: &Te
     Ok(())
 }
 
-async fn sixteen_consumers_in_turns_get_no_message_twice<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn sixteen_round_robin_consumers_share_no_message<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let queue = context.connect_with::<B>(16).await?;
     send_groups(&queue).await?;
     let left = Arc::new(AtomicUsize::new(GROUPS * IN_EACH));
@@ -270,7 +276,7 @@ async fn sixteen_consumers_in_turns_get_no_message_twice<B: Backend>(context: &T
         let started = Instant::now();
         let mut processed = Ids::new();
         while left.load(SeqCst) > 0 {
-            assert!(started.elapsed() < LIMIT, "somebody has stopped in the middle");
+            assert!(started.elapsed() < LIMIT, "a consumer has stopped early");
             let way = Take::GroupedInTurns;
             let messages = way.take::<(usize, usize)>(&queue).await?;
             if !messages.is_empty() {

@@ -1,9 +1,6 @@
 //! Connecting: URLs, builders, and errors of the connection.
 
-use std::{
-    net::TcpListener,
-    time::Instant,
-};
+use std::{net::TcpListener, time::Instant};
 
 use pgmq_core::{AsyncQueue, ErrorKind, QueueError};
 
@@ -20,14 +17,14 @@ cases! { connect:
     direct [] connect_takes_a_url;
     direct [] connect_takes_a_libpq_string;
     direct [] the_builder_takes_host_port_and_credentials_in_parts;
-    direct [] the_parts_of_the_builder_win_over_the_url;
-    direct [] the_options_of_a_url_count;
-    direct [] a_builder_that_contradicts_itself_is_refused;
-    direct [] what_is_no_connection_string_is_refused_without_repeating_it;
+    direct [] the_parts_of_the_builder_take_precedence_over_the_url;
+    direct [] the_options_of_a_url_take_effect;
+    direct [] a_contradictory_builder_is_refused;
+    direct [] an_invalid_connection_string_is_refused_and_not_shown;
     direct [] a_wrong_password_is_refused_and_not_shown;
-    direct [] a_missing_database_is_said_at_once;
-    direct [] a_closed_port_fails_at_once;
-    direct [] no_password_is_shown_by_a_queue;
+    direct [] a_missing_database_is_reported_immediately;
+    direct [] connecting_to_a_closed_port_fails_immediately;
+    direct [] debug_of_a_queue_shows_no_password;
 }
 
 async fn connect_takes_a_url<B: Backend>(context: &TestContext<'_>) -> Outcome {
@@ -57,7 +54,9 @@ async fn the_builder_takes_host_port_and_credentials_in_parts<B: Backend>(
     Ok(())
 }
 
-async fn the_parts_of_the_builder_win_over_the_url<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn the_parts_of_the_builder_take_precedence_over_the_url<B: Backend>(
+    context: &TestContext<'_>,
+) -> Outcome {
     let Parts { user, password, .. } = Parts::new(context);
     let url = context.url_with("-c application_name=by_url");
     let builder = B::builder().url(&url).database(context.name()).username(&user).password(&password);
@@ -70,7 +69,7 @@ async fn the_parts_of_the_builder_win_over_the_url<B: Backend>(context: &TestCon
     Ok(())
 }
 
-async fn the_options_of_a_url_count<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn the_options_of_a_url_take_effect<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let url = context.url_with("-c default_transaction_read_only=on");
     let queue = B::connect(&url).await?;
     let error = fails_as(ErrorKind::Database, queue.send(QUEUE, &1).await);
@@ -78,7 +77,7 @@ async fn the_options_of_a_url_count<B: Backend>(context: &TestContext<'_>) -> Ou
     Ok(())
 }
 
-async fn a_builder_that_contradicts_itself_is_refused<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn a_contradictory_builder_is_refused<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let url = || B::builder().url(context.url());
     for builder in
         [url().host("localhost"), url().port(5432), url().pool_size(0), B::builder(), B::builder().port(1)]
@@ -88,9 +87,7 @@ async fn a_builder_that_contradicts_itself_is_refused<B: Backend>(context: &Test
     Ok(())
 }
 
-async fn what_is_no_connection_string_is_refused_without_repeating_it<B: Backend>(
-    _: &TestContext<'_>,
-) -> Outcome {
+async fn an_invalid_connection_string_is_refused_and_not_shown<B: Backend>(_: &TestContext<'_>) -> Outcome {
     for text in [
         "postgres://me:s3cret@host:port/db",
         "nonsense s3cret",
@@ -108,7 +105,7 @@ async fn a_wrong_password_is_refused_and_not_shown<B: Backend>(context: &TestCon
     config.password("s3cret-and-wrong");
     let checked = std::thread::scope(|scope| scope.spawn(|| config.connect(postgres::NoTls).is_err()).join());
     if !checked.unwrap() {
-        // This server trusts everybody.
+        // The server does not check passwords.
         return Ok(());
     }
     let started = Instant::now();
@@ -121,18 +118,18 @@ async fn a_wrong_password_is_refused_and_not_shown<B: Backend>(context: &TestCon
     Ok(())
 }
 
-async fn a_missing_database_is_said_at_once<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn a_missing_database_is_reported_immediately<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let started = Instant::now();
     let missing = B::builder().url(context.url()).database("there_is_no_such_database").connect().await;
     let error = fails_as(ErrorKind::Connection, missing.map(drop));
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
     context.assert_sqlstate(&error, "3D000");
-    assert!(!error.is_transient(), "it does not come by waiting");
+    assert!(!error.is_transient(), "waiting does not create the database");
     assert!(error_chain(&error).contains("there_is_no_such_database"), "{}", error_chain(&error));
     Ok(())
 }
 
-async fn a_closed_port_fails_at_once<B: Backend>(_: &TestContext<'_>) -> Outcome {
+async fn connecting_to_a_closed_port_fails_immediately<B: Backend>(_: &TestContext<'_>) -> Outcome {
     let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
     let started = Instant::now();
     let builder = B::builder().host("127.0.0.1").port(port).username("me").database("mine");
@@ -143,7 +140,7 @@ async fn a_closed_port_fails_at_once<B: Backend>(_: &TestContext<'_>) -> Outcome
     Ok(())
 }
 
-async fn no_password_is_shown_by_a_queue<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn debug_of_a_queue_shows_no_password<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let Parts { password, .. } = Parts::new(context);
     let queue = B::connect(context.url()).await?;
     assert!(password.is_empty() || !format!("{queue:?}").contains(&password), "{queue:?}");

@@ -7,18 +7,18 @@ use crate::kit::{
 cases! { env:
     direct [] from_env_reads_the_database_url;
     direct [] from_env_reads_the_parts;
-    direct [] from_env_can_leave_out_the_look_for_pgmq;
-    direct [] from_env_refuses_what_it_cannot_read;
+    direct [] from_env_can_skip_the_check_for_pgmq;
+    direct [] from_env_refuses_invalid_values;
 }
 
 async fn from_env_reads_the_database_url<B: Backend>(context: &TestContext<'_>) -> Outcome {
-    // The parts do not count beside it.
-    let said = child::with_variables(&[
+    // `PG_HOST` and the other parts are ignored if `DATABASE_URL` is set.
+    let result = child::with_variables(&[
         ("DATABASE_URL", context.url()),
         ("PG_HOST", "256.0.0.1"),
         ("PG_PORT", "none"),
     ])?;
-    assert_eq!(said, "sent 1");
+    assert_eq!(result, "sent 1");
     assert_eq!(context.query_value("SELECT message #>> '{}' FROM pgmq.q_q")?, "from the child");
     Ok(())
 }
@@ -26,18 +26,18 @@ async fn from_env_reads_the_database_url<B: Backend>(context: &TestContext<'_>) 
 async fn from_env_reads_the_parts<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let Parts { host, port, user, password } = Parts::new(context);
     let port = port.to_string();
-    let said = child::with_variables(&[
+    let result = child::with_variables(&[
         ("PG_HOST", &host),
         ("PG_PORT", &port),
         ("PG_DATABASE", context.name()),
         ("PG_USERNAME", &user),
         ("PG_PASSWORD", &password),
     ])?;
-    assert_eq!(said, "sent 1");
+    assert_eq!(result, "sent 1");
     Ok(())
 }
 
-async fn from_env_can_leave_out_the_look_for_pgmq<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn from_env_can_skip_the_check_for_pgmq<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let empty = context.server().create_empty_database()?;
     let url = ("DATABASE_URL", empty.url());
     assert_eq!(child::with_variables(&[url])?, "connect: NotInstalled");
@@ -46,7 +46,7 @@ async fn from_env_can_leave_out_the_look_for_pgmq<B: Backend>(context: &TestCont
     Ok(())
 }
 
-async fn from_env_refuses_what_it_cannot_read<B: Backend>(_: &TestContext<'_>) -> Outcome {
+async fn from_env_refuses_invalid_values<B: Backend>(_: &TestContext<'_>) -> Outcome {
     assert_eq!(child::with_variables(&[("PG_PORT", "many")])?, "connect: InvalidArgument");
     assert_eq!(child::with_variables(&[("PG_INIT_EXTENSION", "maybe")])?, "connect: InvalidArgument");
     Ok(())

@@ -1,4 +1,4 @@
-//! Every kind of error that a server can be made to give.
+//! Every kind of error that a server can be made to return.
 
 use std::time::{Duration, Instant};
 
@@ -15,26 +15,30 @@ use crate::kit::{
 };
 
 cases! { errors:
-    pool [send, read, pop, delete, archive, set_vt, metrics, peek, get, read_archive, purge] every_operation_on_a_missing_queue_says_so;
-    everywhere [send] an_error_says_what_was_being_done_to_which_queue_and_keeps_its_cause;
-    everywhere [requeue_archived] an_archive_that_was_dropped_is_a_missing_queue;
-    pool [send, list_queues] a_schema_that_was_dropped_is_said_to_be_missing;
-    pool [read_grouped, pop_batch, send_topic, list_notify_throttles] a_function_that_the_server_lacks_is_unsupported_and_named;
-    standalone [send] a_role_that_may_not_is_denied;
+    pool [send, read, pop, delete, archive, set_vt, metrics, peek, get, read_archive, purge]
+        every_operation_on_a_missing_queue_is_queue_not_found;
+    everywhere [send] an_error_names_the_operation_and_the_queue_and_keeps_its_cause;
+    everywhere [requeue_archived] a_dropped_archive_is_queue_not_found;
+    pool [send, list_queues] every_operation_without_the_schema_is_not_installed;
+    pool [read_grouped, pop_batch, send_topic, list_notify_throttles]
+        a_missing_function_is_unsupported_and_named_in_the_error;
+    standalone [send] a_role_without_privileges_is_permission_denied;
     standalone [set_vt] a_serialisation_failure_is_a_conflict_and_transient;
     standalone [send] a_deadlock_is_a_conflict_and_transient;
-    standalone [read_with_poll] a_statement_that_takes_too_long_is_a_timeout;
-    standalone [purge] a_lock_that_takes_too_long_is_a_timeout;
-    pool [read_with_poll] a_call_that_the_server_ended_uncommitted_is_tried_once_more;
-    standalone [read_with_poll] a_connection_that_is_lost_during_a_call_is_a_connection_error;
-    everywhere [send] an_exception_of_the_users_own_is_a_database_error_with_its_sqlstate;
-    pool [send, send_with] a_function_that_a_trigger_of_the_users_own_lacks_is_no_reason_to_try_again;
+    standalone [read_with_poll] exceeding_statement_timeout_is_a_timeout;
+    standalone [purge] exceeding_lock_timeout_is_a_timeout;
+    pool [read_with_poll] a_call_that_the_server_ended_uncommitted_is_retried_once;
+    standalone [read_with_poll] a_connection_lost_during_a_call_is_a_connection_error;
+    everywhere [send] an_exception_of_a_trigger_is_a_database_error_with_its_sqlstate;
+    pool [send, send_with] a_function_missing_from_a_trigger_does_not_cause_a_retry;
 }
 
-async fn every_operation_on_a_missing_queue_says_so(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn every_operation_on_a_missing_queue_is_queue_not_found(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
     for (operation, result) in on_every_queue_operation(&**queue, "missing").await {
         match operation {
-            // These make it, or answer the question; PGMQ has nothing to say of the others.
+            // Creates the queue, so the error cannot be about a missing queue.
             "create_queue"
             | "create_unlogged_queue"
             | "create_partitioned_queue"
@@ -46,6 +50,7 @@ async fn every_operation_on_a_missing_queue_says_so(queue: &QueueUnderTest<'_, i
                 );
                 queue.drop_queue("missing").await?;
             }
+            // The operation returns an answer, or PGMQ ignores that the queue is missing.
             "drop_queue"
             | "queue_exists"
             | "validate_queue_name"
@@ -71,7 +76,7 @@ async fn every_operation_on_a_missing_queue_says_so(queue: &QueueUnderTest<'_, i
     Ok(())
 }
 
-async fn an_error_says_what_was_being_done_to_which_queue_and_keeps_its_cause(
+async fn an_error_names_the_operation_and_the_queue_and_keeps_its_cause(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     let error = fails_as(ErrorKind::QueueNotFound, queue.send("Missing", &1).await);
@@ -86,11 +91,9 @@ async fn an_error_says_what_was_being_done_to_which_queue_and_keeps_its_cause(
     Ok(())
 }
 
-async fn an_archive_that_was_dropped_is_a_missing_queue(
-    queue: &QueueUnderTest<'_, impl AsyncQueue>,
-) -> Outcome {
+async fn a_dropped_archive_is_queue_not_found(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
     if queue.context.server().is_extension() {
-        // PGMQ made it a part of the extension, up to version 1.5.
+        // Up to version 1.5, PGMQ made archives members of the extension.
         let is_part =
             "SELECT EXISTS (SELECT FROM pg_depend WHERE objid = 'pgmq.a_q'::regclass AND deptype = 'e')";
         if queue.context.query_value(is_part)? == "t" {
@@ -102,7 +105,7 @@ async fn an_archive_that_was_dropped_is_a_missing_queue(
     Ok(())
 }
 
-async fn a_schema_that_was_dropped_is_said_to_be_missing(
+async fn every_operation_without_the_schema_is_not_installed(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     queue.context.execute("SET client_min_messages = error; DROP SCHEMA pgmq CASCADE")?;
@@ -112,20 +115,20 @@ async fn a_schema_that_was_dropped_is_said_to_be_missing(
             Err(error) => error_chain(error),
         };
         let kind = match operation {
-            // These name a table, and that is what the server misses first.
+            // The statement names a table, which the server looks up first.
             "peek" | "get" | "read_archive" | "requeue_archived" => ErrorKind::QueueNotFound,
             _ => ErrorKind::NotInstalled,
         };
         assert_eq!(result.map_err(|error| error.kind()), Err(kind), "{operation}: {text}");
-        let says_so = text.contains("PGMQ is not installed in this database");
-        assert!(says_so || kind != ErrorKind::NotInstalled, "{operation}: {text}");
+        let is_explained = text.contains("PGMQ is not installed in this database");
+        assert!(is_explained || kind != ErrorKind::NotInstalled, "{operation}: {text}");
     }
     fails_as(ErrorKind::NotInstalled, queue.list_queues().await);
     fails_as(ErrorKind::NotInstalled, queue.metrics_all().await);
     Ok(())
 }
 
-async fn a_function_that_the_server_lacks_is_unsupported_and_named(
+async fn a_missing_function_is_unsupported_and_named_in_the_error(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     queue.context.execute(
@@ -155,8 +158,8 @@ async fn a_function_that_the_server_lacks_is_unsupported_and_named(
     Ok(())
 }
 
-async fn a_role_that_may_not_is_denied<B: Backend>(context: &TestContext<'_>) -> Outcome {
-    // A role that every server has, and that may nothing here.
+async fn a_role_without_privileges_is_permission_denied<B: Backend>(context: &TestContext<'_>) -> Outcome {
+    // Every server has this role, which has no privileges on the queue.
     let url = context.url_with("-c role=pg_signal_backend");
     let queue = match B::connect(&url).await {
         Ok(queue) => queue,
@@ -183,7 +186,7 @@ async fn a_serialisation_failure_is_a_conflict_and_transient<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     async fn meets_a_change(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
-        // The transaction sees the message as it is now.
+        // The first query takes the transaction's snapshot.
         assert!(queue.get::<i32>(QUEUE, 1).await?.is_some());
         queue.context.execute("UPDATE pgmq.q_q SET read_ct = 7")?;
         let error = fails_as(ErrorKind::Conflict, queue.set_vt::<i32>(QUEUE, 1, 30).await);
@@ -212,7 +215,7 @@ async fn a_deadlock_is_a_conflict_and_transient<B: Backend>(context: &TestContex
     B::in_transaction(&queue, context, &case!(meets_a_deadlock)).await
 }
 
-async fn a_statement_that_takes_too_long_is_a_timeout<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn exceeding_statement_timeout_is_a_timeout<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let queue = B::connect(&context.url_with("-c statement_timeout=200")).await?;
     let started = Instant::now();
     let poll = PollOptions::new().timeout(Duration::from_secs(30));
@@ -224,7 +227,7 @@ async fn a_statement_that_takes_too_long_is_a_timeout<B: Backend>(context: &Test
     Ok(())
 }
 
-async fn a_lock_that_takes_too_long_is_a_timeout<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn exceeding_lock_timeout_is_a_timeout<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let queue = B::connect(&context.url_with("-c lock_timeout=200")).await?;
     context.execute("BEGIN; LOCK TABLE pgmq.q_q IN ACCESS EXCLUSIVE MODE")?;
     let error = fails_as(ErrorKind::Timeout, queue.purge(QUEUE).await);
@@ -235,7 +238,7 @@ async fn a_lock_that_takes_too_long_is_a_timeout<B: Backend>(context: &TestConte
     Ok(())
 }
 
-/// Waits for a poll, ends its session, and waits until that is gone.
+/// Waits for a poll, ends its session, and waits until the session is gone.
 const END_A_POLL: &str = "DO $$ DECLARE poll integer; BEGIN LOOP \
        PERFORM pg_stat_clear_snapshot(); \
        SELECT pid INTO poll FROM pg_stat_activity WHERE datname = current_database() \
@@ -252,7 +255,7 @@ fn long_poll() -> PollOptions {
     PollOptions::new().timeout(Duration::from_secs(30)).interval(Duration::from_millis(20))
 }
 
-async fn a_call_that_the_server_ended_uncommitted_is_tried_once_more(
+async fn a_call_that_the_server_ended_uncommitted_is_retried_once(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     let mut lost = 0;
@@ -261,7 +264,8 @@ async fn a_call_that_the_server_ended_uncommitted_is_tried_once_more(
         let read = queue.read_with_poll::<i32>(QUEUE, 60, 1, &long_poll()).await;
         end.join()?;
         match read {
-            // Where the end of the connection comes together with the report of it, a driver may show only the end: no proof.
+            // A driver that receives the server's error together with the end of the connection may report
+            // only the end, which does not prove that nothing was committed.
             Err(error) if error.kind() == ErrorKind::Connection && lost < 20 => lost += 1,
             read => {
                 let read = read?;
@@ -273,11 +277,11 @@ async fn a_call_that_the_server_ended_uncommitted_is_tried_once_more(
     }
 }
 
-async fn a_connection_that_is_lost_during_a_call_is_a_connection_error<B: Backend>(
+async fn a_connection_lost_during_a_call_is_a_connection_error<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
-    async fn is_not_tried_again(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
-        // In a transaction there may have been more than this call.
+    async fn is_not_retried(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+        // The transaction may have contained other statements, so the call is not retried.
         let end = queue.context.execute_in_background(END_A_POLL.to_owned());
         let error =
             fails_as(ErrorKind::Connection, queue.read_with_poll::<Value>(QUEUE, 1, 1, &long_poll()).await);
@@ -286,14 +290,14 @@ async fn a_connection_that_is_lost_during_a_call_is_a_connection_error<B: Backen
         end.join()
     }
     let queue = context.connect::<B>().await?;
-    B::in_transaction(&queue, context, &case!(is_not_tried_again)).await?;
-    B::on_connection(&queue, context, &case!(is_not_tried_again)).await?;
-    // The next call has another connection.
+    B::in_transaction(&queue, context, &case!(is_not_retried)).await?;
+    B::on_connection(&queue, context, &case!(is_not_retried)).await?;
+    // The next call uses another connection.
     assert_eq!(queue.send(QUEUE, &1).await?, 1);
     Ok(())
 }
 
-async fn an_exception_of_the_users_own_is_a_database_error_with_its_sqlstate(
+async fn an_exception_of_a_trigger_is_a_database_error_with_its_sqlstate(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     queue.context.execute(
@@ -307,7 +311,7 @@ async fn an_exception_of_the_users_own_is_a_database_error_with_its_sqlstate(
     Ok(())
 }
 
-async fn a_function_that_a_trigger_of_the_users_own_lacks_is_no_reason_to_try_again(
+async fn a_function_missing_from_a_trigger_does_not_cause_a_retry(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     queue.context.execute(
@@ -319,7 +323,7 @@ async fn a_function_that_a_trigger_of_the_users_own_lacks_is_no_reason_to_try_ag
     let error = fails_as(ErrorKind::Database, queue.send(QUEUE, &1).await);
     queue.context.assert_sqlstate(&error, "42883");
     assert_eq!(queue.context.query_value("SELECT last_value FROM calls")?, "1");
-    // Nor does it teach that the server is an old one.
+    // The failure must not be taken as a sign of an older PGMQ either.
     queue.context.execute("DROP TRIGGER count_calls ON pgmq.q_q")?;
     queue.send(QUEUE, &1).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Deleting, archiving, hiding for longer.
+//! Finishing messages: deleting, archiving, and changing the visibility timeout.
 
 use std::time::Duration;
 
@@ -14,33 +14,36 @@ use crate::kit::{
 };
 
 cases! { finish:
-    everywhere [delete] delete_says_whether_the_message_was_there;
-    everywhere [delete_batch] delete_batch_returns_those_that_were_there;
-    everywhere [archive, read_archive] archive_moves_a_message_with_all_that_is_known_of_it;
-    everywhere [archive] archive_says_whether_the_message_was_there;
-    everywhere [archive_batch] archive_batch_returns_those_that_were_there;
-    everywhere [delete_batch, archive_batch, set_vt_batch, requeue_archived] an_empty_list_of_ids_does_not_ask_the_server;
+    everywhere [delete] delete_returns_true_only_if_the_message_existed;
+    everywhere [delete_batch] delete_batch_returns_the_ids_that_existed;
+    everywhere [archive, read_archive] archive_moves_a_message_with_all_its_fields;
+    everywhere [archive] archive_returns_true_only_if_the_message_existed;
+    everywhere [archive_batch] archive_batch_returns_the_ids_that_existed;
+    everywhere [delete_batch, archive_batch, set_vt_batch, requeue_archived]
+        an_empty_list_of_ids_sends_no_request;
     everywhere [set_vt] set_vt_takes_a_duration_seconds_and_a_point_in_time;
-    everywhere [set_vt] set_vt_of_zero_or_of_the_past_gives_a_message_back_at_once;
+    everywhere [set_vt] set_vt_to_zero_or_the_past_makes_a_message_visible_immediately;
     everywhere [set_vt] set_vt_of_a_missing_message_is_none;
     everywhere [set_vt] set_vt_changes_nothing_else;
     everywhere [set_vt_batch] set_vt_batch_takes_a_duration_seconds_and_a_point_in_time;
-    everywhere [set_vt_batch] set_vt_batch_returns_those_that_were_there_in_the_order_of_ids;
+    everywhere [set_vt_batch] set_vt_batch_returns_the_messages_that_existed_in_the_order_of_ids;
 }
 
-async fn delete_says_whether_the_message_was_there(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn delete_returns_true_only_if_the_message_existed(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
     let sent = queue.send_batch(QUEUE, &[1, 2]).await?;
     assert!(queue.delete(QUEUE, sent[0]).await?);
     assert!(!queue.delete(QUEUE, sent[0]).await?);
     assert!(!queue.delete(QUEUE, i64::MAX).await?);
     queue.read::<i32>(QUEUE, 600).await?.unwrap();
-    assert!(queue.delete(QUEUE, sent[1]).await?, "a hidden message is deleted, too");
+    assert!(queue.delete(QUEUE, sent[1]).await?, "a hidden message can be deleted");
     assert_eq!(queue.metrics(QUEUE).await?.queue_length, 0);
     assert!(queue.read_archive::<i32>(QUEUE, 0, 10).await?.is_empty());
     Ok(())
 }
 
-async fn delete_batch_returns_those_that_were_there(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn delete_batch_returns_the_ids_that_existed(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
     let sent = queue.send_batch(QUEUE, &[1, 2, 3, 4]).await?;
     let deleted = queue.delete_batch(QUEUE, &[sent[2], 999, sent[0], sent[0], -1]).await?;
     assert_eq!(sorted(deleted), [sent[0], sent[2]]);
@@ -49,9 +52,7 @@ async fn delete_batch_returns_those_that_were_there(queue: &QueueUnderTest<'_, i
     Ok(())
 }
 
-async fn archive_moves_a_message_with_all_that_is_known_of_it(
-    queue: &QueueUnderTest<'_, impl AsyncQueue>,
-) -> Outcome {
+async fn archive_moves_a_message_with_all_its_fields(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
     let options = SendOptions::new().headers(&json!({"h": 1}));
     let id = queue.send_with(QUEUE, &json!({"a": 1.50}), &options).await?;
     let read = queue.read::<RawJson>(QUEUE, 60).await?.unwrap();
@@ -62,14 +63,16 @@ async fn archive_moves_a_message_with_all_that_is_known_of_it(
     assert_eq!(archived.len(), 1);
     assert_eq!(archived[0].message, read);
     if queue.in_transaction {
-        assert!(archived[0].archived_at < watch.started(), "the start of the transaction counts");
+        assert!(archived[0].archived_at < watch.started(), "the time is the start of the transaction");
     } else {
         watch.is_counted_from_now(archived[0].archived_at, 0)?;
     }
     Ok(())
 }
 
-async fn archive_says_whether_the_message_was_there(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn archive_returns_true_only_if_the_message_existed(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
     let id = queue.send(QUEUE, &1).await?;
     assert!(queue.archive(QUEUE, id).await?);
     assert!(!queue.archive(QUEUE, id).await?);
@@ -78,7 +81,7 @@ async fn archive_says_whether_the_message_was_there(queue: &QueueUnderTest<'_, i
     Ok(())
 }
 
-async fn archive_batch_returns_those_that_were_there(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn archive_batch_returns_the_ids_that_existed(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
     let sent = queue.send_batch(QUEUE, &[1, 2, 3, 4]).await?;
     let archived = queue.archive_batch(QUEUE, &[sent[3], 999, sent[1], sent[1]]).await?;
     assert_eq!(sorted(archived), [sent[1], sent[3]]);
@@ -93,10 +96,8 @@ async fn archive_batch_returns_those_that_were_there(queue: &QueueUnderTest<'_, 
     Ok(())
 }
 
-async fn an_empty_list_of_ids_does_not_ask_the_server(
-    queue: &QueueUnderTest<'_, impl AsyncQueue>,
-) -> Outcome {
-    // The server would say that there is no such queue.
+async fn an_empty_list_of_ids_sends_no_request(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+    // The queue is missing, so a request would fail.
     assert!(queue.delete_batch("missing", &[]).await?.is_empty());
     assert!(queue.archive_batch("missing", &[]).await?.is_empty());
     assert!(queue.set_vt_batch::<Value>("missing", &[], 30).await?.is_empty());
@@ -127,7 +128,7 @@ async fn set_vt_takes_a_duration_seconds_and_a_point_in_time(
     Ok(())
 }
 
-async fn set_vt_of_zero_or_of_the_past_gives_a_message_back_at_once(
+async fn set_vt_to_zero_or_the_past_makes_a_message_visible_immediately(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     let id = queue.send(QUEUE, &1).await?;
@@ -174,7 +175,7 @@ async fn set_vt_batch_takes_a_duration_seconds_and_a_point_in_time(
     Ok(())
 }
 
-async fn set_vt_batch_returns_those_that_were_there_in_the_order_of_ids(
+async fn set_vt_batch_returns_the_messages_that_existed_in_the_order_of_ids(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     let sent = queue.send_batch(QUEUE, &[1, 2, 3]).await?;

@@ -1,4 +1,4 @@
-//! Bad input: refused with a reason, before it can do harm.
+//! Hostile input: refused with a reason, before it can do harm.
 
 use std::{collections::BTreeMap, env, time::Duration};
 
@@ -23,25 +23,31 @@ use crate::kit::{
 };
 
 cases! { hostile:
-    everywhere [create_queue, create_unlogged_queue, create_partitioned_queue, create_partitioned_queue_with, drop_queue, purge,
-        queue_exists, validate_queue_name, convert_archive_partitioned, convert_archive_partitioned_with, detach_archive,
-        create_fifo_index, acquire_queue_lock, send, send_with, send_batch, send_batch_with, bind_topic, unbind_topic,
-        list_topic_bindings_for, read, read_batch, read_with, read_with_poll, read_grouped, read_grouped_with_poll,
-        read_grouped_rr, read_grouped_rr_with_poll, read_grouped_head, read_grouped_head_with_poll, pop, pop_batch, delete,
-        delete_batch, archive, archive_batch, set_vt, set_vt_batch, metrics, peek, get, read_archive, requeue_archived,
-        enable_notify, enable_notify_with, disable_notify, update_notify] every_operation_refuses_a_bad_name_before_anything_is_sent;
+    everywhere [create_queue, create_unlogged_queue, create_partitioned_queue, create_partitioned_queue_with,
+        drop_queue, purge, queue_exists, validate_queue_name, convert_archive_partitioned,
+        convert_archive_partitioned_with, detach_archive, create_fifo_index, acquire_queue_lock, send,
+        send_with, send_batch, send_batch_with, bind_topic, unbind_topic, list_topic_bindings_for, read,
+        read_batch, read_with, read_with_poll, read_grouped, read_grouped_with_poll, read_grouped_rr,
+        read_grouped_rr_with_poll, read_grouped_head, read_grouped_head_with_poll, pop, pop_batch, delete,
+        delete_batch, archive, archive_batch, set_vt, set_vt_batch, metrics, peek, get, read_archive,
+        requeue_archived, enable_notify, enable_notify_with, disable_notify, update_notify]
+        every_operation_refuses_a_bad_name_before_anything_is_sent;
     everywhere [create_queue, send, drop_queue] an_injected_name_does_no_harm;
     everywhere [send, peek, get, read_archive] a_quoted_name_stays_a_name;
-    everywhere [read, read_batch, read_with, send_with, send_batch_with, set_vt, set_vt_batch] negative_times_are_refused;
-    everywhere [read, read_batch, read_with, send_with, send_batch_with, set_vt, set_vt_batch] times_that_overflow_are_refused_and_the_longest_is_taken;
+    everywhere [read, read_batch, read_with, send_with, send_batch_with, set_vt, set_vt_batch]
+        negative_times_are_refused;
+    everywhere [read, read_batch, read_with, send_with, send_batch_with, set_vt, set_vt_batch]
+        overflowing_times_are_refused_and_the_longest_time_is_accepted;
     everywhere [read_batch, pop_batch, peek, read_archive] a_quantity_that_overflows_is_refused;
-    everywhere [send, send_with, send_batch, send_batch_with, send_topic, read_with] a_nul_character_is_refused_by_its_name;
-    everywhere [send, send_batch, send_with] what_cannot_be_json_is_refused;
-    everywhere [delete, get, set_vt, archive] ids_that_cannot_be_are_just_not_there;
-    everywhere [send, read] sql_and_json_in_a_payload_are_just_text;
-    pool [send, send_with, send_batch, read, pop] nesting_is_carried_as_deep_as_the_server_goes_and_refused_beyond;
+    everywhere [send, send_with, send_batch, send_batch_with, send_topic, read_with]
+        a_nul_character_is_refused_and_named_in_the_error;
+    everywhere [send, send_batch, send_with] a_value_that_json_cannot_represent_is_refused;
+    everywhere [delete, get, set_vt, archive] impossible_ids_are_treated_as_missing;
+    everywhere [send, read] sql_and_json_in_a_payload_stay_text;
+    pool [send, send_with, send_batch, read, pop]
+        nesting_is_accepted_up_to_the_servers_limit_and_refused_beyond;
     pool [create_queue, drop_queue, test_routing, send_topic_with, send_batch_topic_with, list_topic_bindings]
-        no_text_in_any_argument_reaches_what_is_not_a_queue;
+        no_text_in_any_argument_affects_anything_but_queues;
 }
 
 async fn every_operation_refuses_a_bad_name_before_anything_is_sent(
@@ -68,7 +74,7 @@ async fn every_operation_refuses_a_bad_name_before_anything_is_sent(
             assert!(error.sqlstate().is_none() && !error.is_transient(), "{operation} of {name:?}");
         }
     }
-    // Inside a transaction this shows that the server was not asked.
+    // Inside a transaction this shows that no request was sent, since a failed request aborts it.
     assert_eq!(queue.send(QUEUE, &1).await?, 1);
     Ok(())
 }
@@ -88,7 +94,7 @@ async fn an_injected_name_does_no_harm(queue: &QueueUnderTest<'_, impl AsyncQueu
 }
 
 async fn a_quoted_name_stays_a_name(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
-    // The operations that read tables write their names themselves.
+    // The operations that read tables quote the names of the tables in the client.
     let name = "q\" WHERE true OR \"\" = \"";
     queue.create_queue(name).await?;
     queue.send(QUEUE, "other").await?;
@@ -101,8 +107,8 @@ async fn a_quoted_name_stays_a_name(queue: &QueueUnderTest<'_, impl AsyncQueue>)
     Ok(())
 }
 
-/// Gives this time to every operation that takes one as a visibility timeout, and to every one that takes a delay.
-async fn everywhere_refused<Queue: AsyncQueue>(
+/// Asserts that every operation that takes a visibility timeout or a delay refuses the given one.
+async fn assert_refused_everywhere<Queue: AsyncQueue>(
     queue: &QueueUnderTest<'_, Queue>,
     vt: VisibilityTimeout,
     delay: Delay,
@@ -134,25 +140,25 @@ async fn everywhere_refused<Queue: AsyncQueue>(
 }
 
 async fn negative_times_are_refused(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
-    everywhere_refused(queue, (-1).into(), (-1).into(), "is negative").await;
-    everywhere_refused(queue, i64::MIN.into(), i64::MIN.into(), "is negative").await;
+    assert_refused_everywhere(queue, (-1).into(), (-1).into(), "is negative").await;
+    assert_refused_everywhere(queue, i64::MIN.into(), i64::MIN.into(), "is negative").await;
     let little = TimeDelta::nanoseconds(-1);
-    everywhere_refused(queue, little.into(), little.into(), "is negative").await;
+    assert_refused_everywhere(queue, little.into(), little.into(), "is negative").await;
     assert_eq!(queue.metrics(QUEUE).await?.total_messages, 0);
     Ok(())
 }
 
-async fn times_that_overflow_are_refused_and_the_longest_is_taken(
+async fn overflowing_times_are_refused_and_the_longest_time_is_accepted(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     const LONGEST: i32 = i32::MAX;
     let too_long = i64::from(LONGEST) + 1;
-    everywhere_refused(queue, too_long.into(), too_long.into(), "longer than").await;
-    everywhere_refused(queue, u32::MAX.into(), u32::MAX.into(), "longer than").await;
-    everywhere_refused(queue, u64::MAX.into(), u64::MAX.into(), "longer than").await;
-    everywhere_refused(queue, Duration::MAX.into(), Duration::MAX.into(), "longer than").await;
+    assert_refused_everywhere(queue, too_long.into(), too_long.into(), "longer than").await;
+    assert_refused_everywhere(queue, u32::MAX.into(), u32::MAX.into(), "longer than").await;
+    assert_refused_everywhere(queue, u64::MAX.into(), u64::MAX.into(), "longer than").await;
+    assert_refused_everywhere(queue, Duration::MAX.into(), Duration::MAX.into(), "longer than").await;
     let just_over = Duration::from_secs(2_147_483_647) + Duration::from_nanos(1);
-    everywhere_refused(queue, just_over.into(), just_over.into(), "longer than").await;
+    assert_refused_everywhere(queue, just_over.into(), just_over.into(), "longer than").await;
 
     let id = queue.send(QUEUE, &1).await?;
     let read = queue.read::<i32>(QUEUE, LONGEST).await?.unwrap();
@@ -184,7 +190,9 @@ async fn a_quantity_that_overflows_is_refused(queue: &QueueUnderTest<'_, impl As
     Ok(())
 }
 
-async fn a_nul_character_is_refused_by_its_name(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn a_nul_character_is_refused_and_named_in_the_error(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
     queue.bind_topic(QUEUE, "#").await?;
     let nul = json!({"a": ["b", {"c": "x\0y"}]});
     let in_a_key = json!({"a\0": 1});
@@ -213,8 +221,10 @@ async fn a_nul_character_is_refused_by_its_name(queue: &QueueUnderTest<'_, impl 
     Ok(())
 }
 
-async fn what_cannot_be_json_is_refused(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
-    // The keys of a JSON object are strings.
+async fn a_value_that_json_cannot_represent_is_refused(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
+    // The keys of a JSON object have to be strings.
     let map = BTreeMap::from([((1, 2), 3)]);
     let headers = SendOptions::new().headers(&map);
     for result in [
@@ -229,7 +239,7 @@ async fn what_cannot_be_json_is_refused(queue: &QueueUnderTest<'_, impl AsyncQue
     Ok(())
 }
 
-async fn ids_that_cannot_be_are_just_not_there(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn impossible_ids_are_treated_as_missing(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
     queue.send(QUEUE, &1).await?;
     for id in [0, -1, i64::MIN, i64::MAX] {
         assert!(!queue.delete(QUEUE, id).await?);
@@ -246,7 +256,7 @@ async fn ids_that_cannot_be_are_just_not_there(queue: &QueueUnderTest<'_, impl A
     Ok(())
 }
 
-async fn sql_and_json_in_a_payload_are_just_text(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn sql_and_json_in_a_payload_stay_text(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
     for text in ["'; DROP TABLE pgmq.q_q; --", "\"}, {\"", "$1", "NULL", "\\", "{}", "%s"] {
         let headers = SendOptions::new().headers(text);
         queue.send_with(QUEUE, text, &headers).await?;
@@ -259,7 +269,7 @@ async fn sql_and_json_in_a_payload_are_just_text(queue: &QueueUnderTest<'_, impl
     Ok(())
 }
 
-async fn nesting_is_carried_as_deep_as_the_server_goes_and_refused_beyond(
+async fn nesting_is_accepted_up_to_the_servers_limit_and_refused_beyond(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     let nested = |depth| ("[".repeat(depth) + &"]".repeat(depth)).parse::<RawJson>();
@@ -272,7 +282,7 @@ async fn nesting_is_carried_as_deep_as_the_server_goes_and_refused_beyond(
         let error = fails_as(ErrorKind::InvalidArgument, result);
         queue.context.assert_sqlstate(&error, "54001");
     }
-    // Too deep for a `Value`, and not for the server.
+    // The server accepts this depth, and `Value` does not.
     let deep = nested(1_000)?;
     queue.send(QUEUE, &deep).await?;
     assert_eq!(queue.read::<RawJson>(QUEUE, 0).await?.unwrap().message, deep);
@@ -282,7 +292,7 @@ async fn nesting_is_carried_as_deep_as_the_server_goes_and_refused_beyond(
     Ok(())
 }
 
-/// Texts that mean something in SQL, in any place; and queues' names that are sure to be taken, in half of the cases.
+/// Texts with a meaning in SQL, as any argument. In half of the cases, the queue has a valid name.
 fn hostile_texts() -> impl Strategy<Value = Texts> {
     let text = || {
         let sql = "([a-zA-Z_0-9]|['\"$;%\\\\.*#\n\0 ]|--|/\\*|q_victim|DROP TABLE|ö|队|\u{202e}){0,24}";
@@ -295,7 +305,7 @@ fn hostile_texts() -> impl Strategy<Value = Texts> {
         1 => "([a-zA-Z_0-9]|[\"%\\\\.*#\n()\\[\\]{}=,@ \t]|/\\*|ö|队|İ|ẞ|\u{202e}){1,20}",
         1 => victims.prop_map(ToOwned::to_owned),
     ];
-    // What cannot be sent is another case's, and polls would wait for it.
+    // Another case covers JSON that cannot be sent, which polls would wait for.
     let json = text().prop_map(|text| text.replace('\0', ""));
     (queue, text(), text(), text(), json).prop_map(|(queue, routing_key, pattern, interval, json)| Texts {
         queue,
@@ -306,7 +316,8 @@ fn hostile_texts() -> impl Strategy<Value = Texts> {
     })
 }
 
-/// All that is in the database beside the messages of queues: relations, functions, triggers, and what the victims hold.
+/// Everything in the database except the messages of queues: relations, functions, triggers, and the contents
+/// of the victims.
 const STATE: &str = "SELECT concat_ws(E'\\n', \
     (SELECT string_agg(oid::regclass || ' ' || relkind::text, ' ' ORDER BY oid) FROM pg_class \
      WHERE relnamespace::regnamespace::text !~ '^(pg_|information_schema|partman)'), \
@@ -317,28 +328,28 @@ const STATE: &str = "SELECT concat_ws(E'\\n', \
     (SELECT string_agg(word, ' ') FROM public.secret), (SELECT string_agg(word, ' ') FROM pgmq.secret), \
     (SELECT string_agg(message::text, ' ') FROM public.q_victim))";
 
-async fn no_text_in_any_argument_reaches_what_is_not_a_queue(
+async fn no_text_in_any_argument_affects_anything_but_queues(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     if !queue.context.has_pgmq("1.6.0") {
-        // There, a queue whose archive was detached cannot be dropped any more.
+        // In older versions, a queue whose archive was detached cannot be dropped.
         return Ok(());
     }
-    const SECRET: &str = "nobody is to see this";
+    const SECRET: &str = "a text that no operation may return";
     queue.context.execute(&format!(
         "CREATE TABLE public.secret AS SELECT '{SECRET}' AS word; CREATE TABLE pgmq.secret AS TABLE public.secret; \
          CREATE TABLE public.q_victim (LIKE pgmq.q_q INCLUDING ALL); \
          INSERT INTO public.q_victim (vt, message) VALUES (now(), to_jsonb('{SECRET}'::text))"
     ))?;
-    // Indexes are made on all queues that are there.
+    // Some operations create indexes on all queues, so there must be no other queue.
     queue.drop_queue(QUEUE).await?;
     let before = queue.context.query_value(STATE)?;
     let mut runner = runner();
     for case in 0..runner.config().cases {
-        let texts = hostile_texts().new_tree(&mut runner).expect("texts are to be had").current();
+        let texts = hostile_texts().new_tree(&mut runner).expect("the strategy generates texts").current();
         let created = queue.create_queue(&texts.queue).await.is_ok();
         let others =
-            |operation: &str, _: Option<&str>| !is_of_partitions(operation) && operation != "drop_queue";
+            |operation: &str, _: Option<&str>| !needs_partman(operation) && operation != "drop_queue";
         for (operation, result) in on_every_operation(&**queue, &texts, others).await {
             match result {
                 Ok(shown) => {
@@ -348,18 +359,18 @@ async fn no_text_in_any_argument_reaches_what_is_not_a_queue(
                     );
                 }
                 Err(error) => {
-                    let story = error_chain(&error);
+                    let text = error_chain(&error);
                     let is_known = match error.kind() {
                         ErrorKind::InvalidArgument
                         | ErrorKind::Encode
                         | ErrorKind::QueueNotFound
                         | ErrorKind::Unsupported => true,
-                        ErrorKind::Database => story.contains("does not have notify_insert enabled"),
+                        ErrorKind::Database => text.contains("does not have notify_insert enabled"),
                         _ => false,
                     };
                     assert!(
-                        is_known && !story.contains("syntax error"),
-                        "case {case}: {operation} of {texts:?}: {story}"
+                        is_known && !text.contains("syntax error"),
+                        "case {case}: {operation} of {texts:?}: {text}"
                     );
                 }
             }
@@ -372,14 +383,14 @@ async fn no_text_in_any_argument_reaches_what_is_not_a_queue(
     Ok(())
 }
 
-/// Gives the same texts each time, so that one that does harm does so again: a hundred, or as many as proptest is told to.
+/// Generates the same texts in every run, so that failures can be reproduced: a hundred, or `PROPTEST_CASES`.
 fn runner() -> TestRunner {
-    let is_told = env::var_os("PROPTEST_CASES").is_some();
-    let config = if is_told { Config::default() } else { Config::with_cases(100) };
+    let is_set = env::var_os("PROPTEST_CASES").is_some();
+    let config = if is_set { Config::default() } else { Config::with_cases(100) };
     TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
 }
 
-/// Whether an operation needs pg_partman, which makes tables of its own.
-fn is_of_partitions(operation: &str) -> bool {
+/// Returns `true` if an operation needs pg_partman, which creates additional tables.
+fn needs_partman(operation: &str) -> bool {
     operation.contains("partitioned")
 }

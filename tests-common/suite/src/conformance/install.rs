@@ -11,20 +11,20 @@ use crate::kit::{
 };
 
 cases! { install:
-    direct [] init_is_no_error_where_pgmq_is_installed;
-    direct [] version_says_how_pgmq_was_installed_and_which_it_is;
-    direct [] connecting_and_asking_for_the_version_change_nothing_and_wait_for_nobody;
-    direct [] without_pgmq_connect_init_and_version_say_what_to_do;
+    direct [] init_succeeds_if_pgmq_is_installed;
+    direct [] version_reports_the_source_and_the_version_of_pgmq;
+    direct [] connect_init_and_version_change_nothing_and_wait_for_no_lock;
+    direct [] without_pgmq_connect_init_and_version_fail_with_instructions;
 }
 
-async fn init_is_no_error_where_pgmq_is_installed<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn init_succeeds_if_pgmq_is_installed<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let queue = B::builder().url(context.url()).init(false).connect().await?;
     B::init(&queue).await?;
     B::init(&queue).await?;
     works(&queue).await
 }
 
-async fn version_says_how_pgmq_was_installed_and_which_it_is<B: Backend>(
+async fn version_reports_the_source_and_the_version_of_pgmq<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     let queue = B::connect(context.url()).await?;
@@ -35,7 +35,7 @@ async fn version_says_how_pgmq_was_installed_and_which_it_is<B: Backend>(
         assert_eq!(installation.version, Some(version));
     } else {
         assert_eq!(installation.source, InstallationSource::Sql);
-        // The official installer keeps a record, and old versions do not come from it.
+        // Only the official installer records the version, and it did not install an old version.
         let is_recorded =
             context.query_value("SELECT to_regclass('pgmq.__pgmq_migrations') IS NOT NULL")? == "t";
         assert_eq!(installation.version, is_recorded.then_some(version));
@@ -47,7 +47,7 @@ async fn version_says_how_pgmq_was_installed_and_which_it_is<B: Backend>(
     Ok(())
 }
 
-async fn connecting_and_asking_for_the_version_change_nothing_and_wait_for_nobody<B: Backend>(
+async fn connect_init_and_version_change_nothing_and_wait_for_no_lock<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     let url = context.url_with("-c default_transaction_read_only=on -c lock_timeout=5s");
@@ -58,12 +58,12 @@ async fn connecting_and_asking_for_the_version_change_nothing_and_wait_for_nobod
     context.execute("ROLLBACK")
 }
 
-async fn without_pgmq_connect_init_and_version_say_what_to_do<B: Backend>(
+async fn without_pgmq_connect_init_and_version_fail_with_instructions<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     let empty = context.server().create_empty_database()?;
     if context.query_value("SELECT count(*) FROM pg_available_extensions WHERE name = 'pgmq'")? == "1" {
-        // Then connecting creates it.
+        // Connecting creates the extension.
         let queue = B::connect(empty.url()).await?;
         assert_eq!(B::version(&queue).await?.source, InstallationSource::Extension);
         return Ok(());
@@ -86,7 +86,7 @@ async fn without_pgmq_connect_init_and_version_say_what_to_do<B: Backend>(
     Ok(())
 }
 
-/// The minor version after this one: only patch releases are not told apart.
+/// The next minor version. Patch releases cannot be distinguished.
 fn next_minor(version: Version) -> Version {
     Version::new(version.major, version.minor + 1, 0)
 }

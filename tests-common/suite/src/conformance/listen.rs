@@ -1,4 +1,4 @@
-//! What a listener gets.
+//! Listeners, and the notifications that they receive.
 
 use std::time::{Duration, Instant};
 
@@ -14,24 +14,24 @@ use crate::kit::{
 };
 
 cases! { listen:
-    direct [enable_notify_with] a_listener_is_told_of_each_insert;
-    direct [enable_notify] a_listener_is_told_of_an_insert_with_the_throttle_that_is_usual;
-    direct [update_notify] a_throttle_holds_back_what_comes_too_soon;
-    direct [disable_notify] a_listener_hears_no_more_of_a_queue_that_is_silenced;
-    direct [] a_listener_hears_of_its_queues_and_of_no_others;
-    direct [] a_busy_queue_does_not_drown_a_quiet_one_out;
+    direct [enable_notify_with] a_listener_is_notified_of_each_insert;
+    direct [enable_notify] a_listener_is_notified_of_an_insert_with_the_default_throttle;
+    direct [update_notify] a_throttle_suppresses_notifications_within_its_interval;
+    direct [disable_notify] disable_notify_ends_the_notifications_of_a_queue;
+    direct [] a_listener_is_notified_of_its_queues_only;
+    direct [] a_busy_queue_does_not_suppress_notifications_of_a_quiet_queue;
     direct [] a_queue_with_capitals_and_odd_characters_notifies;
     direct [] a_listener_is_an_iterator_or_a_stream;
-    direct [] a_listener_without_news_returns_in_time;
-    direct [] a_rolled_back_message_is_no_news;
-    direct [] a_listener_reconnects_says_so_and_hears_again;
-    direct [] a_listener_that_is_refused_says_so_and_goes_on_trying;
+    direct [] next_timeout_returns_in_time_without_a_notification;
+    direct [] a_rolled_back_message_does_not_notify;
+    direct [] a_listener_reconnects_reports_it_and_is_notified_again;
+    direct [] a_refused_listener_reports_the_error_and_keeps_reconnecting;
     direct [] a_listener_survives_a_restart_of_the_server;
-    direct [list_notify_throttles] a_queue_that_a_crash_has_silenced_is_read_by_looking_and_notifies_once_enabled_again;
-    direct [] a_listener_takes_no_connection_of_the_pool;
-    direct [] a_listener_can_have_a_url_of_its_own;
+    direct [list_notify_throttles] after_a_crash_a_queue_notifies_again_once_enabled_again;
+    direct [] a_listener_uses_no_connection_of_the_pool;
+    direct [] a_listener_can_use_a_separate_url;
     direct [] a_dropped_listener_closes_its_connection;
-    direct [] listening_to_nothing_or_to_no_queue_is_refused;
+    direct [] listening_to_no_queue_or_an_invalid_name_is_refused;
 }
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -41,28 +41,28 @@ fn inserted(queue: &str) -> Option<Notification> {
     Some(Notification::Inserted { queue: queue.to_owned() })
 }
 
-/// Connects, and has the queue `q` notify at each insert.
+/// Connects, and enables notifications of each insert into the queue `q`.
 async fn notifying<B: Backend>(context: &TestContext<'_>) -> Result<B::Queue, Failure> {
     let queue = B::connect(context.url()).await?;
     queue.enable_notify_with(QUEUE, &NotifyOptions::new()).await?;
     Ok(queue)
 }
 
-async fn a_listener_is_told_of_each_insert<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn a_listener_is_notified_of_each_insert<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let queue = notifying::<B>(context).await?;
     let mut listener = B::listen(&queue, &[QUEUE]).await?;
     for n in 0..3 {
         queue.send(QUEUE, &n).await?;
         assert_eq!(listener.next_timeout(LIMIT).await?, inserted(QUEUE));
     }
-    // Sent by anyone, and in one go: the server folds notifications of one transaction into one.
+    // Messages of other clients notify as well. The server merges the notifications of one transaction.
     context.execute("SELECT pgmq.send_batch('q', ARRAY['1', '2', '3']::jsonb[])")?;
     assert_eq!(listener.next_timeout(LIMIT).await?, inserted(QUEUE));
     assert_eq!(listener.next_timeout(SHORT).await?, None);
     Ok(())
 }
 
-async fn a_listener_is_told_of_an_insert_with_the_throttle_that_is_usual<B: Backend>(
+async fn a_listener_is_notified_of_an_insert_with_the_default_throttle<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     let queue = B::connect(context.url()).await?;
@@ -73,7 +73,9 @@ async fn a_listener_is_told_of_an_insert_with_the_throttle_that_is_usual<B: Back
     Ok(())
 }
 
-async fn a_busy_queue_does_not_drown_a_quiet_one_out<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn a_busy_queue_does_not_suppress_notifications_of_a_quiet_queue<B: Backend>(
+    context: &TestContext<'_>,
+) -> Outcome {
     let queue = notifying::<B>(context).await?;
     queue.create_queue("quiet").await?;
     queue.enable_notify_with("quiet", &NotifyOptions::new()).await?;
@@ -88,10 +90,12 @@ async fn a_busy_queue_does_not_drown_a_quiet_one_out<B: Backend>(context: &TestC
             event => assert_eq!(event, inserted(QUEUE)),
         }
     }
-    panic!("the quiet queue was never heard of");
+    panic!("the quiet queue has not notified");
 }
 
-async fn a_throttle_holds_back_what_comes_too_soon<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn a_throttle_suppresses_notifications_within_its_interval<B: Backend>(
+    context: &TestContext<'_>,
+) -> Outcome {
     let queue = notifying::<B>(context).await?;
     let mut listener = B::listen(&queue, &[QUEUE]).await?;
     queue.update_notify(QUEUE, Duration::from_secs(3600)).await?;
@@ -106,9 +110,7 @@ async fn a_throttle_holds_back_what_comes_too_soon<B: Backend>(context: &TestCon
     Ok(())
 }
 
-async fn a_listener_hears_no_more_of_a_queue_that_is_silenced<B: Backend>(
-    context: &TestContext<'_>,
-) -> Outcome {
+async fn disable_notify_ends_the_notifications_of_a_queue<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let queue = notifying::<B>(context).await?;
     let mut listener = B::listen(&queue, &[QUEUE]).await?;
     queue.disable_notify(QUEUE).await?;
@@ -117,7 +119,7 @@ async fn a_listener_hears_no_more_of_a_queue_that_is_silenced<B: Backend>(
     Ok(())
 }
 
-async fn a_listener_hears_of_its_queues_and_of_no_others<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn a_listener_is_notified_of_its_queues_only<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let queue = notifying::<B>(context).await?;
     for name in ["one", "two"] {
         queue.create_queue(name).await?;
@@ -160,7 +162,9 @@ async fn a_listener_is_an_iterator_or_a_stream<B: Backend>(context: &TestContext
     Ok(())
 }
 
-async fn a_listener_without_news_returns_in_time<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn next_timeout_returns_in_time_without_a_notification<B: Backend>(
+    context: &TestContext<'_>,
+) -> Outcome {
     let queue = notifying::<B>(context).await?;
     let mut listener = B::listen(&queue, &[QUEUE]).await?;
     let started = Instant::now();
@@ -169,7 +173,7 @@ async fn a_listener_without_news_returns_in_time<B: Backend>(context: &TestConte
     Ok(())
 }
 
-async fn a_rolled_back_message_is_no_news<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn a_rolled_back_message_does_not_notify<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let queue = notifying::<B>(context).await?;
     let mut listener = B::listen(&queue, &[QUEUE]).await?;
     context.execute("BEGIN; SELECT pgmq.send('q', '1'); ROLLBACK")?;
@@ -179,12 +183,14 @@ async fn a_rolled_back_message_is_no_news<B: Backend>(context: &TestContext<'_>)
 
 const LISTENING: &str = "query LIKE 'LISTEN %'";
 
-async fn a_listener_reconnects_says_so_and_hears_again<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn a_listener_reconnects_reports_it_and_is_notified_again<B: Backend>(
+    context: &TestContext<'_>,
+) -> Outcome {
     let queue = notifying::<B>(context).await?;
     let mut listener = B::listen(&queue, &[QUEUE]).await?;
     for _ in 0..2 {
         context.terminate(LISTENING)?;
-        // If nobody listens at this moment, only the reconnection tells of it.
+        // While the listener is not connected, the reconnection is the only sign of a new message.
         context.execute("SELECT pgmq.send('q', '1')")?;
         assert_eq!(listener.next_timeout(LIMIT).await?, Some(Notification::Reconnected));
         queue.send(QUEUE, &2).await?;
@@ -193,14 +199,15 @@ async fn a_listener_reconnects_says_so_and_hears_again<B: Backend>(context: &Tes
     Ok(())
 }
 
-/// The next notification of an insert; the first message may have come after the listener was back, and be told of, too.
+/// The next notification of an insert. The first message may have been sent after the listener reconnected,
+/// and notify as well.
 async fn next_insert(listener: &mut impl Listener) -> Result<Option<Notification>, Failure> {
     let next = listener.next_timeout(LIMIT).await?;
     while listener.next_timeout(SHORT).await? == next {}
     Ok(next)
 }
 
-async fn a_listener_that_is_refused_says_so_and_goes_on_trying<B: Backend>(
+async fn a_refused_listener_reports_the_error_and_keeps_reconnecting<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     let queue = notifying::<B>(context).await?;
@@ -215,7 +222,7 @@ async fn a_listener_that_is_refused_says_so_and_goes_on_trying<B: Backend>(
     loop {
         match listener.next_timeout(LIMIT).await {
             Ok(next) => break assert_eq!(next, Some(Notification::Reconnected)),
-            // It may have been refused more than once in the meantime.
+            // The listener may have been refused several times.
             Err(error) => {
                 assert!(context.has_sqlstate(&error, "55000") && started.elapsed() < LIMIT, "{error}")
             }
@@ -239,9 +246,7 @@ async fn a_listener_survives_a_restart_of_the_server<B: Backend>(_: &TestContext
     Ok(())
 }
 
-async fn a_queue_that_a_crash_has_silenced_is_read_by_looking_and_notifies_once_enabled_again<B: Backend>(
-    _: &TestContext<'_>,
-) -> Outcome {
+async fn after_a_crash_a_queue_notifies_again_once_enabled_again<B: Backend>(_: &TestContext<'_>) -> Outcome {
     let Some(server) = outside_of_runtimes(Server::durable)? else { return Ok(()) };
     let context = TestContext::new::<B>(&server)?;
     let queue = notifying::<B>(&context).await?;
@@ -251,9 +256,9 @@ async fn a_queue_that_a_crash_has_silenced_is_read_by_looking_and_notifies_once_
     outside_of_runtimes(|| server.stop_at_once().and_then(|()| server.start()))?;
     assert_eq!(listener.next_timeout(LIMIT).await?, Some(Notification::Reconnected));
 
-    // The trigger is still there, and finds nothing that it is to do.
+    // The trigger still exists, and its settings are lost.
     let throttles = match queue.list_notify_throttles().await {
-        // A server that crashes tells nobody: this was the connection from before.
+        // A crashing server does not notify its clients: this call used a dead connection.
         Err(error) if error.kind() == ErrorKind::Connection => queue.list_notify_throttles().await,
         throttles => throttles,
     };
@@ -268,7 +273,7 @@ async fn a_queue_that_a_crash_has_silenced_is_read_by_looking_and_notifies_once_
     Ok(())
 }
 
-async fn a_listener_takes_no_connection_of_the_pool<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn a_listener_uses_no_connection_of_the_pool<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let queue = B::builder().url(context.url()).pool_size(1).acquire_timeout(LIMIT).connect().await?;
     queue.enable_notify_with(QUEUE, &NotifyOptions::new()).await?;
     let mut listeners = Vec::new();
@@ -282,7 +287,7 @@ async fn a_listener_takes_no_connection_of_the_pool<B: Backend>(context: &TestCo
     Ok(())
 }
 
-async fn a_listener_can_have_a_url_of_its_own<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn a_listener_can_use_a_separate_url<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let own = context.url_with("-c application_name=listens_by_itself");
     let queue = B::builder().url(context.url()).listen_url(&own).connect().await?;
     queue.enable_notify_with(QUEUE, &NotifyOptions::new()).await?;
@@ -304,14 +309,16 @@ async fn a_dropped_listener_closes_its_connection<B: Backend>(context: &TestCont
     drop(listener);
     let started = Instant::now();
     while context.query_value(&others)? != "0" {
-        assert!(started.elapsed() < LIMIT, "it is still there");
-        // Gives a runtime the chance to see to it.
+        assert!(started.elapsed() < LIMIT, "the session is still open");
+        // Lets a runtime make progress.
         queue.list_queues().await?;
     }
     Ok(())
 }
 
-async fn listening_to_nothing_or_to_no_queue_is_refused<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn listening_to_no_queue_or_an_invalid_name_is_refused<B: Backend>(
+    context: &TestContext<'_>,
+) -> Outcome {
     let queue = B::connect(context.url()).await?;
     for none in [&[][..], &["q", ""], &["x'; DROP TABLE y; --"]] {
         let result = B::listen(&queue, none).await.map(|_| ());

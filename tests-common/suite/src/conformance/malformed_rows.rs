@@ -1,4 +1,4 @@
-//! What becomes of answers that are not PGMQ's.
+//! Rows that PGMQ would not return.
 
 use pgmq_core::{
     AsyncQueue, ErrorKind, QueueError, RawJson,
@@ -14,14 +14,14 @@ use crate::kit::{
     table::cases,
 };
 
-// What is direct has results of types that two of the drivers do not know, and look up by a statement with a name.
+// Cases are direct if their results have types that two of the drivers look up with a named statement.
 cases! { malformed_rows:
-    direct [read, pop] columns_that_are_not_pgmqs_are_an_error_that_has_the_message;
-    standalone [read] columns_that_are_strange_but_fit_are_taken;
-    standalone [read, pop, set_vt] more_messages_than_were_asked_for_are_an_error_that_has_them_all;
-    direct [send, delete, purge, archive_batch] a_result_of_another_type_or_number_is_an_error;
-    standalone [metrics, list_queues, list_notify_throttles] records_that_lack_something_are_an_error;
-    standalone [] a_record_of_versions_that_says_nonsense_is_no_reason_to_panic;
+    direct [read, pop] unexpected_columns_are_an_error_that_carries_the_message;
+    standalone [read] unusual_columns_that_fit_are_accepted;
+    standalone [read, pop, set_vt] more_messages_than_requested_are_an_error_that_carries_all;
+    direct [send, delete, purge, archive_batch] a_result_of_the_wrong_type_or_count_is_an_error;
+    standalone [metrics, list_queues, list_notify_throttles] records_with_missing_columns_are_an_error;
+    standalone [] a_malformed_record_of_versions_does_not_panic;
 }
 
 /// The columns of a message as PGMQ returns it.
@@ -37,7 +37,7 @@ const MESSAGE: [(&str, &str); 7] = [
 
 const PAYLOAD: &str = r#"{"kept": 1.50}"#;
 
-/// A message of which one column is another expression, or is missing if that is empty.
+/// A query for a message in which one column is `expression`, or is missing if `expression` is empty.
 fn message_with(column: &str, expression: &str) -> String {
     let columns = MESSAGE.map(|(name, usual)| (name, if name == column { expression } else { usual }));
     let columns = columns.iter().filter(|(_, expression)| !expression.is_empty());
@@ -45,7 +45,7 @@ fn message_with(column: &str, expression: &str) -> String {
     format!("SELECT {}", columns.join(", "))
 }
 
-/// Replaces a function of PGMQ, in all its forms, by one with these arguments that returns what `returns` says.
+/// Replaces all overloads of a function of PGMQ by one with these arguments and this return type.
 fn replace(
     context: &TestContext<'_>,
     function: &str,
@@ -63,7 +63,7 @@ fn replace(
     ))
 }
 
-/// The same, returning the rows of a query, whatever their columns.
+/// Replaces a function like [`replace`], by one that returns the rows of a query with any columns.
 fn replace_by_rows(context: &TestContext<'_>, function: &str, arguments: &str, query: &str) -> Outcome {
     context.execute(&format!("DROP VIEW IF EXISTS nonsense CASCADE; CREATE VIEW nonsense AS {query}"))?;
     replace(context, function, arguments, "SETOF nonsense", "TABLE nonsense")
@@ -74,10 +74,10 @@ const POP: &str = "queue_name text";
 const SEND: &str =
     "queue_name text, msg jsonb, headers jsonb DEFAULT NULL, delay timestamptz DEFAULT clock_timestamp()";
 
-/// A column, what it is instead, and the id and payload of the message that the error has all the same.
+/// A column, its replacement, and the id and payload of the message that the error still carries.
 type Unfit = (&'static str, &'static str, Option<(i64, &'static str)>);
 
-/// Columns that do not fit.
+/// Replacements that cannot be decoded.
 const UNFIT: [Unfit; 20] = [
     ("msg_id", "NULL::bigint", Some((0, PAYLOAD))),
     ("msg_id", "'7'::text", Some((0, PAYLOAD))),
@@ -101,7 +101,7 @@ const UNFIT: [Unfit; 20] = [
     ("message", "", None),
 ];
 
-async fn columns_that_are_not_pgmqs_are_an_error_that_has_the_message<B: Backend>(
+async fn unexpected_columns_are_an_error_that_carries_the_message<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     context.execute("CREATE TYPE mood AS ENUM ('sad')")?;
@@ -109,7 +109,7 @@ async fn columns_that_are_not_pgmqs_are_an_error_that_has_the_message<B: Backend
         let message = message_with(column, expression);
         for (function, arguments) in [("read", READ), ("pop", POP)] {
             replace_by_rows(context, function, arguments, &message)?;
-            // Another connection, on which no statement is prepared yet.
+            // A new connection has no prepared statements of the old function.
             let queue = context.connect_with::<B>(1).await?;
             let error = match function {
                 "read" => fails_as(ErrorKind::Decode, queue.read::<Value>(QUEUE, 30).await),
@@ -126,7 +126,7 @@ async fn columns_that_are_not_pgmqs_are_an_error_that_has_the_message<B: Backend
     Ok(())
 }
 
-async fn columns_that_are_strange_but_fit_are_taken<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn unusual_columns_that_fit_are_accepted<B: Backend>(context: &TestContext<'_>) -> Outcome {
     for (column, expression) in [
         ("msg_id", "(-9223372036854775808)::bigint"),
         ("read_ct", "-2147483648"),
@@ -153,7 +153,7 @@ async fn columns_that_are_strange_but_fit_are_taken<B: Backend>(context: &TestCo
     Ok(())
 }
 
-async fn more_messages_than_were_asked_for_are_an_error_that_has_them_all<B: Backend>(
+async fn more_messages_than_requested_are_an_error_that_carries_all<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     let one = message_with("", "");
@@ -183,7 +183,7 @@ async fn more_messages_than_were_asked_for_are_an_error_that_has_them_all<B: Bac
     Ok(())
 }
 
-async fn a_result_of_another_type_or_number_is_an_error<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn a_result_of_the_wrong_type_or_count_is_an_error<B: Backend>(context: &TestContext<'_>) -> Outcome {
     const DELETE: &str = "queue_name text, msg_id bigint";
     const ARCHIVE: &str = "queue_name text, msg_ids bigint[]";
     for (function, arguments, returns, query) in [
@@ -217,7 +217,7 @@ async fn a_result_of_another_type_or_number_is_an_error<B: Backend>(context: &Te
     Ok(())
 }
 
-async fn records_that_lack_something_are_an_error<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn records_with_missing_columns_are_an_error<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let named = "SELECT 'q'::text AS queue_name";
     for (function, arguments, query) in [
         ("metrics", "queue_name text", named.to_owned()),
@@ -249,9 +249,7 @@ async fn records_that_lack_something_are_an_error<B: Backend>(context: &TestCont
     Ok(())
 }
 
-async fn a_record_of_versions_that_says_nonsense_is_no_reason_to_panic<B: Backend>(
-    context: &TestContext<'_>,
-) -> Outcome {
+async fn a_malformed_record_of_versions_does_not_panic<B: Backend>(context: &TestContext<'_>) -> Outcome {
     for version in ["NULL::text", "'99999999999999999999.1.x'::text", "''::text", "1", "ARRAY['1.5.0']"] {
         context.execute(&format!(
             "DROP TABLE IF EXISTS pgmq.__pgmq_migrations; CREATE TABLE pgmq.__pgmq_migrations AS SELECT {version} AS version"
@@ -260,7 +258,7 @@ async fn a_record_of_versions_that_says_nonsense_is_no_reason_to_panic<B: Backen
         if let Err(error) = B::version(&queue).await {
             assert_eq!(error.kind(), ErrorKind::Decode, "{version}: {}", error_chain(&error));
         }
-        // It is known from PGMQ's functions all the same.
+        // Operations do not depend on the record.
         assert_eq!(queue.send(QUEUE, &RawJson::from(Value::Null)).await?, 1);
         queue.pop::<Value>(QUEUE).await?;
         context.execute("SELECT setval('pgmq.q_q_msg_id_seq', 1, false)")?;

@@ -1,15 +1,17 @@
 //! The cases: the required behaviour of every back end.
 //!
 //! A case is an async function over [`AsyncQueue`](pgmq_core::AsyncQueue), or over a whole
-//! [`Backend`](crate::Backend) if it is about connecting. Each file is a group, and begins with the table of its
-//! cases. A case that runs [`everywhere`](crate::Runs::everywhere) runs on a pool, and on a connection inside a
-//! transaction that is rolled back.
+//! [`Backend`](crate::Backend) if it is about connecting. Each file is a group, and begins with the table of
+//! its cases. A case that runs [`everywhere`](crate::Runs::everywhere) runs on a pool, and on a connection
+//! inside a transaction that is rolled back.
 //!
 //! With [`Poolers`](pgmq_test_server::Poolers), a case works through a pooler, and its helpers on the
-//! [context](crate::TestContext) connect directly. Cases that are [`direct`](crate::Runs::direct) connect directly, and
-//! so do sessions with [settings](crate::TestContext::url_with), which PgBouncer rejects or ignores.
+//! [context](crate::TestContext) connect directly. Cases that are [`direct`](crate::Runs::direct) connect
+//! directly, and so do sessions with [settings](crate::TestContext::url_with), which PgBouncer rejects or
+//! ignores.
 //!
-//! Cases about [TLS](crate::Runs::tls) run if the variable `PGMQ_TEST_TLS` names the library that is compiled in.
+//! Cases about [TLS](crate::Runs::tls) run if the variable `PGMQ_TEST_TLS` names the library that is compiled
+//! in.
 
 #![allow(
     clippy::extra_unused_type_parameters,

@@ -1,4 +1,4 @@
-//! Whether, and how often, inserts notify. What a listener gets is in `listen`.
+//! Settings of notifications. Listeners are in `listen`.
 
 use std::time::Duration;
 
@@ -12,14 +12,15 @@ use crate::kit::{
 };
 
 cases! { notify:
-    everywhere [enable_notify, list_notify_throttles] notifications_are_throttled_to_four_a_second_unless_told;
-    everywhere [enable_notify_with, update_notify] a_throttle_is_set_and_changed_and_rounded_up_to_milliseconds;
-    everywhere [list_notify_throttles] the_last_notification_is_listed_once_there_was_one;
+    everywhere [enable_notify, list_notify_throttles] notifications_are_throttled_to_four_a_second_by_default;
+    everywhere [enable_notify_with, update_notify]
+        a_throttle_can_be_changed_and_is_rounded_up_to_milliseconds;
+    everywhere [list_notify_throttles] the_time_of_the_last_notification_is_listed;
     everywhere [disable_notify] a_queue_that_no_longer_notifies_is_not_listed;
     everywhere [enable_notify, disable_notify] enabling_and_disabling_twice_is_no_error;
-    everywhere [enable_notify_with, update_notify] a_throttle_that_the_server_cannot_count_is_refused;
+    everywhere [enable_notify_with, update_notify] a_throttle_beyond_the_servers_range_is_refused;
     everywhere [update_notify] changing_the_throttle_of_a_queue_that_does_not_notify_is_an_error;
-    everywhere [enable_notify] a_missing_queue_cannot_notify;
+    everywhere [enable_notify] enabling_notifications_of_a_missing_queue_is_queue_not_found;
 }
 
 async fn throttles(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Result<Vec<(String, Duration)>, Failure> {
@@ -31,7 +32,7 @@ fn only(milliseconds: u64) -> [(String, Duration); 1] {
     [(QUEUE.to_owned(), Duration::from_millis(milliseconds))]
 }
 
-async fn notifications_are_throttled_to_four_a_second_unless_told(
+async fn notifications_are_throttled_to_four_a_second_by_default(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     assert!(queue.list_notify_throttles().await?.is_empty());
@@ -40,7 +41,7 @@ async fn notifications_are_throttled_to_four_a_second_unless_told(
     Ok(())
 }
 
-async fn a_throttle_is_set_and_changed_and_rounded_up_to_milliseconds(
+async fn a_throttle_can_be_changed_and_is_rounded_up_to_milliseconds(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     queue.enable_notify_with(QUEUE, &NotifyOptions::new()).await?;
@@ -58,9 +59,7 @@ async fn a_throttle_is_set_and_changed_and_rounded_up_to_milliseconds(
     Ok(())
 }
 
-async fn the_last_notification_is_listed_once_there_was_one(
-    queue: &QueueUnderTest<'_, impl AsyncQueue>,
-) -> Outcome {
+async fn the_time_of_the_last_notification_is_listed(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
     queue.enable_notify(QUEUE).await?;
     assert_eq!(queue.list_notify_throttles().await?[0].last_notified_at, None);
     let watch = Stopwatch::start(queue.context)?;
@@ -90,7 +89,7 @@ async fn enabling_and_disabling_twice_is_no_error(queue: &QueueUnderTest<'_, imp
     Ok(())
 }
 
-async fn a_throttle_that_the_server_cannot_count_is_refused(
+async fn a_throttle_beyond_the_servers_range_is_refused(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     queue.enable_notify(QUEUE).await?;
@@ -112,7 +111,9 @@ async fn changing_the_throttle_of_a_queue_that_does_not_notify_is_an_error(
     Ok(())
 }
 
-async fn a_missing_queue_cannot_notify(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn enabling_notifications_of_a_missing_queue_is_queue_not_found(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
     fails_as(ErrorKind::QueueNotFound, queue.enable_notify("missing").await);
     Ok(())
 }

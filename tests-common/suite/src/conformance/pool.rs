@@ -14,19 +14,19 @@ use crate::kit::{
 };
 
 cases! { pool:
-    direct [] a_pool_of_the_users_own_is_used_as_it_is;
-    direct [] a_pool_of_the_users_own_is_not_closed;
-    direct [] a_queue_over_a_pool_of_the_users_own_listens_by_a_url;
+    direct [] a_user_supplied_pool_is_used_unchanged;
+    direct [] a_user_supplied_pool_is_not_closed;
+    direct [] a_queue_over_a_user_supplied_pool_listens_by_a_url;
     direct [] a_session_is_a_pooled_connection_of_the_driver;
-    direct [] a_session_that_comes_back_is_used_again;
+    direct [] a_released_session_is_reused;
     direct [] clones_share_the_pool;
-    direct [] queues_are_used_by_many_threads_at_once;
+    direct [] many_threads_use_queues_concurrently;
     direct [] close_closes_the_connections;
-    direct [send, read] an_idle_connection_that_the_server_closed_goes_unnoticed;
+    direct [send, read] an_idle_connection_that_the_server_closed_is_replaced;
     direct [] the_pool_recovers_after_a_restart_of_the_server;
 }
 
-async fn a_pool_of_the_users_own_is_used_as_it_is<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn a_user_supplied_pool_is_used_unchanged<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let pool = B::driver_pool(&context.url_with("-c application_name=the_users_own"), 1).await?;
     let queue = B::from_pool(pool);
     works(&queue).await?;
@@ -44,7 +44,7 @@ async fn a_pool_of_the_users_own_is_used_as_it_is<B: Backend>(context: &TestCont
     Ok(())
 }
 
-async fn a_pool_of_the_users_own_is_not_closed<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn a_user_supplied_pool_is_not_closed<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let pool = B::driver_pool(context.url(), 2).await?;
     let queue = B::from_pool(pool.clone());
     works(&queue).await?;
@@ -53,7 +53,7 @@ async fn a_pool_of_the_users_own_is_not_closed<B: Backend>(context: &TestContext
     works(&B::from_pool(pool)).await
 }
 
-async fn a_queue_over_a_pool_of_the_users_own_listens_by_a_url<B: Backend>(
+async fn a_queue_over_a_user_supplied_pool_listens_by_a_url<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     let queue = B::from_pool(B::driver_pool(context.url(), 1).await?);
@@ -64,7 +64,7 @@ async fn a_queue_over_a_pool_of_the_users_own_listens_by_a_url<B: Backend>(
         queue.send(QUEUE, &1).await?;
         assert_eq!(listener.next_timeout(SOON).await?, inserted);
     } else {
-        // The pool does not say how to connect.
+        // The pool does not expose how to connect.
         let error = fails_as(ErrorKind::InvalidArgument, B::listen(&queue, &[QUEUE]).await.map(drop));
         assert!(!error.to_string().is_empty());
     }
@@ -87,7 +87,7 @@ async fn a_session_is_a_pooled_connection_of_the_driver<B: Backend>(context: &Te
     works(&queue).await
 }
 
-async fn a_session_that_comes_back_is_used_again<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn a_released_session_is_reused<B: Backend>(context: &TestContext<'_>) -> Outcome {
     context.execute("CREATE TABLE used (pid integer)")?;
     let queue = B::builder().url(context.url()).pool_size(3).connect().await?;
     for _ in 0..20 {
@@ -95,7 +95,8 @@ async fn a_session_that_comes_back_is_used_again<B: Backend>(context: &TestConte
         let mut session = B::session(&queue).await?;
         B::execute_on_session(&mut session, "INSERT INTO used VALUES (pg_backend_pid())").await?;
     }
-    // One at a time needs one; a pool may make others while the first is on its way back, the longer that takes.
+    // Sequential use needs one connection. A pool may open others while a released connection is on its way
+    // back.
     let most = if B::TESTS_ON_RETURN { 3 } else { 2 };
     let used: u32 = context.query_value("SELECT count(DISTINCT pid) FROM used")?.parse()?;
     let open = B::connections(B::pool(&queue));
@@ -115,11 +116,11 @@ async fn clones_share_the_pool<B: Backend>(context: &TestContext<'_>) -> Outcome
     works(&clone).await
 }
 
-async fn queues_are_used_by_many_threads_at_once<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn many_threads_use_queues_concurrently<B: Backend>(context: &TestContext<'_>) -> Outcome {
     fn is_shared<T: Clone + Send + Sync + std::fmt::Debug + 'static>(_: &T) {}
     let queue = B::builder().url(context.url()).pool_size(2).connect().await?;
     is_shared(&queue);
-    // Each has a pool of its own here: connections of an async driver belong to the runtime that made them.
+    // Each thread has its own pool: connections of an async driver belong to the runtime that opened them.
     let work = || {
         B::block_on(async {
             let queue = B::builder().url(context.url()).pool_size(2).connect().await?;
@@ -146,12 +147,12 @@ async fn close_closes_the_connections<B: Backend>(context: &TestContext<'_>) -> 
     context.wait_until(&format!("SELECT NOT EXISTS (SELECT {sessions})"))
 }
 
-async fn an_idle_connection_that_the_server_closed_goes_unnoticed<B: Backend>(
+async fn an_idle_connection_that_the_server_closed_is_replaced<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     let queue = B::builder().url(context.url()).pool_size(3).connect().await?;
     for _ in 0..2 {
-        // More than one, so that the next after a dead one may be dead as well.
+        // Several connections, so that the next one after a dead connection may be dead as well.
         let sessions = [B::session(&queue).await?, B::session(&queue).await?, B::session(&queue).await?];
         drop(sessions);
         B::sleep(B::IDLE).await;
@@ -180,7 +181,7 @@ async fn the_pool_recovers_after_a_restart_of_the_server<B: Backend>(_: &TestCon
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
 
     outside_of_runtimes(|| server.start())?;
-    // The server answers by now, so nothing is left that could fail.
+    // The server answers again. A few calls may still meet dead connections.
     let started = Instant::now();
     while let Err(error) = queue.send(QUEUE, "back").await {
         assert!(error.is_transient(), "{}", error_chain(&error));

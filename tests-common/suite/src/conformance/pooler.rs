@@ -1,4 +1,4 @@
-//! What is special behind a pooler in transaction mode.
+//! Differences behind a pooler in transaction mode.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -14,16 +14,16 @@ use crate::kit::{
 };
 
 cases! { pooler:
-    pooler [] transactions_take_the_connections_of_the_pooler_by_turns;
-    pooler [send, read, metrics, delete] a_back_end_works_as_its_documentation_says;
-    pooler [] a_pooler_that_keeps_statements_serves_all;
-    pooler [] a_listener_goes_round_the_pooler;
+    pooler [] transactions_use_the_connections_of_the_pooler_in_turn;
+    pooler [send, read, metrics, delete] a_back_end_works_behind_a_pooler_as_documented;
+    pooler [] every_back_end_works_behind_a_pooler_that_prepares_statements;
+    pooler [] a_listener_can_bypass_the_pooler;
 }
 
-async fn transactions_take_the_connections_of_the_pooler_by_turns<B: Backend>(
+async fn transactions_use_the_connections_of_the_pooler_in_turn<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
-    // Else nothing that a connection was left with would be missed, and the cases would show nothing.
+    // Otherwise no session state would be lost between transactions, and the other cases would prove nothing.
     let url = context.url_through(&context.poolers().plain)?;
     let pids = outside_of_runtimes(|| {
         let mut client = Client::connect(&url, NoTls)?;
@@ -41,7 +41,7 @@ async fn transactions_take_the_connections_of_the_pooler_by_turns<B: Backend>(
     Ok(())
 }
 
-async fn a_back_end_works_as_its_documentation_says<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn a_back_end_works_behind_a_pooler_as_documented<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let url = context.url_through(&context.poolers().plain)?;
     match B::BEHIND_POOLERS {
         Pooled::AsItIs => works::<B>(&B::connect(&url).await?).await,
@@ -57,12 +57,14 @@ async fn a_back_end_works_as_its_documentation_says<B: Backend>(context: &TestCo
     }
 }
 
-async fn a_pooler_that_keeps_statements_serves_all<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn every_back_end_works_behind_a_pooler_that_prepares_statements<B: Backend>(
+    context: &TestContext<'_>,
+) -> Outcome {
     let Some(keeping) = &context.poolers().keeping else { return Ok(()) };
     works::<B>(&B::connect(&context.url_through(keeping)?).await?).await
 }
 
-/// Does a bit of everything, and more often than the pooler has connections.
+/// Runs typical operations, more often than the pooler has connections.
 async fn works<B: Backend>(queue: &B::Queue) -> Outcome {
     for n in 0..10 {
         let id = queue.send(QUEUE, &n).await?;
@@ -75,7 +77,8 @@ async fn works<B: Backend>(queue: &B::Queue) -> Outcome {
     Ok(())
 }
 
-/// Checks that connecting or an operation fails, sooner or later, by a statement that was prepared on another connection.
+/// Asserts that connecting or an operation fails eventually, because a statement was prepared on another
+/// connection.
 async fn loses_statements<B: Backend>(url: &str) {
     async fn connect_and_send<B: Backend>(url: &str) -> Result<(), B::Error> {
         let queue = B::connect(url).await?;
@@ -86,18 +89,18 @@ async fn loses_statements<B: Backend>(url: &str) {
     for _ in 0..10 {
         failures.extend(connect_and_send::<B>(url).await.err().map(|error| error_chain(&error)));
     }
-    assert!(!failures.is_empty(), "it works, and should not need more than that");
+    assert!(!failures.is_empty(), "the back end works with its defaults, and BEHIND_POOLERS should say so");
     let all = failures.iter().all(|failure| failure.contains("prepared statement"));
     assert!(all, "{failures:?}");
 }
 
-async fn a_listener_goes_round_the_pooler<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn a_listener_can_bypass_the_pooler<B: Backend>(context: &TestContext<'_>) -> Outcome {
     const LIMIT: Duration = Duration::from_secs(20);
     context.execute("SELECT pgmq.enable_notify_insert('q', 0)")?;
     let queue = context.connect::<B>().await?;
     let by_a_call = B::with_listen_url(queue.clone(), context.direct_url());
     let builder = B::builder().url(context.url()).listen_url(context.direct_url());
-    // Without asking the server anything: that may need more than a builder.
+    // Without the check of the installation, which may need other settings behind a pooler.
     let by_the_builder = builder.init(false).connect().await?;
     for listening in [by_a_call, by_the_builder] {
         let mut listener = B::listen(&listening, &[QUEUE]).await?;

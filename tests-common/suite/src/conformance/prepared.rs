@@ -1,4 +1,4 @@
-//! Statements that stay prepared on their connections, and those that do not.
+//! Prepared statements: when they are kept, and how stale ones are replaced.
 
 use std::collections::VecDeque;
 
@@ -16,24 +16,25 @@ use crate::{
 };
 
 cases! { prepared:
-    direct [] statements_stay_prepared_if_told_to;
-    direct [] statements_stay_prepared_over_transactions;
-    direct [] statements_do_not_stay_prepared_if_told_not_to;
-    direct [] a_statement_that_was_prepared_before_pgmq_changed_is_prepared_anew;
-    direct [] a_statement_that_the_server_has_forgotten_is_prepared_anew;
-    direct [] transactions_that_meet_stale_statements_can_be_run_again;
-    direct [pop_batch, read_with, send_topic] pgmq_can_be_upgraded_under_a_queue;
+    direct [] statements_stay_prepared_if_enabled;
+    direct [] statements_stay_prepared_across_transactions;
+    direct [] statements_do_not_stay_prepared_if_disabled;
+    direct [] a_statement_prepared_before_pgmq_changed_is_prepared_again;
+    direct [] a_statement_that_the_server_has_discarded_is_prepared_again;
+    direct [] transactions_that_fail_on_stale_statements_can_be_retried;
+    direct [pop_batch, read_with, send_topic] pgmq_can_be_upgraded_while_a_queue_is_connected;
 }
 
-/// Fails unless this is true on the connection of a queue: the statements that are prepared there are seen nowhere else.
-async fn holds<B: Backend>(queue: &B::Queue, condition: &str) -> Outcome {
+/// Asserts a condition on the connection of a queue, since prepared statements are visible on their own
+/// connection only.
+async fn assert_on_connection<B: Backend>(queue: &B::Queue, condition: &str) -> Outcome {
     const ALL: &str = "(SELECT string_agg(statement, '; ') FROM pg_prepared_statements)";
 
     let assertion = format!("DO $$ BEGIN ASSERT {condition}, {ALL}; END $$");
     B::execute_on_pool(B::pool(queue), &assertion).await
 }
 
-/// How many statements of ours there are.
+/// The number of the client's prepared statements.
 const COUNT: &str = "(SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%pgmq.%')";
 
 async fn use_a_few<B: Backend>(queue: &B::Queue) -> Outcome {
@@ -45,36 +46,37 @@ async fn use_a_few<B: Backend>(queue: &B::Queue) -> Outcome {
     Ok(())
 }
 
-async fn statements_stay_prepared_if_told_to<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn statements_stay_prepared_if_enabled<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let builder = B::builder().url(context.url()).pool_size(1).init(false).prepared_statements(true);
     let queue = builder.connect().await?;
     for _ in 0..2 {
         use_a_few::<B>(&queue).await?;
-        holds::<B>(&queue, &format!("{COUNT} = 3")).await?;
+        assert_on_connection::<B>(&queue, &format!("{COUNT} = 3")).await?;
     }
     Ok(())
 }
 
-/// What a transaction prepares stays, also if it is rolled back; and what was prepared outside of it serves in it.
-async fn statements_stay_prepared_over_transactions<B: Backend>(context: &TestContext<'_>) -> Outcome {
+/// Statements that a transaction prepares stay, also if it is rolled back. Statements that were prepared
+/// outside of a transaction are used in it.
+async fn statements_stay_prepared_across_transactions<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let builder = B::builder().url(context.url()).pool_size(1).init(false).prepared_statements(true);
     let queue = builder.connect().await?;
     for _ in 0..2 {
         let rolled_back = B::transaction(&queue, &[Step::Send(QUEUE), Step::GiveUp]).await;
         assert!(matches!(rolled_back, Err(UserError::GaveUp)), "{rolled_back:?}");
-        holds::<B>(&queue, &format!("{COUNT} = 1")).await?;
+        assert_on_connection::<B>(&queue, &format!("{COUNT} = 1")).await?;
     }
-    // The queue learns that there is a newer form of it.
+    // The queue learns that the server supports a newer variant of the statement.
     queue.send(QUEUE, &1).await?;
     for _ in 0..2 {
         B::transaction(&queue, &[Step::Send(QUEUE), Step::Send(QUEUE)]).await.map_err(queue_error)?;
-        holds::<B>(&queue, &format!("{COUNT} = 2")).await?;
+        assert_on_connection::<B>(&queue, &format!("{COUNT} = 2")).await?;
     }
     assert_eq!(queue.metrics(QUEUE).await?.queue_length, 5);
     Ok(())
 }
 
-async fn statements_do_not_stay_prepared_if_told_not_to<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn statements_do_not_stay_prepared_if_disabled<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let builder = B::builder().url(context.url()).pool_size(1).init(false).prepared_statements(false);
     let connected = builder.connect().await;
     if B::BEHIND_POOLERS == Pooled::No {
@@ -84,17 +86,17 @@ async fn statements_do_not_stay_prepared_if_told_not_to<B: Backend>(context: &Te
     }
     let queue = connected?;
     use_a_few::<B>(&queue).await?;
-    holds::<B>(&queue, &format!("{COUNT} = 0")).await
+    assert_on_connection::<B>(&queue, &format!("{COUNT} = 0")).await
 }
 
-/// Has a function return another column, as an upgrade of PGMQ does.
+/// Adds a column to the result of a function, as an upgrade of PGMQ does.
 const ADD_A_COLUMN: &str = "\
     DROP FUNCTION pgmq.list_queues(); \
     CREATE FUNCTION pgmq.list_queues() \
     RETURNS TABLE (queue_name text, is_partitioned boolean, is_unlogged boolean, created_at timestamptz, more text) \
     LANGUAGE sql AS $$ SELECT 'added', false, false, pg_catalog.now(), '' $$";
 
-async fn a_statement_that_was_prepared_before_pgmq_changed_is_prepared_anew<B: Backend>(
+async fn a_statement_prepared_before_pgmq_changed_is_prepared_again<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     let queue = B::builder().url(context.url()).pool_size(3).prepared_statements(true).connect().await?;
@@ -110,7 +112,7 @@ async fn a_statement_that_was_prepared_before_pgmq_changed_is_prepared_anew<B: B
     Ok(())
 }
 
-async fn a_statement_that_the_server_has_forgotten_is_prepared_anew<B: Backend>(
+async fn a_statement_that_the_server_has_discarded_is_prepared_again<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     let queue = B::builder().url(context.url()).pool_size(1).prepared_statements(true).connect().await?;
@@ -122,15 +124,15 @@ async fn a_statement_that_the_server_has_forgotten_is_prepared_anew<B: Backend>(
     Ok(())
 }
 
-/// Nothing is tried again in a transaction; the next one has what it needs, on whichever connection.
-async fn transactions_that_meet_stale_statements_can_be_run_again<B: Backend>(
+/// Nothing is retried inside a transaction. The next transaction works, on any connection.
+async fn transactions_that_fail_on_stale_statements_can_be_retried<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     const CONNECTIONS: u32 = 3;
 
     let builder = B::builder().url(context.url()).pool_size(CONNECTIONS).prepared_statements(true);
     let queue = builder.connect().await?;
-    // Each connection in turn, while the others are taken, prepares the statement and then loses it.
+    // Each connection in turn, while the others are in use, prepares the statement and then loses it.
     let mut sessions = VecDeque::new();
     for _ in 0..CONNECTIONS {
         sessions.push_back(B::session(&queue).await?);
@@ -142,29 +144,31 @@ async fn transactions_that_meet_stale_statements_can_be_run_again<B: Backend>(
         sessions.push_back(B::session(&queue).await?);
     }
     drop(sessions);
-    let mut met = 0;
+    let mut failed = 0;
     for _ in 0..2 * CONNECTIONS {
         let sent = B::transaction(&queue, &[Step::Send(QUEUE)]).await.map_err(queue_error);
         if sent.is_err() {
-            met += 1;
+            failed += 1;
             assert!(fails_as(ErrorKind::Conflict, sent).is_transient());
         }
     }
-    // Where we keep the statements, the connections learn from each other.
+    // If the client caches the statements, all connections of the pool share the knowledge that they are
+    // stale.
     let expected = if B::BEHIND_POOLERS == Pooled::AsItIs { 1 } else { CONNECTIONS };
-    assert!((1..=expected).contains(&met), "{met} transactions failed");
-    let sent = i64::from(CONNECTIONS) + i64::from(2 * CONNECTIONS - met);
+    assert!((1..=expected).contains(&failed), "{failed} transactions failed");
+    let sent = i64::from(CONNECTIONS) + i64::from(2 * CONNECTIONS - failed);
     assert_eq!(queue.metrics(QUEUE).await?.queue_length, sent);
     Ok(())
 }
 
-/// By PGMQ's own scripts, from the oldest version to the newest, while the queue has a connection with statements.
-async fn pgmq_can_be_upgraded_under_a_queue<B: Backend>(context: &TestContext<'_>) -> Outcome {
+/// PGMQ's own scripts upgrade from the oldest version to the newest, while the queue has a connection with
+/// prepared statements.
+async fn pgmq_can_be_upgraded_while_a_queue_is_connected<B: Backend>(context: &TestContext<'_>) -> Outcome {
     const OLD: &str = "1.4.4";
     const NEW: &str = "1.13.0";
 
     if context.query_value("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")? == "f" {
-        // The scripts could not be run.
+        // Only a superuser can run the scripts.
         return Ok(());
     }
     let database = context.server().create_empty_database()?;

@@ -1,4 +1,4 @@
-//! Making, listing and dropping queues.
+//! Creating, listing and dropping queues.
 
 use chrono::TimeDelta;
 use pgmq_core::{ArchivePartitionOptions, AsyncQueue, ErrorKind, PartitionOptions};
@@ -13,35 +13,41 @@ use crate::kit::{
 };
 
 cases! { queues:
-    everywhere [create_queue, create_unlogged_queue, list_queues, queue_exists] created_queues_exist_and_are_listed_as_what_they_are;
-    everywhere [create_queue, create_unlogged_queue] creating_a_queue_that_exists_is_no_error_and_leaves_its_messages;
-    standalone [create_queue, create_unlogged_queue] sixteen_clients_that_create_one_queue_at_once_all_succeed;
-    everywhere [create_queue, drop_queue] every_name_that_the_server_takes_works_from_creation_to_drop;
+    everywhere [create_queue, create_unlogged_queue, list_queues, queue_exists]
+        created_queues_exist_and_are_listed_with_their_kind;
+    everywhere [create_queue, create_unlogged_queue]
+        creating_a_queue_that_exists_is_no_error_and_leaves_its_messages;
+    standalone [create_queue, create_unlogged_queue]
+        sixteen_clients_that_create_one_queue_at_once_all_succeed;
+    everywhere [create_queue, drop_queue] every_name_that_the_server_accepts_works_from_creation_to_drop;
     everywhere [create_queue, queue_exists, list_queues] names_are_folded_to_lower_case_everywhere;
     everywhere [drop_queue] a_queue_that_another_client_made_with_capitals_can_be_used_and_dropped;
-    everywhere [create_queue, create_unlogged_queue, list_queues] a_queue_that_is_there_with_capitals_is_not_made_again;
+    everywhere [create_queue, create_unlogged_queue, list_queues]
+        a_queue_that_exists_with_capitals_is_not_created_again;
     everywhere [drop_queue] two_spellings_of_a_queue_are_dropped_together;
     everywhere [drop_queue] dropping_a_queue_drops_its_messages_and_its_archive;
-    everywhere [drop_queue, queue_exists] dropping_a_missing_queue_is_false;
+    everywhere [drop_queue, queue_exists] dropping_a_missing_queue_returns_false;
     everywhere [purge] purging_counts_hidden_messages_too_and_leaves_the_archive;
     everywhere [validate_queue_name] a_good_queue_name_is_valid_whether_or_not_the_queue_exists;
     everywhere [detach_archive] detaching_the_archive_leaves_it_readable;
-    everywhere [create_fifo_index] the_fifo_index_is_made_once;
-    everywhere [create_fifo_indexes_all] the_fifo_index_is_made_for_all_queues;
+    everywhere [create_fifo_index] the_fifo_index_is_created_once;
+    everywhere [create_fifo_indexes_all] the_fifo_index_is_created_for_all_queues;
     everywhere [acquire_queue_lock] the_queue_lock_is_held_until_the_transaction_ends;
-    everywhere [create_partitioned_queue] a_partitioned_queue_works_like_another;
-    everywhere [create_partitioned_queue, create_partitioned_queue_with] creating_a_partitioned_queue_again_is_no_error;
-    everywhere [create_partitioned_queue_with] partitions_are_as_wide_and_kept_for_as_long_as_asked;
+    everywhere [create_partitioned_queue] a_partitioned_queue_works_like_a_plain_queue;
+    everywhere [create_partitioned_queue, create_partitioned_queue_with]
+        creating_a_partitioned_queue_again_is_no_error;
+    everywhere [create_partitioned_queue_with] partitions_have_the_requested_interval_and_retention;
     everywhere [create_partitioned_queue_with] a_queue_can_be_partitioned_by_time;
-    everywhere [create_partitioned_queue_with] premake_says_how_many_partitions_are_made_ahead;
-    standalone [create_partitioned_queue] sixteen_clients_that_create_one_partitioned_queue_at_once_all_succeed;
+    everywhere [create_partitioned_queue_with] premake_sets_the_number_of_partitions_created_ahead;
+    standalone [create_partitioned_queue]
+        sixteen_clients_that_create_one_partitioned_queue_at_once_all_succeed;
     everywhere [convert_archive_partitioned] an_archive_becomes_partitioned_and_keeps_working;
-    everywhere [convert_archive_partitioned_with] an_archive_is_partitioned_with_the_sizes_that_were_asked_for;
-    everywhere [create_partitioned_queue] without_pg_partman_the_error_names_it;
-    everywhere [convert_archive_partitioned] without_pg_partman_converting_an_archive_names_it;
+    everywhere [convert_archive_partitioned_with] an_archive_is_partitioned_with_the_requested_sizes;
+    everywhere [create_partitioned_queue] creating_a_partitioned_queue_without_pg_partman_fails_and_names_it;
+    everywhere [convert_archive_partitioned] converting_an_archive_without_pg_partman_fails_and_names_it;
 }
 
-async fn created_queues_exist_and_are_listed_as_what_they_are(
+async fn created_queues_exist_and_are_listed_with_their_kind(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     assert!(!queue.queue_exists("logged").await?);
@@ -55,7 +61,7 @@ async fn created_queues_exist_and_are_listed_as_what_they_are(
     let seen: Vec<_> =
         listed.iter().map(|info| (info.queue_name.as_str(), info.is_partitioned, info.is_unlogged)).collect();
     assert_eq!(seen, [("logged", false, false), (QUEUE, false, false), ("unlogged", false, true)]);
-    // Inside a transaction its start counts.
+    // Inside a transaction the time is its start.
     assert!((listed[0].created_at - before).abs() < TimeDelta::seconds(10), "{listed:?}, {before}");
     Ok(())
 }
@@ -102,7 +108,7 @@ async fn sixteen_clients_that_create_one_partitioned_queue_at_once_all_succeed<B
     Ok(())
 }
 
-/// Does something with sixteen clients that start together, each on a thread and a connection of its own.
+/// Runs `work` on sixteen clients that start together, each on its own thread and connection.
 async fn sixteen_at_once<B: Backend>(
     context: &TestContext<'_>,
     work: impl AsyncFn(B::Queue) -> Result<(), B::Error> + Sync,
@@ -123,7 +129,7 @@ async fn sixteen_at_once<B: Backend>(
     outcomes.into_iter().collect()
 }
 
-async fn every_name_that_the_server_takes_works_from_creation_to_drop(
+async fn every_name_that_the_server_accepts_works_from_creation_to_drop(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     let longest = "x".repeat(47);
@@ -228,7 +234,7 @@ async fn dropping_a_queue_drops_its_messages_and_its_archive(
     Ok(())
 }
 
-async fn dropping_a_missing_queue_is_false(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn dropping_a_missing_queue_returns_false(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
     assert!(!queue.drop_queue("missing").await?);
     assert!(!queue.queue_exists("missing").await?);
     Ok(())
@@ -264,13 +270,13 @@ async fn detaching_the_archive_leaves_it_readable(queue: &QueueUnderTest<'_, imp
     Ok(())
 }
 
-async fn the_fifo_index_is_made_once(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn the_fifo_index_is_created_once(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
     queue.create_fifo_index(QUEUE).await?;
     queue.create_fifo_index("Q").await?;
     has_fifo_indexes(queue, 1)
 }
 
-async fn the_fifo_index_is_made_for_all_queues(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn the_fifo_index_is_created_for_all_queues(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
     queue.create_queue("other").await?;
     queue.create_fifo_indexes_all().await?;
     queue.create_fifo_indexes_all().await?;
@@ -295,7 +301,7 @@ async fn the_queue_lock_is_held_until_the_transaction_ends(
     Ok(())
 }
 
-/// What is asked for needs pg_partman; where the server does not have it, the error says so.
+/// Asserts that an operation that needs pg_partman names it in the error, if the server does not have it.
 macro_rules! partitioned {
     ($queue:ident, $result:expr) => {{
         let result = $result;
@@ -309,7 +315,9 @@ macro_rules! partitioned {
     }};
 }
 
-async fn a_partitioned_queue_works_like_another(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn a_partitioned_queue_works_like_a_plain_queue(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
     partitioned!(queue, queue.create_partitioned_queue("parts").await);
     let info = queue.list_queues().await?.into_iter().find(|info| info.queue_name == "parts").unwrap();
     assert!(info.is_partitioned && !info.is_unlogged);
@@ -340,12 +348,12 @@ async fn creating_a_partitioned_queue_again_is_no_error(
     Ok(())
 }
 
-async fn partitions_are_as_wide_and_kept_for_as_long_as_asked(
+async fn partitions_have_the_requested_interval_and_retention(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     let options = PartitionOptions::new().interval(10).retention(50);
     partitioned!(queue, queue.create_partitioned_queue_with("parts", &options).await);
-    // Beyond the first partition, into those that were made ahead.
+    // Fills more than the first partition, so that partitions that were created ahead are used.
     let sent = queue.send_batch("parts", &(0..25).collect::<Vec<i32>>()).await?;
     assert_eq!(ids(&queue.read_batch::<i32>("parts", 30, 100).await?), sent);
     if !queue.in_transaction {
@@ -366,7 +374,7 @@ async fn a_queue_can_be_partitioned_by_time(queue: &QueueUnderTest<'_, impl Asyn
     Ok(())
 }
 
-async fn premake_says_how_many_partitions_are_made_ahead(
+async fn premake_sets_the_number_of_partitions_created_ahead(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     for (name, premake) in [("few", 1), ("more", 6)] {
@@ -404,7 +412,7 @@ async fn an_archive_becomes_partitioned_and_keeps_working(
     Ok(())
 }
 
-async fn an_archive_is_partitioned_with_the_sizes_that_were_asked_for(
+async fn an_archive_is_partitioned_with_the_requested_sizes(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     queue.create_queue("by_time").await?;
@@ -430,7 +438,9 @@ async fn an_archive_is_partitioned_with_the_sizes_that_were_asked_for(
     Ok(())
 }
 
-async fn without_pg_partman_the_error_names_it(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn creating_a_partitioned_queue_without_pg_partman_fails_and_names_it(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
     queue.context.execute("DROP EXTENSION IF EXISTS pg_partman CASCADE")?;
     let error = fails_as(ErrorKind::Unsupported, queue.create_partitioned_queue("parts").await);
     let text = error.to_string();
@@ -438,7 +448,7 @@ async fn without_pg_partman_the_error_names_it(queue: &QueueUnderTest<'_, impl A
     Ok(())
 }
 
-async fn without_pg_partman_converting_an_archive_names_it(
+async fn converting_an_archive_without_pg_partman_fails_and_names_it(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     queue.context.execute("DROP EXTENSION IF EXISTS pg_partman CASCADE")?;
@@ -447,7 +457,7 @@ async fn without_pg_partman_converting_an_archive_names_it(
     Ok(())
 }
 
-async fn a_queue_that_is_there_with_capitals_is_not_made_again(
+async fn a_queue_that_exists_with_capitals_is_not_created_again(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     queue.context.execute("SELECT pgmq.create('MyQ')")?;
@@ -456,7 +466,7 @@ async fn a_queue_that_is_there_with_capitals_is_not_made_again(
     let mut names: Vec<_> = queue.list_queues().await?.into_iter().map(|queue| queue.queue_name).collect();
     names.sort_unstable();
     assert_eq!(names, ["MyQ", QUEUE]);
-    // A record that has lost its table is no queue.
+    // A row of `pgmq.meta` without its table is not a queue.
     queue.create_queue("gone").await?;
     assert!(queue.drop_queue("gone").await?);
     queue.create_queue("gone").await?;

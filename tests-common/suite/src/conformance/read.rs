@@ -19,40 +19,47 @@ use crate::kit::{
 cases! { read:
     everywhere [read] read_hides_the_message_for_vt;
     everywhere [read] read_of_an_empty_queue_is_none;
-    everywhere [read] read_counts_how_often_and_says_when;
+    everywhere [read] read_counts_the_reads_and_records_the_time_of_the_last;
     everywhere [read, read_batch, read_with, read_with_poll] a_visibility_timeout_of_zero_hides_for_no_time;
     everywhere [read, read_batch, read_with, read_with_poll, read_grouped, read_grouped_rr, read_grouped_head]
         a_duration_as_the_timeout_is_rounded_up_to_whole_seconds;
     everywhere [read_batch] read_batch_returns_at_most_qty_in_the_order_of_ids;
     everywhere [read_batch, read_with, read_with_poll, pop_batch, set_vt_batch]
-        messages_come_in_the_order_of_ids_whatever_the_server_does;
+        messages_are_returned_in_the_order_of_ids_regardless_of_the_servers_order;
     pool [pop, read, get, set_vt] a_message_with_an_infinite_timeout_is_not_lost;
     everywhere [read_with] read_with_defaults_to_one_message_for_thirty_seconds;
     everywhere [read_with] read_with_takes_a_condition_on_the_payload;
-    everywhere [read_with_poll] read_with_poll_returns_at_once_what_is_there;
-    everywhere [read_with_poll, read_grouped_with_poll, read_grouped_rr_with_poll, read_grouped_head_with_poll]
+    everywhere [read_with_poll] read_with_poll_returns_present_messages_immediately;
+    everywhere [read_with_poll, read_grouped_with_poll, read_grouped_rr_with_poll,
+        read_grouped_head_with_poll]
         polls_return_nothing_after_their_timeout;
-    everywhere [read_with_poll, read_grouped_with_poll, read_grouped_rr_with_poll, read_grouped_head_with_poll]
+    everywhere [read_with_poll, read_grouped_with_poll, read_grouped_rr_with_poll,
+        read_grouped_head_with_poll]
         polls_return_a_message_as_soon_as_it_is_visible;
-    everywhere [read_with_poll, read_grouped_with_poll, read_grouped_rr_with_poll, read_grouped_head_with_poll]
-        a_poll_without_time_reads_once;
+    everywhere [read_with_poll, read_grouped_with_poll, read_grouped_rr_with_poll,
+        read_grouped_head_with_poll]
+        a_poll_with_a_timeout_of_zero_reads_once;
     everywhere [read_with_poll] read_with_poll_takes_a_condition_on_the_payload;
-    everywhere [read_with_poll, read_grouped_with_poll, read_grouped_rr_with_poll, read_grouped_head_with_poll]
-        a_poll_that_never_rests_is_refused;
+    everywhere [read_with_poll, read_grouped_with_poll, read_grouped_rr_with_poll,
+        read_grouped_head_with_poll]
+        a_poll_with_an_interval_of_zero_is_refused;
     everywhere [read_grouped_with_poll, read_grouped_rr_with_poll, read_grouped_head_with_poll]
         a_grouped_poll_refuses_a_condition;
     everywhere [read_grouped, read_grouped_with_poll] a_grouped_read_takes_the_group_of_the_oldest_first;
-    everywhere [read_grouped_rr, read_grouped_rr_with_poll] a_round_robin_read_takes_turns_in_the_order_of_the_server;
-    everywhere [read_grouped, read_grouped_head] reads_by_group_come_in_the_order_of_ids_whatever_the_server_does;
+    everywhere [read_grouped_rr, read_grouped_rr_with_poll]
+        a_round_robin_read_alternates_between_groups_in_the_servers_order;
+    everywhere [read_grouped, read_grouped_head]
+        grouped_reads_are_returned_in_the_order_of_ids_regardless_of_the_servers_order;
     everywhere [read_grouped_head, read_grouped_head_with_poll] a_head_read_takes_the_oldest_of_each_group;
     everywhere [read_grouped, read_grouped_rr, read_grouped_head] no_group_is_read_past_a_hidden_message;
     everywhere [pop] pop_removes_what_it_returns;
     everywhere [pop_batch] pop_batch_removes_up_to_qty_in_the_order_of_ids;
     everywhere [read_batch, read_with, read_with_poll, read_grouped, read_grouped_with_poll, read_grouped_rr,
-        read_grouped_rr_with_poll, read_grouped_head, read_grouped_head_with_poll, pop_batch, peek, read_archive]
-        a_quantity_of_zero_is_empty_and_does_not_ask_the_server;
-    standalone [read, delete] no_message_is_read_by_two_at_once;
-    everywhere [read] raw_json_is_the_text_of_the_server_untouched;
+        read_grouped_rr_with_poll, read_grouped_head, read_grouped_head_with_poll, pop_batch, peek,
+        read_archive]
+        a_quantity_of_zero_returns_nothing_and_sends_no_request;
+    standalone [read, delete] no_message_is_read_by_two_consumers;
+    everywhere [read] raw_json_is_the_unchanged_text_of_the_server;
     everywhere [read, pop, get, peek] a_message_that_is_null_in_sql_decodes_as_json_null;
 }
 
@@ -76,7 +83,9 @@ async fn read_of_an_empty_queue_is_none(queue: &QueueUnderTest<'_, impl AsyncQue
     Ok(())
 }
 
-async fn read_counts_how_often_and_says_when(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn read_counts_the_reads_and_records_the_time_of_the_last(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
     let id = queue.send(QUEUE, &1).await?;
     assert_eq!(queue.get::<i32>(QUEUE, id).await?.unwrap().last_read_at, None);
     let mut last = queue.context.now()?;
@@ -152,11 +161,11 @@ async fn read_batch_returns_at_most_qty_in_the_order_of_ids(
     Ok(())
 }
 
-async fn messages_come_in_the_order_of_ids_whatever_the_server_does(
+async fn messages_are_returned_in_the_order_of_ids_regardless_of_the_servers_order(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     let sent = queue.send_batch(QUEUE, &(0..200).collect::<Vec<i32>>()).await?;
-    // Rows move in the table when they change, so the server finds them in this order.
+    // An update moves a row within the table, so the server finds the rows in the order of these updates.
     let shuffled: Vec<i64> = (0..200).map(|n| sent[n * 77 % 200]).collect();
     for id in &shuffled {
         queue.set_vt::<i32>(QUEUE, *id, 0).await?;
@@ -207,13 +216,13 @@ async fn read_with_takes_a_condition_on_the_payload(queue: &QueueUnderTest<'_, i
     );
     assert_eq!(ids(&queue.read_with::<Value>(QUEUE, &of_kind(json!("it's a"))).await?), [sent[3]]);
     assert!(queue.read_with::<Value>(QUEUE, &of_kind(json!({"kind": "c"}))).await?.is_empty());
-    // An empty object is no condition.
+    // An empty object matches every message.
     assert_eq!(ids(&queue.read_with::<Value>(QUEUE, &of_kind(json!({}))).await?), sent);
     assert_eq!(queue.get::<Value>(QUEUE, sent[1]).await?.unwrap().read_ct, 1);
     Ok(())
 }
 
-async fn read_with_poll_returns_at_once_what_is_there(
+async fn read_with_poll_returns_present_messages_immediately(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     let sent = queue.send_batch(QUEUE, &[1, 2, 3]).await?;
@@ -227,7 +236,7 @@ async fn read_with_poll_returns_at_once_what_is_there(
     Ok(())
 }
 
-/// What each poll returns for the same arguments: plain, grouped, round robin, head.
+/// The result of each kind of poll for the same arguments: plain, grouped, round robin, head.
 async fn all_polls<Queue: AsyncQueue>(
     queue: &QueueUnderTest<'_, Queue>,
     qty: u32,
@@ -243,7 +252,7 @@ async fn all_polls<Queue: AsyncQueue>(
 
 async fn polls_return_nothing_after_their_timeout(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
     let started = Instant::now();
-    // Rounded up to a second each.
+    // Each timeout is rounded up to a second.
     let options = PollOptions::new().timeout(Duration::from_millis(200)).interval(Duration::from_millis(50));
     for read in all_polls(queue, 1, &options).await {
         assert!(read?.is_empty());
@@ -279,7 +288,7 @@ async fn polls_return_a_message_as_soon_as_it_is_visible(
     Ok(())
 }
 
-async fn a_poll_without_time_reads_once(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn a_poll_with_a_timeout_of_zero_reads_once(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
     let options = PollOptions::new().timeout(Duration::ZERO);
     for read in all_polls(queue, 5, &options).await {
         assert!(read?.is_empty());
@@ -308,7 +317,7 @@ async fn read_with_poll_takes_a_condition_on_the_payload(
     Ok(())
 }
 
-async fn a_poll_that_never_rests_is_refused(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn a_poll_with_an_interval_of_zero_is_refused(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
     for read in all_polls(queue, 1, &PollOptions::new().interval(Duration::ZERO)).await {
         let error = fails_as(ErrorKind::InvalidArgument, read);
         assert!(error.to_string().contains("interval"), "{error}");
@@ -331,7 +340,7 @@ async fn a_grouped_poll_refuses_a_condition(queue: &QueueUnderTest<'_, impl Asyn
     Ok(())
 }
 
-/// Sends a message for each of these groups, and returns the ids.
+/// Sends a message to each of these groups, and returns the ids.
 async fn send_to_groups(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
     groups: &str,
@@ -359,7 +368,7 @@ async fn a_grouped_read_takes_the_group_of_the_oldest_first(
     Ok(())
 }
 
-async fn a_round_robin_read_takes_turns_in_the_order_of_the_server(
+async fn a_round_robin_read_alternates_between_groups_in_the_servers_order(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     let options = PollOptions::new().timeout(Duration::from_secs(10));
@@ -390,7 +399,7 @@ async fn no_group_is_read_past_a_hidden_message(queue: &QueueUnderTest<'_, impl 
     assert_eq!(sorted(ids(&queue.read_grouped::<char>(QUEUE, 0, 10).await?)), [3, 4]);
     assert_eq!(ids(&queue.read_grouped_rr::<char>(QUEUE, 0, 10).await?), [3, 4]);
     assert_eq!(ids(&queue.read_grouped_head::<char>(QUEUE, 0, 10).await?), [3]);
-    // A plain read knows of no groups.
+    // A plain read ignores groups.
     assert_eq!(ids(&queue.read_batch::<char>(QUEUE, 0, 10).await?), [2, 3, 4]);
     Ok(())
 }
@@ -424,10 +433,10 @@ async fn pop_batch_removes_up_to_qty_in_the_order_of_ids(
     Ok(())
 }
 
-async fn a_quantity_of_zero_is_empty_and_does_not_ask_the_server(
+async fn a_quantity_of_zero_returns_nothing_and_sends_no_request(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
-    // The server would say that there is no such queue.
+    // The queue is missing, so a request would fail.
     let none = "missing";
     let poll = PollOptions::new();
     assert!(queue.read_batch::<Value>(none, 30, 0).await?.is_empty());
@@ -448,7 +457,7 @@ async fn a_quantity_of_zero_is_empty_and_does_not_ask_the_server(
     Ok(())
 }
 
-async fn no_message_is_read_by_two_at_once<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn no_message_is_read_by_two_consumers<B: Backend>(context: &TestContext<'_>) -> Outcome {
     const MESSAGES: i64 = 300;
     let queue = context.connect::<B>().await?;
     queue.send_batch(QUEUE, &(0..MESSAGES).collect::<Vec<_>>()).await?;
@@ -472,13 +481,13 @@ async fn no_message_is_read_by_two_at_once<B: Backend>(context: &TestContext<'_>
     Ok(())
 }
 
-async fn raw_json_is_the_text_of_the_server_untouched(
+async fn raw_json_is_the_unchanged_text_of_the_server(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     let raw: RawJson = r#"{"b": 1.00, "a": [12345678901234567890.12345, "\u00e9"], "b": 2.50}"#.parse()?;
     queue.send_with(QUEUE, &raw, &SendOptions::new().headers(&raw)).await?;
     let message = queue.read::<RawJson>(QUEUE, 30).await?.unwrap();
-    // As `jsonb` writes it: keys in its order, the last of two wins, digits kept.
+    // The format of `jsonb`: keys in its order, the last of duplicate keys, all digits.
     let text = r#"{"a": [12345678901234567890.12345, "é"], "b": 2.50}"#;
     assert_eq!((message.message.get(), message.headers.as_ref().map(RawJson::get)), (text, Some(text)));
     Ok(())
@@ -497,7 +506,7 @@ async fn a_message_that_is_null_in_sql_decodes_as_json_null(
     Ok(())
 }
 
-/// Checks that an error carries these messages, each as the server has it.
+/// Asserts that an error carries these messages, each as the server has it.
 async fn a_message_with_an_infinite_timeout_is_not_lost(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
@@ -512,12 +521,12 @@ async fn a_message_with_an_infinite_timeout_is_not_lost(
     Ok(())
 }
 
-async fn reads_by_group_come_in_the_order_of_ids_whatever_the_server_does(
+async fn grouped_reads_are_returned_in_the_order_of_ids_regardless_of_the_servers_order(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     let one = send_to_groups(queue, "aaaaaaaaaa").await?;
     let many = send_to_groups(queue, "bcdefgh").await?;
-    // Written again in another order, they stand so in the table.
+    // Updates in another order move the rows within the table.
     for id in many.iter().chain(&one).rev() {
         give_back(queue, *id).await?;
     }

@@ -1,4 +1,4 @@
-//! What goes over the wire: one round trip per operation.
+//! Traffic: one round trip per operation.
 
 use std::net::ToSocketAddrs;
 
@@ -14,13 +14,14 @@ use crate::kit::{
 };
 
 cases! { round_trips:
-    direct [send, send_with, send_batch, read, read_batch, pop, delete, delete_batch, archive, set_vt, metrics, peek]
+    direct [send, send_with, send_batch, read, read_batch, pop, delete, delete_batch, archive, set_vt,
+        metrics, peek]
         an_operation_on_a_warm_pool_is_one_round_trip;
-    direct [] a_transaction_is_a_round_trip_per_statement_and_few_more;
-    direct [send_batch, read_batch, delete_batch] what_asks_for_nothing_is_no_round_trip;
+    direct [] a_transaction_takes_one_round_trip_per_statement_and_a_fixed_number_more;
+    direct [send_batch, read_batch, delete_batch] an_empty_request_takes_no_round_trip;
 }
 
-/// A queue behind a proxy that records, after a first operation.
+/// A queue with a single connection, behind a recording proxy.
 pub(super) async fn recorded<B: Backend>(context: &TestContext<'_>) -> Result<(Proxy, B::Queue), Failure> {
     let parts = Parts::new(context);
     let server = (parts.host.as_str(), parts.port).to_socket_addrs()?.next();
@@ -31,18 +32,18 @@ pub(super) async fn recorded<B: Backend>(context: &TestContext<'_>) -> Result<(P
     Ok((proxy, queue))
 }
 
-/// What was asked of the server, without what a pool asks when a connection comes back, if it does: that is a lone *sync*, for
-/// which no operation waits, though the next one on the same connection does.
-fn asked<B: Backend>(proxy: &Proxy) -> Vec<Flight> {
-    let mut asked = proxy.flights();
-    asked.retain(|flight| flight.direction == Direction::ToServer);
-    let all = asked.len();
+/// The recorded requests, without the liveness check that some pools send when a connection is released: a
+/// lone *sync*. No operation waits for it, except the next one on the same connection.
+fn requests<B: Backend>(proxy: &Proxy) -> Vec<Flight> {
+    let mut requests = proxy.flights();
+    requests.retain(|flight| flight.direction == Direction::ToServer);
+    let all = requests.len();
     if B::TESTS_ON_RETURN {
-        asked.retain(|flight| flight.messages() != ['S']);
-        // After the operation before, too.
-        assert!(all - asked.len() <= 2, "more was asked than if the connection is alive");
+        requests.retain(|flight| flight.messages() != ['S']);
+        // The recording may include the check after the previous operation.
+        assert!(all - requests.len() <= 2, "there were more requests than the liveness checks");
     }
-    asked
+    requests
 }
 
 async fn an_operation_on_a_warm_pool_is_one_round_trip<B: Backend>(context: &TestContext<'_>) -> Outcome {
@@ -50,11 +51,11 @@ async fn an_operation_on_a_warm_pool_is_one_round_trip<B: Backend>(context: &Tes
     let options = SendOptions::new().delay(1).headers(&1);
     macro_rules! one_round_trip {
         ($($call:expr),* $(,)?) => {$(
-            // Once before, for what a driver prepares or looks up the first time.
+            // The first call lets the driver prepare statements and look up types.
             $call.await?;
             proxy.reset();
             $call.await?;
-            assert_eq!(asked::<B>(&proxy).len(), 1, "{}: {:?}", stringify!($call), proxy.flights());
+            assert_eq!(requests::<B>(&proxy).len(), 1, "{}: {:?}", stringify!($call), proxy.flights());
         )*};
     }
     one_round_trip!(
@@ -76,21 +77,21 @@ async fn an_operation_on_a_warm_pool_is_one_round_trip<B: Backend>(context: &Tes
     Ok(())
 }
 
-async fn a_transaction_is_a_round_trip_per_statement_and_few_more<B: Backend>(
+async fn a_transaction_takes_one_round_trip_per_statement_and_a_fixed_number_more<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     let (proxy, queue) = recorded::<B>(context).await?;
-    // Once before, for what a driver prepares the first time.
+    // The first call lets the driver prepare statements.
     queue.send(QUEUE, &1).await?;
     proxy.reset();
     let done = B::transaction(&queue, &[Step::Execute("SELECT"), Step::Send(QUEUE)]).await;
     assert!(done.is_ok(), "{done:?}");
     let round_trips = 2 + B::ROUND_TRIPS_OF_TRANSACTION;
-    assert_eq!(asked::<B>(&proxy).len(), round_trips, "{:?}", proxy.flights());
+    assert_eq!(requests::<B>(&proxy).len(), round_trips, "{:?}", proxy.flights());
     Ok(())
 }
 
-async fn what_asks_for_nothing_is_no_round_trip<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn an_empty_request_takes_no_round_trip<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let (proxy, queue) = recorded::<B>(context).await?;
     proxy.reset();
     assert!(queue.send_batch::<i32>(QUEUE, &[]).await?.is_empty());
@@ -98,6 +99,6 @@ async fn what_asks_for_nothing_is_no_round_trip<B: Backend>(context: &TestContex
     assert!(queue.archive_batch(QUEUE, &[]).await?.is_empty());
     assert!(queue.read_batch::<RawJson>(QUEUE, 30, 0).await?.is_empty());
     assert!(queue.send("not;a;name", &1).await.is_err());
-    assert_eq!(asked::<B>(&proxy), []);
+    assert_eq!(requests::<B>(&proxy), []);
     Ok(())
 }

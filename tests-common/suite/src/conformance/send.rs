@@ -1,4 +1,4 @@
-//! Sending one message, and many.
+//! Sending single messages and batches.
 
 use std::collections::BTreeMap;
 
@@ -19,23 +19,23 @@ use crate::kit::{
 cases! { send:
     everywhere [send, get] a_message_comes_back_as_it_was_sent;
     everywhere [send] ids_grow_by_one_with_each_message;
-    everywhere [send, read] anything_that_is_json_can_be_a_message;
+    everywhere [send, read] any_json_can_be_a_message;
     everywhere [send, send_with, send_batch, send_batch_with] numbers_keep_every_digit;
-    everywhere [send, send_batch] text_of_any_sort_comes_back_untouched;
-    everywhere [send_with] every_combination_of_headers_and_delay_is_what_was_asked_for;
-    everywhere [send_with] a_delay_in_the_past_is_now;
-    everywhere [send_with, send_batch_with, set_vt] every_point_in_time_can_be_given;
-    everywhere [send_with, read] a_delayed_message_is_not_read_yet;
+    everywhere [send, send_batch] text_of_any_kind_is_returned_unchanged;
+    everywhere [send_with] every_combination_of_headers_and_delay_takes_effect;
+    everywhere [send_with] a_delay_in_the_past_means_now;
+    everywhere [send_with, send_batch_with, set_vt] every_point_in_time_is_accepted;
+    everywhere [send_with, read] a_delayed_message_is_not_visible_yet;
     everywhere [send_with, send_batch_with] a_duration_as_the_delay_is_rounded_up_to_whole_seconds;
     everywhere [send, send_with, send_batch, send_batch_with] absent_headers_are_null_in_sql_and_not_in_json;
     everywhere [send_with] headers_can_be_any_json;
     everywhere [send_batch] a_batch_keeps_its_order;
     everywhere [send_batch] a_batch_of_ten_thousand_messages_is_one_call;
-    everywhere [send_batch_with] every_combination_of_headers_and_delay_is_what_was_asked_for_in_a_batch;
-    everywhere [send_batch, send_batch_with] an_empty_batch_sends_nothing_and_does_not_ask_the_server;
+    everywhere [send_batch_with] every_combination_of_headers_and_delay_takes_effect_in_a_batch;
+    everywhere [send_batch, send_batch_with] an_empty_batch_sends_no_request;
     everywhere [send_batch] a_batch_is_sent_as_a_whole_or_not_at_all;
-    everywhere [send_batch_with] headers_of_another_number_than_the_messages_are_refused;
-    everywhere [send, send_batch, read] a_message_of_ten_megabytes_goes_and_comes;
+    everywhere [send_batch_with] headers_that_differ_in_number_from_the_messages_are_refused;
+    everywhere [send, send_batch, read] a_message_of_ten_megabytes_is_sent_and_read;
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,7 +62,7 @@ async fn a_message_comes_back_as_it_was_sent(queue: &QueueUnderTest<'_, impl Asy
     let id = queue.send(QUEUE, &order()).await?;
     let got = queue.get::<Order>(QUEUE, id).await?.unwrap();
     watch.is_counted_from_now(got.vt, 0)?;
-    // Inside a transaction its start counts.
+    // Inside a transaction the time is its start.
     assert!((got.enqueued_at - before).abs() < TimeDelta::seconds(10), "{got:?}");
     let mut expected = Message::new(id, order());
     (expected.enqueued_at, expected.vt) = (got.enqueued_at, got.vt);
@@ -78,9 +78,9 @@ async fn ids_grow_by_one_with_each_message(queue: &QueueUnderTest<'_, impl Async
     Ok(())
 }
 
-async fn anything_that_is_json_can_be_a_message(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn any_json_can_be_a_message(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
     if queue.counts_from_transaction_start() {
-        // Then there is nothing to pop yet.
+        // The message is not visible to `pop` in this transaction.
         return Ok(());
     }
     queue.send(QUEUE, "text").await?;
@@ -133,7 +133,7 @@ async fn numbers_keep_every_digit(queue: &QueueUnderTest<'_, impl AsyncQueue>) -
     Ok(())
 }
 
-async fn text_of_any_sort_comes_back_untouched(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn text_of_any_kind_is_returned_unchanged(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
     let texts = [
         "",
         " ",
@@ -159,7 +159,7 @@ async fn text_of_any_sort_comes_back_untouched(queue: &QueueUnderTest<'_, impl A
     Ok(())
 }
 
-/// The delays that select another SQL text each, with what comes of them.
+/// The delays that each select a different SQL text, with their effects.
 #[derive(Clone, Copy)]
 pub(super) enum Given {
     Nothing,
@@ -210,7 +210,7 @@ impl Given {
     }
 }
 
-async fn every_combination_of_headers_and_delay_is_what_was_asked_for(
+async fn every_combination_of_headers_and_delay_takes_effect(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     let headers = json!({"x-pgmq-group": "g", "trace": [1, 2.5, null]});
@@ -233,7 +233,7 @@ async fn every_combination_of_headers_and_delay_is_what_was_asked_for(
     Ok(())
 }
 
-async fn a_delay_in_the_past_is_now(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn a_delay_in_the_past_means_now(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
     let at = whole_micros(Utc::now() - TimeDelta::days(1));
     let id = queue.send_with(QUEUE, &1, &SendOptions::new().delay(at)).await?;
     let read = queue.read::<i32>(QUEUE, 30).await?.unwrap();
@@ -243,7 +243,7 @@ async fn a_delay_in_the_past_is_now(queue: &QueueUnderTest<'_, impl AsyncQueue>)
     Ok(())
 }
 
-async fn every_point_in_time_can_be_given(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn every_point_in_time_is_accepted(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
     for (at, is_past) in [(DateTime::<Utc>::MIN_UTC, true), (DateTime::<Utc>::MAX_UTC, false)] {
         let one = queue.send_with(QUEUE, &1, &SendOptions::new().delay(at)).await?;
         let [two] = queue.send_batch_with(QUEUE, &[2], &SendBatchOptions::new().delay(at)).await?[..] else {
@@ -263,7 +263,7 @@ async fn every_point_in_time_can_be_given(queue: &QueueUnderTest<'_, impl AsyncQ
     Ok(())
 }
 
-async fn a_delayed_message_is_not_read_yet(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn a_delayed_message_is_not_visible_yet(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
     let id = queue.send_with(QUEUE, &1, &SendOptions::new().delay(600)).await?;
     assert!(queue.read::<i32>(QUEUE, 30).await?.is_none());
     assert!(queue.peek::<i32>(QUEUE, 10).await?.is_empty());
@@ -319,7 +319,7 @@ async fn headers_can_be_any_json(queue: &QueueUnderTest<'_, impl AsyncQueue>) ->
         let came = queue.get::<i32>(QUEUE, id).await?.unwrap().headers;
         assert_eq!(came.map(|headers| headers.parse::<Value>()).transpose()?, Some(headers));
     }
-    // What would be written as `null` is no headers.
+    // Headers that serialize as `null` are absent headers.
     let id = queue.send_with(QUEUE, &1, &SendOptions::new().headers(&None::<i32>)).await?;
     assert_eq!(queue.get::<i32>(QUEUE, id).await?.unwrap().headers, None);
     let options = SendBatchOptions::new().headers([Some(json!(null)), Some(json!(1))]);
@@ -352,7 +352,7 @@ async fn a_batch_of_ten_thousand_messages_is_one_call(
     Ok(())
 }
 
-async fn every_combination_of_headers_and_delay_is_what_was_asked_for_in_a_batch(
+async fn every_combination_of_headers_and_delay_takes_effect_in_a_batch(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     let headers = [Some(json!({"n": 1})), None, Some(json!({"n": 3}))];
@@ -376,10 +376,8 @@ async fn every_combination_of_headers_and_delay_is_what_was_asked_for_in_a_batch
     Ok(())
 }
 
-async fn an_empty_batch_sends_nothing_and_does_not_ask_the_server(
-    queue: &QueueUnderTest<'_, impl AsyncQueue>,
-) -> Outcome {
-    // The server would say that there is no such queue.
+async fn an_empty_batch_sends_no_request(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+    // The queue is missing, so a request would fail.
     let nothing: [i32; 0] = [];
     assert_eq!(queue.send_batch("missing", &nothing).await?, [0; 0]);
     let options = SendBatchOptions::new().delay(1).headers([None::<Value>; 0]);
@@ -396,7 +394,7 @@ async fn a_batch_is_sent_as_a_whole_or_not_at_all(queue: &QueueUnderTest<'_, imp
     Ok(())
 }
 
-async fn headers_of_another_number_than_the_messages_are_refused(
+async fn headers_that_differ_in_number_from_the_messages_are_refused(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     for headers in [vec![], vec![Some(1)], vec![Some(1), None, Some(3)]] {
@@ -410,7 +408,7 @@ async fn headers_of_another_number_than_the_messages_are_refused(
     Ok(())
 }
 
-async fn a_message_of_ten_megabytes_goes_and_comes(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn a_message_of_ten_megabytes_is_sent_and_read(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
     let large = "ä\"\\ x".repeat(2_000_000);
     let id = queue.send(QUEUE, &large).await?;
     let message = queue.read::<String>(QUEUE, 30).await?.unwrap();

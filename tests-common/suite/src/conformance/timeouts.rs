@@ -16,11 +16,11 @@ use crate::kit::{
 };
 
 cases! { timeouts:
-    direct [] the_pool_is_as_large_as_asked_and_says_when_it_is_exhausted;
+    direct [] an_exhausted_pool_has_the_configured_size_and_times_out;
     direct [] a_server_that_never_answers_fails_within_the_connect_timeout;
 }
 
-async fn the_pool_is_as_large_as_asked_and_says_when_it_is_exhausted<B: Backend>(
+async fn an_exhausted_pool_has_the_configured_size_and_times_out<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     let builder = B::builder().url(context.url()).pool_size(2).acquire_timeout(Duration::from_millis(300));
@@ -46,7 +46,7 @@ async fn the_pool_is_as_large_as_asked_and_says_when_it_is_exhausted<B: Backend>
 async fn a_server_that_never_answers_fails_within_the_connect_timeout<B: Backend>(
     _: &TestContext<'_>,
 ) -> Outcome {
-    // The system takes the connection, and nobody will ever speak on it.
+    // The system accepts the connection, and no process ever answers on it.
     let silent = TcpListener::bind(("127.0.0.1", 0))?;
     let builder =
         B::builder().host("127.0.0.1").port(silent.local_addr()?.port()).username("me").database("mine");

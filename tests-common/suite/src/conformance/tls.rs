@@ -1,6 +1,7 @@
 //! Encrypted connections.
 //!
-//! The server is `localhost` by its certificate, and not `127.0.0.1`. Whether a connection is encrypted, the server says.
+//! The server's certificate is valid for `localhost`, and not for `127.0.0.1`. The server itself reports
+//! which connections are encrypted.
 
 use std::{
     fs,
@@ -24,61 +25,61 @@ use crate::kit::{
 };
 
 cases! { tls:
-    without_tls [] what_asks_for_tls_that_is_not_compiled_in_says_which_feature_to_switch_on;
+    without_tls [] requiring_tls_without_the_feature_names_the_feature;
     direct [] prefer_is_not_encrypted_on_a_server_without_tls;
     direct [] require_is_refused_on_a_server_without_tls;
     tls [] disable_is_not_encrypted;
-    tls [] prefer_is_encrypted_whoever_signed_the_certificate;
+    tls [] prefer_is_encrypted_regardless_of_the_certificate;
     tls [] require_is_encrypted;
-    tls [] verify_full_takes_a_certificate_for_the_name_by_the_authority_that_is_named;
-    tls [] verify_ca_takes_a_certificate_for_any_name_by_the_authority_that_is_named;
-    tls [] verify_full_trusts_whom_the_system_trusts_unless_told;
-    tls [] whom_the_system_trusts_is_trusted;
-    tls [] a_certificate_that_has_expired_is_refused;
-    tls [] a_libpq_string_says_the_same_as_a_url;
-    tls [] a_server_may_be_known_by_its_address_alone;
-    tls [] what_is_no_sslmode_is_refused;
-    tls [] a_file_that_cannot_be_used_is_refused;
-    tls [] a_client_logs_in_by_its_certificate;
+    tls [] verify_full_accepts_the_named_authority_for_the_right_host_only;
+    tls [] verify_ca_accepts_the_named_authority_for_any_host;
+    tls [] verify_full_trusts_the_authorities_of_the_system_by_default;
+    tls [] an_authority_that_the_system_trusts_is_trusted;
+    tls [] an_expired_certificate_is_refused;
+    tls [] a_libpq_string_has_the_same_effect_as_a_url;
+    tls [] a_server_can_be_given_by_its_address_alone;
+    tls [] an_invalid_sslmode_is_refused;
+    tls [] an_unusable_file_is_refused;
+    tls [] a_client_logs_in_with_its_certificate;
     tls [] a_client_without_the_right_certificate_is_refused;
-    tls [] a_wrong_password_is_refused_and_not_shown_by_tls_either;
-    tls [] listening_is_encrypted_as_its_own_url_says;
-    tls [] nothing_secret_is_shown_by_an_encrypted_queue;
+    tls [] a_wrong_password_is_refused_and_not_shown_with_tls;
+    tls [] listening_is_encrypted_according_to_the_listen_url;
+    tls [] debug_of_an_encrypted_queue_shows_no_secret;
 }
 
 const SOON: Duration = Duration::from_secs(8);
 
-/// What all connections here are called on the server.
+/// `application_name` of all connections of these cases.
 const NAME: &str = "in_tls";
 
-/// The URL of the context's database, at one of the names of the server.
+/// The URL of the context's database, with one of the host names of the server.
 fn url(context: &TestContext<'_>, host: &str, query: &str) -> String {
     let Parts { port, user, password, .. } = Parts::new(context);
     let dbname = context.name();
     format!("postgres://{user}:{password}@{host}:{port}/{dbname}?application_name={NAME}&{query}")
 }
 
-/// A file as a value in a URL.
+/// The path of a file as a value in a URL.
 fn file(path: &Path) -> String {
-    percent(path.to_str().expect("its name was made of text"))
+    percent(path.to_str().expect("the path is UTF-8"))
 }
 
-/// Whether the server says that the sessions of these cases are encrypted.
+/// Returns `true` if the server reports that the sessions of these cases are encrypted.
 fn sessions_are_encrypted(context: &TestContext<'_>) -> Result<bool, Failure> {
-    let said = context.query_value(&format!(
+    let reported = context.query_value(&format!(
         "SELECT string_agg(DISTINCT ssl::text, ' and ') FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
          WHERE datname = current_database() AND application_name = '{NAME}'"
     ))?;
-    // None, or some so and some so, is neither.
-    Ok(said.parse()?)
+    // Parsing fails if there are no sessions, or sessions of both kinds.
+    Ok(reported.parse()?)
 }
 
-/// Connects, works, and says whether all of that was encrypted.
+/// Connects, uses the queue, and returns `true` if all connections were encrypted.
 async fn is_encrypted<B: Backend>(context: &TestContext<'_>, url: &str) -> Result<bool, Failure> {
     let queue = B::connect(url).await?;
     let id = queue.send(QUEUE, "works").await?;
     assert_eq!(queue.pop::<String>(QUEUE).await?.unwrap().msg_id, id);
-    // The pool makes the second by itself.
+    // The pool opens the second connection itself.
     let sessions = [B::session(&queue).await?, B::session(&queue).await?];
     let encrypted = sessions_are_encrypted(context)?;
     drop(sessions);
@@ -89,7 +90,7 @@ async fn is_encrypted<B: Backend>(context: &TestContext<'_>, url: &str) -> Resul
     Ok(encrypted)
 }
 
-/// Checks that connecting is refused at once, for good, and with nothing secret said.
+/// Asserts that connecting fails immediately with an error that is not transient and shows no secret.
 async fn refused<B: Backend>(context: &TestContext<'_>, kind: ErrorKind, url: &str) -> B::Error {
     let started = Instant::now();
     let error = fails_as(kind, B::connect(url).await.map(drop));
@@ -99,23 +100,23 @@ async fn refused<B: Backend>(context: &TestContext<'_>, kind: ErrorKind, url: &s
     error
 }
 
-/// Checks that the server's certificate is refused, and that the error says what to do.
+/// Asserts that the server's certificate is refused, with an error that names the setting to change.
 async fn is_not_trusted<B: Backend>(context: &TestContext<'_>, url: &str) {
     let error = refused::<B>(context, ErrorKind::InvalidArgument, url).await;
     assert!(error.to_string().contains("sslrootcert"), "{}", error_chain(&error));
 }
 
-/// Checks that a text has neither the password in it nor a line of a key.
+/// Asserts that a text contains neither the password nor a line of a key.
 fn shows_nothing_secret(context: &TestContext<'_>, text: &str) {
     let (_, key) = context.tls().client("certified");
-    let key = fs::read_to_string(key).expect("it was written");
-    let garbage = fs::read_to_string(context.tls().garbage()).expect("it was written");
+    let key = fs::read_to_string(key).expect("the file exists");
+    let garbage = fs::read_to_string(context.tls().garbage()).expect("the file exists");
     let Parts { password, .. } = Parts::new(context);
     let secrets = key.lines().filter(|line| !line.starts_with('-')).chain(garbage.lines());
     assert!(secrets.chain([password.as_str()]).all(|secret| !text.contains(secret)), "{text}");
 }
 
-async fn what_asks_for_tls_that_is_not_compiled_in_says_which_feature_to_switch_on<B: Backend>(
+async fn requiring_tls_without_the_feature_names_the_feature<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     let Parts { host, port, user, password } = Parts::new(context);
@@ -156,9 +157,7 @@ async fn disable_is_not_encrypted<B: Backend>(context: &TestContext<'_>) -> Outc
     Ok(())
 }
 
-async fn prefer_is_encrypted_whoever_signed_the_certificate<B: Backend>(
-    context: &TestContext<'_>,
-) -> Outcome {
+async fn prefer_is_encrypted_regardless_of_the_certificate<B: Backend>(context: &TestContext<'_>) -> Outcome {
     for (host, query) in [("localhost", ""), ("127.0.0.1", "sslmode=prefer")] {
         assert!(is_encrypted::<B>(context, &url(context, host, query)).await?, "{query}");
     }
@@ -175,13 +174,13 @@ async fn require_is_encrypted<B: Backend>(context: &TestContext<'_>) -> Outcome 
     } else {
         assert!(is_encrypted::<B>(context, &unnamed).await?);
     }
-    // Whoever names an authority wants no other.
+    // A named authority is the only one that is trusted.
     let stranger = format!("sslmode=require&sslrootcert={}", file(&context.tls().stranger()));
     is_not_trusted::<B>(context, &url(context, "localhost", &stranger)).await;
     Ok(())
 }
 
-async fn verify_full_takes_a_certificate_for_the_name_by_the_authority_that_is_named<B: Backend>(
+async fn verify_full_accepts_the_named_authority_for_the_right_host_only<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     let by = |authority: &Path| format!("sslmode=verify-full&sslrootcert={}", file(authority));
@@ -192,7 +191,7 @@ async fn verify_full_takes_a_certificate_for_the_name_by_the_authority_that_is_n
     Ok(())
 }
 
-async fn verify_ca_takes_a_certificate_for_any_name_by_the_authority_that_is_named<B: Backend>(
+async fn verify_ca_accepts_the_named_authority_for_any_host<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     let by = |authority: &Path| format!("sslmode=verify-ca&sslrootcert={}", file(authority));
@@ -204,7 +203,7 @@ async fn verify_ca_takes_a_certificate_for_any_name_by_the_authority_that_is_nam
     Ok(())
 }
 
-async fn verify_full_trusts_whom_the_system_trusts_unless_told<B: Backend>(
+async fn verify_full_trusts_the_authorities_of_the_system_by_default<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     for query in ["sslmode=verify-full", "sslmode=verify-full&sslrootcert=system"] {
@@ -213,12 +212,12 @@ async fn verify_full_trusts_whom_the_system_trusts_unless_told<B: Backend>(
     Ok(())
 }
 
-/// A child is told by a variable where the system has the certificates that it trusts.
-async fn whom_the_system_trusts_is_trusted<B: Backend>(context: &TestContext<'_>) -> Outcome {
+/// A child process gets the file of the system's authorities by an environment variable.
+async fn an_authority_that_the_system_trusts_is_trusted<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let url = url(context, "localhost", "sslmode=verify-full&sslrootcert=system");
     let (authority, stranger) = (context.tls().authority(), context.tls().stranger());
     let trusting = |trusted: &Path| {
-        let trusted = trusted.to_str().expect("its name was made of text");
+        let trusted = trusted.to_str().expect("the path is UTF-8");
         child::with_variables(&[("DATABASE_URL", &url), ("SSL_CERT_FILE", trusted)])
     };
     assert_eq!(trusting(&authority)?, "sent 1");
@@ -226,19 +225,20 @@ async fn whom_the_system_trusts_is_trusted<B: Backend>(context: &TestContext<'_>
     Ok(())
 }
 
-async fn a_certificate_that_has_expired_is_refused<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn an_expired_certificate_is_refused<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let port = context.tls().expired_port();
     let url = |query: &str| format!("postgres://postgres:wrong@localhost:{port}/postgres?{query}");
     for mode in ["verify-full", "verify-ca"] {
         let authority = file(&context.tls().authority());
         is_not_trusted::<B>(context, &url(&format!("sslmode={mode}&sslrootcert={authority}"))).await;
     }
-    // Nothing else is wrong with that server: who does not look at the certificate comes as far as the password.
+    // The certificate is the only problem of that server: a client that does not verify it fails on the
+    // password.
     refused::<B>(context, ErrorKind::PermissionDenied, &url("sslmode=prefer")).await;
     Ok(())
 }
 
-async fn a_libpq_string_says_the_same_as_a_url<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn a_libpq_string_has_the_same_effect_as_a_url<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let Parts { port, user, password, .. } = Parts::new(context);
     let dbname = context.name();
     let authority = quoted(context.tls().authority().to_str().unwrap());
@@ -253,7 +253,7 @@ async fn a_libpq_string_says_the_same_as_a_url<B: Backend>(context: &TestContext
     Ok(())
 }
 
-async fn a_server_may_be_known_by_its_address_alone<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn a_server_can_be_given_by_its_address_alone<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let Parts { port, user, password, .. } = Parts::new(context);
     let dbname = context.name();
     let authority = quoted(context.tls().authority().to_str().unwrap());
@@ -268,12 +268,12 @@ async fn a_server_may_be_known_by_its_address_alone<B: Backend>(context: &TestCo
     Ok(())
 }
 
-async fn what_is_no_sslmode_is_refused<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn an_invalid_sslmode_is_refused<B: Backend>(context: &TestContext<'_>) -> Outcome {
     refused::<B>(context, ErrorKind::InvalidArgument, &url(context, "localhost", "sslmode=verify")).await;
     Ok(())
 }
 
-async fn a_file_that_cannot_be_used_is_refused<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn an_unusable_file_is_refused<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let tls = context.tls();
     let (garbage, missing) = (file(&tls.garbage()), file(&tls.garbage().with_extension("missing")));
     let (certificate, key) = tls.client("certified");
@@ -294,7 +294,7 @@ async fn a_file_that_cannot_be_used_is_refused<B: Backend>(context: &TestContext
     Ok(())
 }
 
-/// The URL by which a role logs in with a certificate of this name.
+/// The URL for the role `certified`, with the certificate of this client.
 fn url_of_client(context: &TestContext<'_>, client: Option<&str>) -> String {
     let Parts { port, .. } = Parts::new(context);
     let dbname = context.name();
@@ -310,7 +310,7 @@ fn url_of_client(context: &TestContext<'_>, client: Option<&str>) -> String {
     )
 }
 
-async fn a_client_logs_in_by_its_certificate<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn a_client_logs_in_with_its_certificate<B: Backend>(context: &TestContext<'_>) -> Outcome {
     assert!(is_encrypted::<B>(context, &url_of_client(context, Some("certified"))).await?);
     Ok(())
 }
@@ -320,9 +320,10 @@ async fn a_client_without_the_right_certificate_is_refused<B: Backend>(context: 
         let error = refused::<B>(context, ErrorKind::PermissionDenied, &url_of_client(context, client)).await;
         context.assert_sqlstate(&error, "28000");
     }
-    // The server ends the handshake and says why. It may have closed the connection before that is read.
+    // The server rejects the certificate with an alert. The connection may be closed before the client reads
+    // it.
     let foreign = B::connect(&url_of_client(context, Some("foreign"))).await.map(drop);
-    let error = foreign.expect_err("the authority does not know it");
+    let error = foreign.expect_err("the authority has not signed the certificate");
     assert!(
         matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Connection),
         "{}",
@@ -332,7 +333,7 @@ async fn a_client_without_the_right_certificate_is_refused<B: Backend>(context: 
     Ok(())
 }
 
-async fn a_wrong_password_is_refused_and_not_shown_by_tls_either<B: Backend>(
+async fn a_wrong_password_is_refused_and_not_shown_with_tls<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     let authority = file(&context.tls().authority());
@@ -342,13 +343,15 @@ async fn a_wrong_password_is_refused_and_not_shown_by_tls_either<B: Backend>(
     let error = fails_as(ErrorKind::PermissionDenied, connected.map(drop));
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
     context.assert_sqlstate(&error, "28P01");
-    let story = error_chain(&error);
-    assert!(story.contains("password authentication failed for user"), "{story}");
-    assert!(!error.is_transient() && !format!("{story} {error:?}").contains("s3cret"), "{error:?}");
+    let text = error_chain(&error);
+    assert!(text.contains("password authentication failed for user"), "{text}");
+    assert!(!error.is_transient() && !format!("{text} {error:?}").contains("s3cret"), "{error:?}");
     Ok(())
 }
 
-async fn listening_is_encrypted_as_its_own_url_says<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn listening_is_encrypted_according_to_the_listen_url<B: Backend>(
+    context: &TestContext<'_>,
+) -> Outcome {
     let authority = file(&context.tls().authority());
     let encrypted = |host| url(context, host, &format!("sslmode=verify-full&sslrootcert={authority}"));
     let in_the_clear = url(context, "localhost", "sslmode=disable").replace(NAME, "in_the_clear");
@@ -366,7 +369,7 @@ async fn listening_is_encrypted_as_its_own_url_says<B: Backend>(context: &TestCo
     Ok(())
 }
 
-async fn nothing_secret_is_shown_by_an_encrypted_queue<B: Backend>(context: &TestContext<'_>) -> Outcome {
+async fn debug_of_an_encrypted_queue_shows_no_secret<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let queue = B::connect(&url_of_client(context, Some("certified"))).await?;
     shows_nothing_secret(context, &format!("{queue:?}"));
     Ok(())

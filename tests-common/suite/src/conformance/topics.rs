@@ -13,24 +13,27 @@ use crate::{
 };
 
 cases! { topics:
-    everywhere [bind_topic, list_topic_bindings, list_topic_bindings_for] bindings_are_listed_for_all_queues_and_for_one;
+    everywhere [bind_topic, list_topic_bindings, list_topic_bindings_for]
+        bindings_are_listed_for_all_queues_and_for_one;
     everywhere [bind_topic] binding_twice_is_no_error;
-    everywhere [unbind_topic] unbinding_says_whether_there_was_a_binding;
-    everywhere [drop_queue, list_topic_bindings] the_bindings_of_a_queue_go_with_it;
+    everywhere [unbind_topic] unbinding_returns_true_only_if_the_binding_existed;
+    everywhere [drop_queue, list_topic_bindings] dropping_a_queue_removes_its_bindings;
     everywhere [test_routing] routing_can_be_tested_without_sending;
-    everywhere [send_topic] a_star_stands_for_one_word_and_a_hash_for_any_number;
+    everywhere [send_topic] a_star_matches_one_word_and_a_hash_any_number;
     everywhere [send_topic] a_message_reaches_each_matching_queue_once;
-    everywhere [send_topic, send_topic_with, send_batch_topic] a_message_that_matches_no_queue_returns_zero_and_is_stored_nowhere;
+    everywhere [send_topic, send_topic_with, send_batch_topic]
+        a_message_that_matches_no_queue_returns_zero_and_is_stored_nowhere;
     everywhere [send_topic_with] every_combination_of_headers_and_delay_reaches_the_queues;
-    everywhere [send_topic_with] a_topic_delay_in_the_past_is_now;
-    everywhere [send_batch_topic] a_batch_reaches_every_queue_in_its_order;
+    everywhere [send_topic_with] a_topic_delay_in_the_past_means_now;
+    everywhere [send_batch_topic] a_batch_reaches_every_queue_in_order;
     everywhere [send_batch_topic_with] every_combination_of_headers_and_delay_reaches_the_queues_in_a_batch;
-    everywhere [send_batch_topic, send_batch_topic_with] an_empty_batch_reaches_nobody;
-    everywhere [validate_routing_key] routing_keys_are_judged_without_an_error;
-    everywhere [validate_topic_pattern] topic_patterns_are_judged_without_an_error;
-    everywhere [bind_topic, unbind_topic, test_routing, send_topic, send_topic_with, send_batch_topic, send_batch_topic_with]
+    everywhere [send_batch_topic, send_batch_topic_with] an_empty_batch_reaches_no_queue;
+    everywhere [validate_routing_key] validate_routing_key_returns_false_instead_of_an_error;
+    everywhere [validate_topic_pattern] validate_topic_pattern_returns_false_instead_of_an_error;
+    everywhere [bind_topic, unbind_topic, test_routing, send_topic, send_topic_with, send_batch_topic,
+        send_batch_topic_with]
         bad_keys_and_patterns_are_refused_before_anything_is_sent;
-    everywhere [bind_topic] binding_a_missing_queue_says_so;
+    everywhere [bind_topic] binding_a_missing_queue_is_queue_not_found;
 }
 
 async fn bindings_are_listed_for_all_queues_and_for_one(
@@ -64,7 +67,9 @@ async fn binding_twice_is_no_error(queue: &QueueUnderTest<'_, impl AsyncQueue>) 
     Ok(())
 }
 
-async fn unbinding_says_whether_there_was_a_binding(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn unbinding_returns_true_only_if_the_binding_existed(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
     queue.bind_topic(QUEUE, "a.b").await?;
     assert!(!queue.unbind_topic(QUEUE, "a.c").await?);
     assert!(queue.unbind_topic("Q", "a.b").await?);
@@ -74,7 +79,7 @@ async fn unbinding_says_whether_there_was_a_binding(queue: &QueueUnderTest<'_, i
     Ok(())
 }
 
-async fn the_bindings_of_a_queue_go_with_it(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn dropping_a_queue_removes_its_bindings(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
     queue.bind_topic(QUEUE, "a.b").await?;
     assert!(queue.drop_queue(QUEUE).await?);
     assert!(queue.list_topic_bindings().await?.is_empty());
@@ -97,7 +102,7 @@ async fn routing_can_be_tested_without_sending(queue: &QueueUnderTest<'_, impl A
     Ok(())
 }
 
-async fn a_star_stands_for_one_word_and_a_hash_for_any_number(
+async fn a_star_matches_one_word_and_a_hash_any_number(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     for (name, pattern) in
@@ -168,7 +173,7 @@ async fn every_combination_of_headers_and_delay_reaches_the_queues(
             let came: Option<Value> = message.headers.map(|headers| headers.parse()).transpose()?;
             assert_eq!(came.as_ref(), with_headers);
             match given {
-                // The server takes whole seconds from now; they are rounded up.
+                // The server accepts whole seconds from now, so the delay is rounded up.
                 Given::At(at) => {
                     assert!(
                         message.vt >= at && message.vt < at + TimeDelta::seconds(2),
@@ -183,7 +188,7 @@ async fn every_combination_of_headers_and_delay_reaches_the_queues(
     Ok(())
 }
 
-async fn a_topic_delay_in_the_past_is_now(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn a_topic_delay_in_the_past_means_now(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
     queue.bind_topic(QUEUE, "#").await?;
     let yesterday = whole_micros(Utc::now() - TimeDelta::days(1));
     assert_eq!(queue.send_topic_with("k", &1, &SendOptions::new().delay(yesterday)).await?, 1);
@@ -193,7 +198,7 @@ async fn a_topic_delay_in_the_past_is_now(queue: &QueueUnderTest<'_, impl AsyncQ
     Ok(())
 }
 
-async fn a_batch_reaches_every_queue_in_its_order(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn a_batch_reaches_every_queue_in_order(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
     queue.create_queue("other").await?;
     queue.send("other", "was there").await?;
     queue.bind_topic(QUEUE, "a.*").await?;
@@ -232,7 +237,7 @@ async fn every_combination_of_headers_and_delay_reaches_the_queues_in_a_batch(
     Ok(())
 }
 
-async fn an_empty_batch_reaches_nobody(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn an_empty_batch_reaches_no_queue(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
     queue.bind_topic(QUEUE, "#").await?;
     let nothing: [i32; 0] = [];
     assert!(queue.send_batch_topic("a.b", &nothing).await?.is_empty());
@@ -246,7 +251,9 @@ const BAD_KEYS: [&str; 9] = ["", ".a", "a.", "a..b", "a b", "a.*", "#", "größe
 const BAD_PATTERNS: [&str; 10] =
     ["", ".a", "a.", "a..b", "a b", "**", "a.##", "*#", "#*", "x'; DROP TABLE y; --"];
 
-async fn routing_keys_are_judged_without_an_error(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn validate_routing_key_returns_false_instead_of_an_error(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
     for key in ["a", "logs.error", "app.user-service.auth_1", "A.B", &"k".repeat(255)] {
         assert!(queue.validate_routing_key(key).await?, "{key}");
     }
@@ -254,12 +261,14 @@ async fn routing_keys_are_judged_without_an_error(queue: &QueueUnderTest<'_, imp
         assert!(!queue.validate_routing_key(key).await?, "{key}");
     }
     assert!(!queue.validate_routing_key(&"k".repeat(256)).await?);
-    // It would not do so inside a transaction, had one of them been an error of the server.
+    // Inside a transaction this would fail if the server had returned an error before.
     assert_eq!(queue.send(QUEUE, &1).await?, 1);
     Ok(())
 }
 
-async fn topic_patterns_are_judged_without_an_error(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn validate_topic_pattern_returns_false_instead_of_an_error(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
     for pattern in ["a", "logs.*", "logs.#", "*.error", "#", "app.*.#", &"p".repeat(255)] {
         assert!(queue.validate_topic_pattern(pattern).await?, "{pattern}");
     }
@@ -287,14 +296,14 @@ async fn bad_keys_and_patterns_are_refused_before_anything_is_sent(
         fails_as(KIND, queue.bind_topic(QUEUE, pattern).await);
         fails_as(KIND, queue.unbind_topic(QUEUE, pattern).await);
     }
-    // Inside a transaction this shows, too, that the server was not asked.
+    // Inside a transaction this also shows that no request was sent, since a failed request aborts it.
     assert_eq!(queue.metrics(QUEUE).await?.total_messages, 0);
     assert_eq!(queue.list_topic_bindings().await?.len(), 1);
     assert_eq!(sorted(queue.send_batch(QUEUE, &[1, 2]).await?), [1, 2]);
     Ok(())
 }
 
-async fn binding_a_missing_queue_says_so(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+async fn binding_a_missing_queue_is_queue_not_found(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
     let error = fails_as(ErrorKind::QueueNotFound, queue.bind_topic("missing", "a.b").await);
     assert!(error.to_string().contains("missing"), "{error}");
     Ok(())

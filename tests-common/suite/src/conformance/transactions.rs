@@ -1,4 +1,4 @@
-//! Connections and transactions of the user's own.
+//! Transactions, and queues on the user's connections.
 
 use std::time::{Duration, Instant};
 
@@ -13,20 +13,20 @@ use crate::kit::{
 };
 
 cases! { transactions:
-    transaction [send, read, delete] what_is_done_in_a_transaction_is_not_seen_before_its_end;
+    transaction [send, read, delete] changes_in_a_transaction_are_invisible_until_its_end;
     standalone [] a_bound_queue_works_on_a_session;
-    standalone [] a_bound_queue_works_on_a_connection_of_the_drivers_own;
+    standalone [] a_bound_queue_works_on_a_connection_of_the_driver;
     standalone [send] a_row_and_a_message_are_committed_together;
     standalone [send] a_row_and_a_message_are_rolled_back_together;
-    standalone [send] an_error_of_the_queue_rolls_back_and_comes_out_as_it_is;
+    standalone [send] an_error_of_the_queue_rolls_back_and_is_returned_unchanged;
     standalone [send] a_transaction_whose_error_was_ignored_is_not_reported_as_committed;
     standalone [send] a_panic_rolls_back_and_leaves_the_pool_usable;
-    standalone [] a_transaction_begins_on_another_connection_when_the_first_is_gone;
-    standalone [] a_statement_of_the_users_own_that_fails_is_an_error_like_another;
+    standalone [] a_transaction_begins_on_another_connection_if_the_first_is_lost;
+    standalone [] a_failed_statement_of_the_user_is_a_database_error;
     standalone [read] a_message_read_in_a_transaction_that_is_rolled_back_is_visible_again;
 }
 
-async fn what_is_done_in_a_transaction_is_not_seen_before_its_end(
+async fn changes_in_a_transaction_are_invisible_until_its_end(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     queue.context.execute("SELECT pgmq.send_batch('q', ARRAY['1', '2']::jsonb[])")?;
@@ -46,35 +46,33 @@ async fn is_committed_at_once(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Ou
     );
     assert_eq!(queue.read::<i32>(QUEUE, 60).await?.unwrap().msg_id, id);
     assert_eq!(queue.context.query_value("SELECT read_ct FROM pgmq.q_q")?, "1");
-    // Without a transaction an error does no harm to what comes after.
+    // Without a transaction, an error does not affect later statements.
     fails_as(ErrorKind::QueueNotFound, queue.send("missing", &1).await);
     assert!(queue.delete(QUEUE, id).await?);
     Ok(())
 }
 
 async fn a_bound_queue_works_on_a_session<B: Backend>(context: &TestContext<'_>) -> Outcome {
-    // With one connection there is no other that it could have taken.
+    // With a single connection, the queue cannot have used another one.
     let queue = context.connect_with::<B>(1).await?;
     B::on_session(&queue, context, &case!(is_committed_at_once)).await
 }
 
-async fn a_bound_queue_works_on_a_connection_of_the_drivers_own<B: Backend>(
-    context: &TestContext<'_>,
-) -> Outcome {
+async fn a_bound_queue_works_on_a_connection_of_the_driver<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let queue = context.connect::<B>().await?;
     B::on_connection(&queue, context, &case!(is_committed_at_once)).await
 }
 
 const INSERT: Step = Step::Execute("INSERT INTO orders (note) VALUES ('mine')");
 
-/// Connects with one connection, beside a table of the user's own.
+/// Creates a table `orders` of the user, and connects with a single connection.
 async fn with_orders<B: Backend>(context: &TestContext<'_>) -> Result<B::Queue, Failure> {
     context.execute("CREATE TABLE orders (note text)")?;
     context.connect_with::<B>(1).await
 }
 
-/// Checks that there are so many rows of the user's and so many messages, and that the pool is in order.
-async fn left<Queue: AsyncQueue>(
+/// Asserts the number of rows in `orders` and of messages, and that the pool is usable.
+async fn assert_contents<Queue: AsyncQueue>(
     context: &TestContext<'_>,
     queue: &Queue,
     rows: i32,
@@ -92,13 +90,13 @@ async fn a_row_and_a_message_are_committed_together<B: Backend>(context: &TestCo
     B::transaction(&queue, &[INSERT, Step::Send(QUEUE), INSERT, Step::Send(QUEUE)])
         .await
         .map_err(queue_error)?;
-    left(context, &queue, 2, 2).await
+    assert_contents(context, &queue, 2, 2).await
 }
 
 pub(super) fn queue_error<E>(error: UserError<E>) -> E {
     match error {
         UserError::Queue(error) => error,
-        UserError::GaveUp => panic!("nobody gave up"),
+        UserError::GaveUp => panic!("the steps do not give up"),
     }
 }
 
@@ -106,30 +104,30 @@ async fn a_row_and_a_message_are_rolled_back_together<B: Backend>(context: &Test
     let queue = with_orders::<B>(context).await?;
     let result = B::transaction(&queue, &[INSERT, Step::Send(QUEUE), Step::GiveUp]).await;
     assert!(matches!(result, Err(UserError::GaveUp)), "{result:?}");
-    left(context, &queue, 0, 0).await
+    assert_contents(context, &queue, 0, 0).await
 }
 
-async fn an_error_of_the_queue_rolls_back_and_comes_out_as_it_is<B: Backend>(
+async fn an_error_of_the_queue_rolls_back_and_is_returned_unchanged<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     let queue = with_orders::<B>(context).await?;
     let steps = [INSERT, Step::Send(QUEUE), Step::Send("missing"), INSERT];
     let error = fails_as(ErrorKind::QueueNotFound, B::transaction(&queue, &steps).await.map_err(queue_error));
     assert!(error.to_string().contains("missing"), "{error}");
-    left(context, &queue, 0, 0).await
+    assert_contents(context, &queue, 0, 0).await
 }
 
 async fn a_transaction_whose_error_was_ignored_is_not_reported_as_committed<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     let queue = with_orders::<B>(context).await?;
-    // The server answers COMMIT with ROLLBACK, which is no error of its own.
+    // The server answers COMMIT with ROLLBACK, which is not an error of the protocol.
     let result = B::transaction(&queue, &[INSERT, Step::Send(QUEUE), Step::TryToSend("missing")]).await;
     assert!(
         matches!(result, Err(UserError::Queue(_))),
-        "nothing was committed, and the answer was {result:?}"
+        "nothing was committed, and the result was {result:?}"
     );
-    left(context, &queue, 0, 0).await
+    assert_contents(context, &queue, 0, 0).await
 }
 
 async fn a_panic_rolls_back_and_leaves_the_pool_usable<B: Backend>(context: &TestContext<'_>) -> Outcome {
@@ -140,11 +138,11 @@ async fn a_panic_rolls_back_and_leaves_the_pool_usable<B: Backend>(context: &Tes
             let _ = B::transaction(&queue, &[INSERT, Step::Send(QUEUE), Step::Panic]).await;
         })
     };
-    assert!(catch(panicked.0).await, "the panic went missing");
-    left(context, &queue, 0, 0).await
+    assert!(catch(panicked.0).await, "the panic was swallowed");
+    assert_contents(context, &queue, 0, 0).await
 }
 
-/// Runs a future, and says whether it panicked.
+/// Runs a future, and returns `true` if it panicked.
 async fn catch(future: impl Future<Output = ()>) -> bool {
     let mut future = std::pin::pin!(future);
     std::future::poll_fn(|cx| {
@@ -157,7 +155,7 @@ async fn catch(future: impl Future<Output = ()>) -> bool {
     .await
 }
 
-async fn a_transaction_begins_on_another_connection_when_the_first_is_gone<B: Backend>(
+async fn a_transaction_begins_on_another_connection_if_the_first_is_lost<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     let queue = with_orders::<B>(context).await?;
@@ -166,16 +164,16 @@ async fn a_transaction_begins_on_another_connection_when_the_first_is_gone<B: Ba
         B::transaction(&queue, &[INSERT, Step::Send(QUEUE)]).await.map_err(queue_error)?;
         assert_eq!(queue.metrics(QUEUE).await?.queue_length, n);
     }
-    left(context, &queue, 3, 3).await
+    assert_contents(context, &queue, 3, 3).await
 }
 
-async fn a_statement_of_the_users_own_that_fails_is_an_error_like_another<B: Backend>(
+async fn a_failed_statement_of_the_user_is_a_database_error<B: Backend>(
     context: &TestContext<'_>,
 ) -> Outcome {
     let queue = with_orders::<B>(context).await?;
     let steps = [Step::Send(QUEUE), Step::Execute("SELECT 1 / 0")];
     fails_as(ErrorKind::Database, B::transaction(&queue, &steps).await.map_err(queue_error));
-    left(context, &queue, 0, 0).await
+    assert_contents(context, &queue, 0, 0).await
 }
 
 async fn a_message_read_in_a_transaction_that_is_rolled_back_is_visible_again<B: Backend>(
@@ -189,12 +187,15 @@ async fn a_message_read_in_a_transaction_that_is_rolled_back_is_visible_again<B:
     let queue = context.connect::<B>().await?;
     queue.send(QUEUE, &1).await?;
     B::in_transaction(&queue, context, &case!(reads)).await?;
-    // The roll-back may still be on its way; until it is there, the message is locked, and passed over.
+    // Until the server has executed the rollback, the message is locked and skipped.
     let started = Instant::now();
     loop {
         match queue.read::<i32>(QUEUE, 600).await? {
             Some(message) => break assert_eq!(message.read_ct, 1),
-            None => assert!(started.elapsed() < Duration::from_secs(20), "the message did not come back"),
+            None => assert!(
+                started.elapsed() < Duration::from_secs(20),
+                "the message did not become visible again"
+            ),
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What becomes of messages that do not decode.
+//! Messages that cannot be decoded: the error carries them.
 
 use pgmq_core::{AsyncQueue, ErrorKind, PollOptions, QueueError, RawJson, ReadOptions, SendOptions};
 use serde_json::{Value, json};
@@ -11,16 +11,17 @@ use crate::kit::{
 };
 
 cases! { undecoded:
-    everywhere [read] a_message_that_does_not_decode_is_in_the_error_of_read;
-    everywhere [read_batch] a_wrong_message_amid_a_batch_loses_none_of_the_batch;
+    everywhere [read] an_undecodable_message_is_carried_by_the_error_of_read;
+    everywhere [read_batch] an_undecodable_message_loses_none_of_its_batch;
     everywhere [read_with, read_with_poll, read_grouped, read_grouped_with_poll, read_grouped_rr,
         read_grouped_rr_with_poll, read_grouped_head, read_grouped_head_with_poll]
-        a_wrong_message_loses_nothing_in_any_other_read;
-    everywhere [pop] a_message_that_does_not_decode_is_in_the_error_of_pop;
-    everywhere [pop_batch] a_wrong_message_amid_a_batch_loses_none_of_what_was_popped;
-    everywhere [set_vt, set_vt_batch] a_message_that_does_not_decode_is_in_the_error_of_set_vt;
-    everywhere [peek, get, read_archive] a_message_that_does_not_decode_is_in_the_error_of_a_look;
-    everywhere [read] null_where_a_value_was_asked_for_is_an_error_that_has_the_message;
+        an_undecodable_message_loses_nothing_in_any_other_read;
+    everywhere [pop] an_undecodable_message_is_carried_by_the_error_of_pop;
+    everywhere [pop_batch] an_undecodable_message_loses_none_of_a_popped_batch;
+    everywhere [set_vt, set_vt_batch] an_undecodable_message_is_carried_by_the_error_of_set_vt;
+    everywhere [peek, get, read_archive]
+        an_undecodable_message_is_carried_by_the_errors_of_peek_get_and_read_archive;
+    everywhere [read] null_for_a_required_value_is_an_error_that_carries_the_message;
 }
 
 #[track_caller]
@@ -33,14 +34,14 @@ fn carries(error: &impl QueueError, expected: &[(i64, &str)]) {
 
 const WRONG: &str = r#"{"not": ["a", "number"]}"#;
 
-/// Sends a message that is no number, between two that are.
+/// Sends a message that is not a number, between two numbers.
 async fn send_wrong_amid_right(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Result<Vec<i64>, Failure> {
     Ok(queue.send_batch(QUEUE, &[json!(1), json!({"not": ["a", "number"]}), json!(3)]).await?)
 }
 
 const ALL: [(i64, &str); 3] = [(1, "1"), (2, WRONG), (3, "3")];
 
-async fn a_message_that_does_not_decode_is_in_the_error_of_read(
+async fn an_undecodable_message_is_carried_by_the_error_of_read(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     let options = SendOptions::new().headers(&json!({"trace": 7}));
@@ -50,7 +51,7 @@ async fn a_message_that_does_not_decode_is_in_the_error_of_read(
     let text = error.to_string();
     assert!(text.contains("read on queue \"q\"") && text.contains("message 1"), "{text}");
     assert!(std::error::Error::source(&error).is_some() && !error.is_transient());
-    // All of it, and as it stands in the queue: hidden, and not lost.
+    // The error carries the whole message as it is in the queue: hidden, and not lost.
     let carried = error.undecoded()[0].clone();
     is_hidden_for(queue.context, &carried, 60);
     assert_eq!(carried.read_ct, 1);
@@ -59,7 +60,7 @@ async fn a_message_that_does_not_decode_is_in_the_error_of_read(
     Ok(())
 }
 
-async fn a_wrong_message_amid_a_batch_loses_none_of_the_batch(
+async fn an_undecodable_message_loses_none_of_its_batch(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     let sent = send_wrong_amid_right(queue).await?;
@@ -74,7 +75,7 @@ async fn a_wrong_message_amid_a_batch_loses_none_of_the_batch(
     Ok(())
 }
 
-async fn a_wrong_message_loses_nothing_in_any_other_read(
+async fn an_undecodable_message_loses_nothing_in_any_other_read(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     const KIND: ErrorKind = ErrorKind::Decode;
@@ -96,22 +97,22 @@ async fn a_wrong_message_loses_nothing_in_any_other_read(
     Ok(())
 }
 
-async fn a_message_that_does_not_decode_is_in_the_error_of_pop(
+async fn an_undecodable_message_is_carried_by_the_error_of_pop(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     let id = queue.send(QUEUE, &json!({"not": ["a", "number"]})).await?;
     if queue.counts_from_transaction_start() {
-        // Then it cannot be popped yet.
+        // The message is not visible to `pop` in this transaction.
         return Ok(());
     }
     let error = fails_as(ErrorKind::Decode, queue.pop::<i32>(QUEUE).await);
     carries(&error, &[(id, WRONG)]);
-    // Now it is nowhere else.
+    // The error has the only copy of the message.
     assert!(queue.get::<Value>(QUEUE, id).await?.is_none());
     Ok(())
 }
 
-async fn a_wrong_message_amid_a_batch_loses_none_of_what_was_popped(
+async fn an_undecodable_message_loses_none_of_a_popped_batch(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     send_wrong_amid_right(queue).await?;
@@ -121,7 +122,7 @@ async fn a_wrong_message_amid_a_batch_loses_none_of_what_was_popped(
     Ok(())
 }
 
-async fn a_message_that_does_not_decode_is_in_the_error_of_set_vt(
+async fn an_undecodable_message_is_carried_by_the_error_of_set_vt(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     send_wrong_amid_right(queue).await?;
@@ -131,7 +132,7 @@ async fn a_message_that_does_not_decode_is_in_the_error_of_set_vt(
     Ok(())
 }
 
-async fn a_message_that_does_not_decode_is_in_the_error_of_a_look(
+async fn an_undecodable_message_is_carried_by_the_errors_of_peek_get_and_read_archive(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     let sent = send_wrong_amid_right(queue).await?;
@@ -143,7 +144,7 @@ async fn a_message_that_does_not_decode_is_in_the_error_of_a_look(
     Ok(())
 }
 
-async fn null_where_a_value_was_asked_for_is_an_error_that_has_the_message(
+async fn null_for_a_required_value_is_an_error_that_carries_the_message(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     queue.context.execute("INSERT INTO pgmq.q_q (vt, message) VALUES (now() - interval '1 day', NULL)")?;

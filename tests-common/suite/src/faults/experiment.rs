@@ -32,8 +32,8 @@ const POOL: u32 = 4;
 /// Minimum number of messages that are sent and confirmed: in an ordinary run, and in a full run.
 const MESSAGES: (usize, usize) = (100, 1000);
 
-/// Time limit after a fault until the listener has been notified again. Its backoff between attempts to connect is up
-/// to ten seconds.
+/// Time limit after a fault until the listener has been notified again. Its backoff between attempts to
+/// connect is up to ten seconds.
 const HEARD: Duration = Duration::from_secs(40);
 
 /// Limit of the process' growth, in KiB. Most of it is the ledger.

@@ -89,8 +89,8 @@ pub(crate) fn exhaust_the_pool(bed: &TestBed, _: u32) -> Outcome {
 
 /// Keeps the queue's table from growing until sends have failed.
 pub(crate) fn fill_the_disk(bed: &TestBed, _: u32) -> Outcome {
-    // The limit of file sizes has to be larger than a file of the write-ahead log, which must not fail. So the table is
-    // filled with deleted rows, which still occupy space.
+    // The limit of file sizes has to be larger than a file of the write-ahead log, which must not fail. So
+    // the table is filled with deleted rows, which still occupy space.
     const LARGE: i64 = 17 << 20;
     let mut client = bed.connect()?;
     // While a snapshot can see deleted rows, their space is not reused.
@@ -100,7 +100,7 @@ pub(crate) fn fill_the_disk(bed: &TestBed, _: u32) -> Outcome {
         client.query_one(&sql, &[])?.try_get(0)
     };
     if size()? < LARGE {
-        // In the replica role, triggers do not fire and notify nobody.
+        // In the replica role, triggers do not fire, and no notification is sent.
         bed.execute(&format!(
             "SET session_replication_role = replica;
              ALTER TABLE pgmq.q_{QUEUE} SET (autovacuum_enabled = off, fillfactor = 10);
@@ -129,8 +129,8 @@ fn failed_extensions(bed: &TestBed) -> Result<usize, Failure> {
     Ok(fs::read_to_string(folder.join("log"))?.matches("could not extend file").count())
 }
 
-/// Stops the primary without a shutdown, and promotes its standby. In later rounds, the stopped server first becomes the
-/// standby of the new primary.
+/// Stops the primary without a shutdown, and promotes its standby. In later rounds, the stopped server first
+/// becomes the standby of the new primary.
 pub(crate) fn fail_over(bed: &TestBed, round: u32) -> Outcome {
     let (primary, standby) = bed.pair(round);
     if round > 0 {

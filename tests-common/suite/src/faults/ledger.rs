@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// A message as it was read, or found in a table: the number that the sender assigned, and the id that the server
-/// assigned.
+/// A message as it was read, or found in a table: the number that the sender assigned, and the id that the
+/// server assigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Seen {
     pub(crate) number: u64,
@@ -98,8 +98,8 @@ impl Ledger {
         self.doubts.pops += 1;
     }
 
-    /// Records that the server finished `done` of the ids in `asked`. If it was asked before, it may have finished the
-    /// others then.
+    /// Records that the server finished `done` of the ids in `asked`. If it was asked before, it may have
+    /// finished the others then.
     pub(crate) fn finished(&mut self, asked: &[i64], done: &[i64], how: Finish, asked_before: bool) {
         let missing: Vec<_> = asked.iter().filter(|id| !done.contains(id)).collect();
         if !missing.is_empty() && !asked_before {
@@ -122,7 +122,8 @@ impl Ledger {
         self.doubts
     }
 
-    /// The messages that a read in doubt has hidden: the server counted a read, and no consumer received them.
+    /// The messages that a read in doubt has hidden: the server counted a read, and no consumer received
+    /// them.
     pub(crate) fn hidden(&self, contents: &QueueContents) -> Vec<Seen> {
         let read: BTreeSet<_> = self.read.iter().map(|seen| seen.id).collect();
         contents.queue.iter().filter(|seen| seen.read_ct > 0 && !read.contains(&seen.id)).copied().collect()

@@ -27,7 +27,8 @@ pub(crate) enum ConnectVia {
 pub(crate) struct TestBed {
     database: Database,
     url: String,
-    /// The proxy between the queue and the server, unused unless the queue connects via [`ConnectVia::Proxy`].
+    /// The proxy between the queue and the server, unused unless the queue connects via
+    /// [`ConnectVia::Proxy`].
     pub(crate) proxy: Proxy,
     pub(crate) server: Server,
     /// The other server, if there are two. They take turns as the primary.

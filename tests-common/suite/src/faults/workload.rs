@@ -313,8 +313,8 @@ impl<B: Backend> Worker<B> {
         }
     }
 
-    /// After a crash the server has lost the setting that the queue notifies. The guide describes this way to restore it
-    /// after a lost connection.
+    /// After a crash the server has lost the setting that the queue notifies. The guide describes this way to
+    /// restore it after a lost connection.
     async fn enable_notifications_again(&self) {
         let Self { queue, workload, .. } = self;
         while !workload.has_failed() {

@@ -1,10 +1,10 @@
 //! The macro that adapts a back end's crate to the suite.
 
-/// Implements [`Client`](crate::Client) for a type by a back end's crate: `client!(async pgmq_tokio for Tokio)`, or
-/// `client!(blocking pgmq_postgres for Postgres)`.
+/// Implements [`Client`](crate::Client) for a type by a back end's crate: `client!(async pgmq_tokio for
+/// Tokio)`, or `client!(blocking pgmq_postgres for Postgres)`.
 ///
-/// A macro, since `PGMQueue::connect`, `Builder` and `Listener` have the same methods in all back ends, but no common
-/// trait. The operations have one, so the suite calls them through `pgmq_core::AsyncQueue`.
+/// A macro, since `PGMQueue::connect`, `Builder` and `Listener` have the same methods in all back ends, but
+/// no common trait. The operations have one, so the suite calls them through `pgmq_core::AsyncQueue`.
 ///
 /// Declares the local structs `Builder` and `Listener`. An async back end needs `futures_core` among its
 /// dependencies.

@@ -13,8 +13,8 @@ use crate::kit::{
 
 /// The public API of a back end's crate, as the suite calls it.
 ///
-/// [`client!`](crate::client) implements this trait. Except for the last method, each method calls the back end's
-/// method of the same name.
+/// [`client!`](crate::client) implements this trait. Except for the last method, each method calls the back
+/// end's method of the same name.
 pub trait Client: 'static {
     /// Runs the back end's futures.
     type Runtime: Runtime;
@@ -69,8 +69,8 @@ pub trait Backend: Client {
     const TLS_FEATURES: &'static [&'static str] = &["rustls", "native-tls"];
     /// `true` if `sslmode=require` verifies the server's certificate as `verify-full` does.
     const REQUIRE_VERIFIES: bool = true;
-    /// `true` if the driver's pool exposes how it connects, so that a queue over the user's pool can listen without a
-    /// URL.
+    /// `true` if the driver's pool exposes how it connects, so that a queue over the user's pool can listen
+    /// without a URL.
     const LISTENS_FROM_ANY_POOL: bool = false;
     /// `true` if the pool checks a connection that is returned, after the operation has returned.
     const TESTS_ON_RETURN: bool = false;
@@ -80,7 +80,8 @@ pub trait Backend: Client {
     const FOLLOWS_THE_PRIMARY: bool = true;
     /// Time that a connection has to be idle for its loss to go unnoticed by the caller.
     const IDLE: Duration = Duration::ZERO;
-    /// Number of tasks or threads that run on after a pool was dropped, for a while or as long as the process.
+    /// Number of tasks or threads that run on after a pool was dropped, for a while or as long as the
+    /// process.
     const LINGERERS: usize = 0;
     /// Support for a pooler in transaction mode that does not know prepared statements.
     const BEHIND_POOLERS: Pooled = Pooled::AsItIs;
@@ -122,7 +123,8 @@ pub trait Backend: Client {
         Self::Runtime::join_all(tasks)
     }
 
-    /// Drops a call after `limit`, and returns `None` then. A blocking call cannot be dropped, and runs to its end.
+    /// Drops a call after `limit`, and returns `None` then. A blocking call cannot be dropped, and runs to
+    /// its end.
     fn timeout<T: Send>(
         limit: Duration,
         call: impl Future<Output = T> + Send,
@@ -143,8 +145,8 @@ pub enum Pooled {
     AsItIs,
     /// Works with `prepared_statements(false)`: statements are prepared by default.
     BySwitch,
-    /// Does not work: the driver always prepares its statements under names. The cases use a pooler that supports
-    /// prepared statements, or connect directly if PgBouncer is too old for that.
+    /// Does not work: the driver always prepares its statements under names. The cases use a pooler that
+    /// supports prepared statements, or connect directly if PgBouncer is too old for that.
     No,
 }
 

@@ -10,8 +10,8 @@ use pgmq_core::{AsyncQueue, Output, Queue, Statement};
 
 /// A blocking queue as an [`AsyncQueue`], whose futures are ready when they are returned.
 ///
-/// Each operation blocks the calling thread before its future exists. So no runtime surrounds the client, which may
-/// have one of its own.
+/// Each operation blocks the calling thread before its future exists. So no runtime surrounds the client,
+/// which may run one internally.
 #[derive(Clone, Debug)]
 pub struct Blocking<Q>(pub Q);
 

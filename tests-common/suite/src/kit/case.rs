@@ -39,8 +39,8 @@ pub enum Runs {
     everywhere,
     /// On a pool, and on a pool that keeps statements prepared if that is not the default.
     pool,
-    /// On a connection inside a transaction, and on a connection of a pool that keeps statements prepared if that is
-    /// not the default.
+    /// On a connection inside a transaction, and on a connection of a pool that keeps statements prepared if
+    /// that is not the default.
     transaction,
     /// Once: the case connects on its own.
     standalone,

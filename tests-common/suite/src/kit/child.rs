@@ -1,4 +1,5 @@
-//! Child processes of cases about environment variables, which a process cannot set for one of its threads alone.
+//! Child processes of cases about environment variables, which a process cannot set for one of its threads
+//! alone.
 
 use std::{
     env,
@@ -15,8 +16,8 @@ const CHILD: &str = "PGMQ_CONFORMANCE_CHILD";
 const VARIABLES: [&str; 7] =
     ["DATABASE_URL", "PG_HOST", "PG_PORT", "PG_DATABASE", "PG_USERNAME", "PG_PASSWORD", "PG_INIT_EXTENSION"];
 
-/// Runs a child: connects by the environment variables and prints the result. Returns `None` if this process is not a
-/// child.
+/// Runs a child: connects by the environment variables and prints the result. Returns `None` if this process
+/// is not a child.
 pub(crate) fn run<B: Backend>() -> Option<ExitCode> {
     env::var_os(CHILD)?;
     let result = B::block_on(async {

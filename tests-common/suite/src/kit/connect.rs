@@ -14,7 +14,8 @@ impl<'s> TestContext<'s> {
         Self::create(server, B::HIDDEN_SQLSTATES)
     }
 
-    /// Connects to the database with the defaults; through a pooler, as the back end's documentation recommends.
+    /// Connects to the database with the defaults; through a pooler, as the back end's documentation
+    /// recommends.
     pub(crate) async fn connect<B: Backend>(&self) -> Result<B::Queue, Failure> {
         if self.is_pooled() { self.connect_with::<B>(10).await } else { Ok(B::connect(self.url()).await?) }
     }

@@ -90,7 +90,8 @@ impl<'s> TestContext<'s> {
         self.poolers.expect("only cases about poolers use this")
     }
 
-    /// The URL of the database through a pooler, which then has [several connections](SESSIONS) to the database.
+    /// The URL of the database through a pooler, which then has [several connections](SESSIONS) to the
+    /// database.
     pub(crate) fn url_through(&self, pooler: &Pooler) -> Result<String, Failure> {
         let url = pooler.url_of(self.name());
         outside_of_runtimes(|| {
@@ -203,8 +204,9 @@ impl<'s> TestContext<'s> {
         Ok(())
     }
 
-    /// Waits until another session waits for a lock, and has waited long enough for the server's deadlock check, which
-    /// runs once per wait, after a second. So a later deadlock fails the caller and not that session.
+    /// Waits until another session waits for a lock, and has waited long enough for the server's deadlock
+    /// check, which runs once per wait, after a second. So a later deadlock fails the caller and not that
+    /// session.
     #[track_caller]
     pub fn wait_until_another_session_is_blocked(&self) -> Outcome {
         self.wait_until(
@@ -298,8 +300,9 @@ impl<'a, Q: AsyncQueue> QueueUnderTest<'a, Q> {
         Self { queue, context, in_transaction: false }
     }
 
-    /// Returns `true` if `pop` and `set_vt` use the start time of the transaction as the current time, as they did
-    /// before PGMQ 1.5. A message that was sent in the same transaction is then not visible to `pop`.
+    /// Returns `true` if `pop` and `set_vt` use the start time of the transaction as the current time, as
+    /// they did before PGMQ 1.5. A message that was sent in the same transaction is then not visible to
+    /// `pop`.
     pub fn counts_from_transaction_start(&self) -> bool {
         self.in_transaction && !self.context.has_pgmq("1.5.0")
     }

@@ -74,8 +74,8 @@ impl<B: Backend> Trials<B> {
         });
     }
 
-    /// Adds a case inside a transaction on a pool that keeps statements prepared, unless that is the back end's
-    /// default.
+    /// Adds a case inside a transaction on a pool that keeps statements prepared, unless that is the back
+    /// end's default.
     pub(crate) fn in_prepared_transaction(&mut self, name: &str, case: impl QueueCase + Send) {
         if prepares_by_default::<B>() {
             return;
@@ -182,7 +182,8 @@ enum Route {
     Encrypted,
 }
 
-/// Runs a case on a version of PGMQ. The case may fail because of an operation that the version is known to lack.
+/// Runs a case on a version of PGMQ. The case may fail because of an operation that the version is known to
+/// lack.
 fn run_on(installed: Version, case: impl FnOnce() -> Outcome) -> Outcome {
     let lacks = |text: &str| older::excuses(text, installed);
     match catch_unwind(AssertUnwindSafe(case)) {
@@ -217,7 +218,8 @@ struct Slot {
     poolers: OnceLock<Option<Poolers>>,
     server: OnceLock<Server>,
     tls: OnceLock<TlsServer>,
-    /// Locked for writing once the process is about to end, so that no database is created that would be left behind.
+    /// Locked for writing once the process is about to end, so that no database is created that would be left
+    /// behind.
     ending: RwLock<()>,
 }
 
@@ -241,8 +243,8 @@ impl SharedServer {
         context.with_poolers(poolers, pooler)
     }
 
-    /// Cleans up on Ctrl-C. A server that was started here ends with the process, and one that was given by URL is left
-    /// unchanged.
+    /// Cleans up on Ctrl-C. A server that was started here ends with the process, and one that was given by
+    /// URL is left unchanged.
     fn drop_on_interrupt(&self) {
         let slot = Arc::downgrade(&self.0);
         let set = ctrlc::set_handler(move || {

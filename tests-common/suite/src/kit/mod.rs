@@ -1,4 +1,5 @@
-//! The kit that cases and faults are written with: the interface to a back end, the context of a case, and the harness.
+//! The kit that cases and faults are written with: the interface to a back end, the context of a case, and
+//! the harness.
 
 pub(crate) mod adapter;
 pub(crate) mod backend;

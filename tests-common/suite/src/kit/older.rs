@@ -1,8 +1,10 @@
-//! Excuses failures on an older PGMQ, which lacks operations: only for operations that the version is known to lack.
+//! Excuses failures on an older PGMQ, which lacks operations: only for operations that the version is known
+//! to lack.
 
 use pgmq_core::Version;
 
-/// The operations that older versions lack, entirely or with some options, and the versions that introduced them.
+/// The operations that older versions lack, entirely or with some options, and the versions that introduced
+/// them.
 const CAME_LATER: [(Version, &[&str]); 10] = [
     (
         Version::new(1, 5, 0),
@@ -52,7 +54,8 @@ pub(crate) fn operations() -> impl Iterator<Item = &'static str> {
     CAME_LATER.iter().flat_map(|(_, names)| *names).copied()
 }
 
-/// Returns `true` if an error's text states that the server is too old for an operation, and that is the case.
+/// Returns `true` if an error's text states that the server is too old for an operation, and that is the
+/// case.
 pub(crate) fn excuses(text: &str, installed: Version) -> bool {
     let Some((before, behind)) = text.split_once(": the server") else { return false };
     let before = before.rsplit_once(" on queue ").map_or(before, |(before, _)| before);

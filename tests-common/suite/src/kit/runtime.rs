@@ -24,7 +24,8 @@ pub trait Runtime: 'static {
     fn block_on<T>(future: impl Future<Output = T>) -> T;
     /// Runs tasks concurrently, and returns their results in order. A panic of a task is resumed.
     fn join_all<T: Send + 'static>(tasks: Vec<Task<T>>) -> impl Future<Output = Vec<T>>;
-    /// Drops a call after `limit`, and returns `None` then. A blocking call cannot be dropped, and runs to its end.
+    /// Drops a call after `limit`, and returns `None` then. A blocking call cannot be dropped, and runs to
+    /// its end.
     fn timeout<T: Send>(
         limit: Duration,
         call: impl Future<Output = T> + Send,

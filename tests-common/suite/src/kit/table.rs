@@ -1,7 +1,7 @@
 //! The tables that list the cases of a file.
 
-/// Declares the cases of a group. Each row names the places where the case runs, the operations that it covers, and
-/// its function:
+/// Declares the cases of a group. Each row names the places where the case runs, the operations that it
+/// covers, and its function:
 ///
 /// ```text
 /// cases! { read:
@@ -10,8 +10,8 @@
 /// }
 /// ```
 ///
-/// The function of a case that runs `everywhere`, on a `pool` or in a `transaction` takes
-/// `queue: &QueueUnderTest<'_, impl AsyncQueue>`. All other functions have a type parameter `B: Backend` and take
+/// The function of a case that runs `everywhere`, on a `pool` or in a `transaction` takes `queue:
+/// &QueueUnderTest<'_, impl AsyncQueue>`. All other functions have a type parameter `B: Backend` and take
 /// `context: &TestContext<'_>`.
 macro_rules! cases {
     ($group:ident: $($runs:ident [$($operation:ident),*] $name:ident;)*) => {
