@@ -34,7 +34,7 @@ const MESSAGES: (usize, usize) = (100, 1000);
 
 /// Time limit after a fault until the listener has been notified again. Its backoff between attempts to
 /// connect is up to ten seconds.
-const HEARD: Duration = Duration::from_secs(40);
+const NOTIFIED: Duration = Duration::from_secs(40);
 
 /// Limit of the process' growth, in KiB. Most of it is the ledger.
 const GROWTH: i64 = 64 << 10;
@@ -93,7 +93,7 @@ fn inject(fault: &Fault, bed: &TestBed, workload: &Workload) -> Result<Report, F
         (fault.inject)(bed, round)?;
         let healed = workload.now();
         let back = wait(workload, USABLE, "succeeded again", || workload.all_have_succeeded_since(healed))?;
-        let heard = wait(workload, HEARD, "been notified again", || workload.was_notified_since(healed))?;
+        let heard = wait(workload, NOTIFIED, "been notified again", || workload.was_notified_since(healed))?;
         report.back_after = report.back_after.max(millis(back));
         report.heard_after = report.heard_after.max(millis(back + heard));
         // Frees the recorded traffic, which nothing reads.
