@@ -60,23 +60,32 @@ pub(crate) fn run<B: Backend>(fault: &'static Fault) -> Result<Report, Failure> 
         assert!(unexplained.is_empty(), "errors that the fault does not explain: {unexplained:#?}");
         let mut report = injected?;
 
-        let sessions = bed.sessions()?.len();
-        assert!(sessions <= POOL as usize, "{sessions} sessions are left, with a pool of {POOL}");
+        assert_sessions_drop_to::<B>(&bed, POOL as usize, "with the pool still open").await?;
         let contents = bed.queue_contents()?;
         check(fault, &workload, &contents, &mut report);
         assert_hidden_messages_return::<B>(&queue, &workload, &contents).await?;
 
         B::close(queue).await;
-        let started = Instant::now();
-        while !bed.sessions()?.is_empty() {
-            assert!(started.elapsed() < USABLE, "sessions are left after the queue was closed");
-            B::sleep(Duration::from_millis(10)).await;
-        }
+        assert_sessions_drop_to::<B>(&bed, 0, "after the queue was closed").await?;
         // The proxy holds the files of all its connections until it cuts them.
         bed.proxy.cut();
         ResourceSnapshot::assert_returns_to(before.and(B::LINGERERS), B::Runtime::tasks);
         Ok(report)
     })
+}
+
+/// Waits until at most `count` sessions are left. The server ends a session some time after its client has
+/// closed the connection.
+async fn assert_sessions_drop_to<B: Backend>(bed: &TestBed, count: usize, when: &str) -> Outcome {
+    let started = Instant::now();
+    loop {
+        let sessions = bed.sessions()?.len();
+        if sessions <= count {
+            return Ok(());
+        }
+        assert!(started.elapsed() < USABLE, "{sessions} sessions are left {when}, not {count}");
+        B::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// Injects the fault and waits until all workers have recovered, once per round. Then ends the workload.
