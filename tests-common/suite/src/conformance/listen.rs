@@ -224,7 +224,7 @@ async fn a_refused_listener_reports_the_error_and_keeps_reconnecting<B: Backend>
             Ok(next) => break assert_eq!(next, Some(Notification::Reconnected)),
             // The listener may have been refused several times.
             Err(error) => {
-                assert!(context.has_sqlstate(&error, "55000") && started.elapsed() < LIMIT, "{error}")
+                assert!(context.has_sqlstate(&error, "55000") && started.elapsed() < LIMIT, "{error}");
             }
         }
     }

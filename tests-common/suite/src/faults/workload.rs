@@ -253,7 +253,7 @@ impl<B: Backend> Worker<B> {
             (Answer::Lost, ConsumeMode::Pop) => ledger.pop_in_doubt(),
             (Answer::Lost, ConsumeMode::DeleteOne) => ledger.read_in_doubt(1),
             (Answer::Lost, ConsumeMode::DeleteMany | ConsumeMode::Archive) => {
-                ledger.read_in_doubt(BATCH as usize)
+                ledger.read_in_doubt(BATCH as usize);
             }
         }
         taken.map(|messages| messages.iter().map(|message| message.msg_id).collect()).received()
