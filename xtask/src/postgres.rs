@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result};
-use tests_common::server::{Database, Poolers, Server};
+use pgmq_test_server::{Database, Poolers, Server};
 
 /// A Postgres for as long as a command runs.
 ///
 /// When the command is interrupted, its child process is ended and the server is tidied up before this process exits. A
-/// process that is killed leaves nothing behind either; see [`tests_common::server`].
+/// process that is killed leaves nothing behind either; see [`pgmq_test_server`].
 pub(crate) struct Postgres {
     held: Arc<Mutex<Held>>,
 }

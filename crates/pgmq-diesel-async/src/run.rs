@@ -167,7 +167,7 @@ mod tests {
 
     use diesel_async::AsyncConnection;
     use pgmq_core::{Plan, PollOptions, RawJson, statement};
-    use tests_common::server::Server;
+    use pgmq_test_server::Server;
 
     use super::*;
 

@@ -5,8 +5,8 @@
 use pgmq_postgres::PGMQueue;
 use pgmq_postgres::postgres::NoTls;
 use pgmq_postgres::r2d2::Pool;
+use pgmq_test_server::Server;
 use r2d2_postgres::PostgresConnectionManager;
-use tests_common::server::Server;
 
 #[test]
 fn a_pool_of_another_manager_is_as_good() {

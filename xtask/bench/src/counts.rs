@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use allocation_counter::AllocationInfo;
 use anyhow::{Result, anyhow};
-use tests_common::proxy::Proxy;
+use pgmq_test_server::proxy::Proxy;
 use url::Url;
 
 use crate::contestant::Contestant;

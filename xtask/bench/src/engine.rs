@@ -3,7 +3,7 @@
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
-use tests_common::conformance::poll_once;
+use futures_util::FutureExt;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::contestant::Contestant;
@@ -14,6 +14,18 @@ pub(crate) enum Engine {
     Runtime(Runtime),
     /// For blocking ones, whose futures are ready when they are first asked.
     Threads,
+}
+
+/// Runs a future of blocking work, which is ready when it is first polled.
+///
+/// # Panics
+///
+/// If the future is pending: something in it waits without blocking.
+pub(crate) fn poll_once<T>(future: impl Future<Output = T>) -> T {
+    match future.now_or_never() {
+        Some(result) => result,
+        None => panic!("the future of a blocking client is pending"),
+    }
 }
 
 impl Engine {

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use pgmq_core::Version;
+use pgmq_test_server::{Database, Purpose, Server};
 use postgres::config::Host;
 use postgres::{Client, Config, NoTls};
-use tests_common::server::{Database, Purpose, Server};
 
 use crate::contestant::QUEUE;
 use crate::contestants::raw::Jsonb;

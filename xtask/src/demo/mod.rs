@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
-use tests_common::conformance::poll_once;
+use pgmq_test_suite::poll_once;
 
 use self::blocking::Blocking;
 use self::page::Page;

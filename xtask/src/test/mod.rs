@@ -17,7 +17,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
-use tests_common::server::TlsServer;
+use pgmq_test_server::TlsServer;
 
 use self::progress::Progress;
 use self::report::Report;

@@ -1,6 +1,6 @@
 //! What test programs write, of the standard library and of `libtest_mimic` alike.
 
-use tests_common::faults::{self, Tally};
+use pgmq_test_suite::faults::{self, Report as Tally};
 
 /// How a test program went, by what it has written so far.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ impl Outcome {
                 Result::Failed => self.tests.push((name.to_owned(), false)),
                 Result::Ignored => self.ignored += 1,
             }
-        } else if let Some(tally) = faults::read(line) {
+        } else if let Some(tally) = faults::parse(line) {
             self.tallies.push(tally);
         } else if !is_opening_line(line) && (!line.is_empty() || !self.remarks.is_empty()) {
             self.remarks.push(line.to_owned());

@@ -5,8 +5,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tests_common::conformance;
-use tests_common::faults::Tally;
+use pgmq_test_suite::faults::Report as Tally;
 
 use super::CONFORMANCE;
 use super::progress::Ended;
@@ -66,7 +65,7 @@ impl Report {
 
     /// A row for each group of the conformance suite, a column for each back end that ran it.
     fn print_conformance(&self) {
-        let group_of: HashMap<_, _> = conformance::cases().map(|case| (case.name, case.group)).collect();
+        let group_of: HashMap<_, _> = pgmq_test_suite::cases().map(|case| (case.name, case.group)).collect();
         let ran: Vec<_> =
             self.programs.iter().filter(|program| program.what == CONFORMANCE && program.ran_any()).collect();
         if ran.is_empty() {
@@ -74,7 +73,7 @@ impl Report {
         }
         let mut table = Table::new(1);
         table.row(["conformance"].into_iter().chain(ran.iter().map(|program| short_name(&program.package))));
-        let mut groups: Vec<_> = conformance::cases().map(|case| case.group).collect();
+        let mut groups: Vec<_> = pgmq_test_suite::cases().map(|case| case.group).collect();
         groups.dedup();
         for group in groups {
             let cells: Vec<_> =

@@ -41,7 +41,7 @@ fn against(backend: &str, crates: &BTreeSet<String>) -> Vec<String> {
     let is_foreign = |name: &&String| match DRIVERS.iter().find(|(driver, _)| driver == name) {
         Some((_, backends)) => !backends.contains(&backend),
         None => {
-            let is_ours = name.starts_with("pgmq-") || *name == "tests-common";
+            let is_ours = name.starts_with("pgmq-");
             is_ours && *name != "pgmq-core" && **name != package
         }
     };

@@ -14,13 +14,13 @@ use pgmq::queue::Queue;
 use pgmq::types::EMPTY_HEADERS;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use tests_common::conformance::poll_once;
 use tokio::sync::Mutex;
 use tokio_postgres::NoTls;
 
 use super::lanes::Lanes;
 use super::schema::sales;
 use crate::contestant::{Contestant, INSERT, QUEUE, Received, VT};
+use crate::engine::poll_once;
 use crate::payload::Order;
 
 /// No headers, of a type that it can decode.
