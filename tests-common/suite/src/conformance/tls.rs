@@ -11,7 +11,7 @@ use std::{
 
 use pgmq_core::{
     AsyncQueue, ErrorKind, Notification, NotifyOptions, QueueError,
-    driver::conninfo::{percent, quoted},
+    backend::conninfo::{percent, quoted},
 };
 
 use crate::kit::{
