@@ -1,4 +1,4 @@
-//! What an application does with `pgmq-diesel-async` beside the operations on queues.
+//! The parts of the story that depend on the driver of `pgmq-diesel-async`.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use pgmq_core::{Installation, Notification};
 use pgmq_diesel_async::{Listener, PGMQueue};
 
-use super::story::{Application, ORDERS, Order, Payment};
+use crate::story::{Application, ORDERS, Order, Payment};
 
 diesel::table! {
     sales (id) {

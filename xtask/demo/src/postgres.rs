@@ -1,23 +1,13 @@
-//! What an application does with `pgmq-diesel` beside the operations on queues.
+//! The parts of the story that depend on the driver of `pgmq-postgres`.
 
 use std::time::Duration;
 
 use anyhow::Result;
-use diesel::connection::SimpleConnection;
-use diesel::prelude::*;
 use pgmq_core::{Installation, Notification};
-use pgmq_diesel::{Listener, PGMQueue};
+use pgmq_postgres::{Listener, PGMQueue};
 
-use super::blocking::Blocking;
-use super::story::{Application, ORDERS, Order, Payment};
-
-diesel::table! {
-    sales (id) {
-        id -> BigInt,
-        item -> Text,
-        quantity -> BigInt,
-    }
-}
+use crate::blocking::Blocking;
+use crate::story::{Application, ORDERS, Order, Payment};
 
 impl Application for Blocking<PGMQueue> {
     type Listener = Listener;
@@ -39,21 +29,21 @@ impl Application for Blocking<PGMQueue> {
     }
 
     async fn create_sales(&self) -> Result<()> {
-        let create = "CREATE TABLE sales \
-                      (id bigserial PRIMARY KEY, item text NOT NULL, quantity bigint NOT NULL)";
-        self.0.session()?.batch_execute(create)?;
+        let mut session = self.0.session()?;
+        session.batch_execute("CREATE TABLE sales (item text NOT NULL, quantity bigint NOT NULL)")?;
         Ok(())
     }
 
     async fn count_sales(&self) -> Result<i64> {
-        Ok(sales::table.count().get_result(&mut self.0.session()?)?)
+        let mut session = self.0.session()?;
+        Ok(session.query_one("SELECT count(*) FROM sales", &[])?.try_get(0)?)
     }
 
     async fn sell(&self, order: &Order, payment: Payment) -> Result<i64> {
-        self.0.transaction(|connection| {
-            let sale = (sales::item.eq(&order.item), sales::quantity.eq(order.quantity));
-            diesel::insert_into(sales::table).values(sale).execute(connection)?;
-            let id = self.0.with(connection).send(ORDERS, order)?;
+        self.0.transaction(|transaction| {
+            let sql = "INSERT INTO sales (item, quantity) VALUES ($1, $2)";
+            transaction.execute(sql, &[&order.item, &order.quantity])?;
+            let id = self.0.with(transaction).send(ORDERS, order)?;
             payment.settle()?;
             Ok(id)
         })

@@ -1,4 +1,4 @@
-//! The story: a day in a tea shop, whose orders go through a queue.
+//! The story: a tea shop processes its orders through a queue.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use pgmq_core::{AsyncQueue, Installation, Message, Notification, PollOptions, Ra
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::page::Page;
+use crate::page::Page;
 
 /// The queue.
 pub(super) const ORDERS: &str = "orders";
@@ -20,7 +20,7 @@ pub(super) struct Order {
     pub(super) quantity: i64,
 }
 
-/// How the customer of a transaction pays.
+/// The outcome of the payment in a transaction.
 #[derive(Clone, Copy)]
 pub(super) enum Payment {
     Accepted,
@@ -36,7 +36,7 @@ impl Payment {
     }
 }
 
-/// What the story needs of a back end beside the operations on queues, which all of them have in common.
+/// The operations that the story needs in addition to those of [`AsyncQueue`].
 pub(super) trait Application: AsyncQueue + Sized {
     type Listener;
 
@@ -46,23 +46,24 @@ pub(super) trait Application: AsyncQueue + Sized {
 
     async fn listen(&self, queue: &str) -> Result<Self::Listener>;
 
-    /// Waits for a notification, for so long.
+    /// Waits for a notification, for at most `limit`.
     async fn next(listener: &mut Self::Listener, limit: Duration) -> Result<Option<Notification>>;
 
-    /// Creates `sales`, which is a table of the application's own.
+    /// Creates the application's table `sales`.
     async fn create_sales(&self) -> Result<()>;
 
     /// Counts the rows of `sales`.
     async fn count_sales(&self) -> Result<i64>;
 
-    /// Inserts a row into `sales` and sends the order, in one transaction, which fails if the payment does. Returns the id
-    /// of the message.
+    /// Inserts a row into `sales` and sends the order, in one transaction, and returns the id of the message.
+    ///
+    /// If the payment is declined, the transaction is rolled back.
     async fn sell(&self, order: &Order, payment: Payment) -> Result<i64>;
 
     async fn close(self);
 }
 
-/// Tells the story on an empty database with PGMQ in it.
+/// Runs the story on an empty database with PGMQ in it.
 pub(super) async fn tell<A: Application>(url: &str, page: &mut Page) -> Result<()> {
     page.step("connect");
     let queue = A::connect(url).await?;
@@ -76,7 +77,7 @@ pub(super) async fn tell<A: Application>(url: &str, page: &mut Page) -> Result<(
 
     page.step("send a message");
     let first = queue.send(ORDERS, &order("green tea", 2)).await?;
-    page.note(format!("it has the id {first}"));
+    page.note(format!("the message has the id {first}"));
 
     page.step("send a batch, with headers and a delay");
     let orders = [order("black tea", 1), order("oolong", 3), order("a cup", 18)];
@@ -84,14 +85,14 @@ pub(super) async fn tell<A: Application>(url: &str, page: &mut Page) -> Result<(
     let options = SendBatchOptions::new().delay(Duration::from_secs(1)).headers(customers);
     let batch = queue.send_batch_with(ORDERS, &orders, &options).await?;
     let metrics = queue.metrics(ORDERS).await?;
-    page.note(format!("messages {batch:?}, which nobody sees for a second"));
+    page.note(format!("messages {batch:?}, which stay hidden for a second"));
     let visible = metrics.queue_visible_length.map_or("some".to_owned(), |visible| visible.to_string());
     page.note(format!("the queue holds {} messages, {visible} of them visible", metrics.queue_length));
 
     page.step("read a message");
     let message = queue.read::<Order>(ORDERS, 30).await?.context("there should be a message")?;
-    ensure!(message.msg_id == first, "message {} came before message {first}", message.msg_id);
-    ensure!(message.message == order("green tea", 2), "it is another order than the one that was sent");
+    ensure!(message.msg_id == first, "read message {} before message {first}", message.msg_id);
+    ensure!(message.message == order("green tea", 2), "the order differs from the one that was sent");
     page.note(describe(&message)?);
     page.note(format!("hidden from other readers for {}", hidden(&message)));
 
@@ -107,8 +108,8 @@ pub(super) async fn tell<A: Application>(url: &str, page: &mut Page) -> Result<(
     page.step("wait for two of the delayed messages");
     let started = Instant::now();
     let messages = queue.read_with_poll::<Order>(ORDERS, 30, 2, &PollOptions::new()).await?;
-    ensure!(ids(&messages) == batch[..2], "messages {:?} came instead of {:?}", ids(&messages), &batch[..2]);
-    page.note(format!("the server had them after {:.0} ms", milliseconds(started)));
+    ensure!(ids(&messages) == batch[..2], "read messages {:?} instead of {:?}", ids(&messages), &batch[..2]);
+    page.note(format!("the poll returned them after {:.0} ms", milliseconds(started)));
     for message in &messages {
         page.note(describe(message)?);
     }
@@ -122,7 +123,7 @@ pub(super) async fn tell<A: Application>(url: &str, page: &mut Page) -> Result<(
     page.step("pop the last one");
     let message = queue.pop::<Order>(ORDERS).await?.context("there should be a message")?;
     page.note(describe(&message)?);
-    ensure!(queue.metrics(ORDERS).await?.queue_length == 0, "the queue should be empty by now");
+    ensure!(queue.metrics(ORDERS).await?.queue_length == 0, "the queue should be empty");
 
     page.step("send to a topic");
     queue.bind_topic(ORDERS, "shop.*.placed").await?;
@@ -139,8 +140,8 @@ pub(super) async fn tell<A: Application>(url: &str, page: &mut Page) -> Result<(
     let started = Instant::now();
     let sent = queue.send(ORDERS, &order("white tea", 1)).await?;
     let notified = A::next(&mut listener, Duration::from_secs(10)).await?;
-    let Some(Notification::Inserted { queue: name }) = notified else { bail!("there came {notified:?}") };
-    page.note(format!("told of message {sent} in {name}, {:.1} ms after sending it", milliseconds(started)));
+    let Some(Notification::Inserted { queue: name }) = notified else { bail!("received {notified:?} instead of a notification of a message") };
+    page.note(format!("notified of message {sent} in {name}, {:.1} ms after sending it", milliseconds(started)));
     queue.purge(ORDERS).await?;
 
     page.step("commit a row and a message together");
@@ -165,7 +166,7 @@ pub(super) async fn tell<A: Application>(url: &str, page: &mut Page) -> Result<(
     page.step("drop the queue");
     let dropped = queue.drop_queue(ORDERS).await?;
     ensure!(dropped && !queue.queue_exists(ORDERS).await?, "the queue should be gone");
-    page.note("it is gone, with its archive");
+    page.note("the queue and its archive no longer exist");
     queue.close().await;
     Ok(())
 }
@@ -178,7 +179,7 @@ fn ids<T>(messages: &[Message<T>]) -> Vec<i64> {
     messages.iter().map(|message| message.msg_id).collect()
 }
 
-/// A message as a person likes to read it.
+/// A message in readable form.
 fn describe(message: &Message<Order>) -> Result<String> {
     let payload = serde_json::to_string(&message.message)?;
     let headers = message.headers.as_ref().map(|headers| format!(", headers {headers}")).unwrap_or_default();
@@ -187,7 +188,7 @@ fn describe(message: &Message<Order>) -> Result<String> {
     Ok(format!("message {}: {payload}{headers}{age}", message.msg_id))
 }
 
-/// How long a message stays hidden.
+/// The time for which a message stays hidden.
 fn hidden(message: &Message<Order>) -> String {
     let hidden = message.last_read_at.map(|read| message.vt - read);
     hidden.map_or("some time".to_owned(), |time: TimeDelta| format!("{:.0} s", time.as_seconds_f64()))

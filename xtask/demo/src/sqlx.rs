@@ -1,4 +1,4 @@
-//! What an application does with `pgmq-sqlx` beside the operations on queues.
+//! The parts of the story that depend on the driver of `pgmq-sqlx`.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 use pgmq_core::{Installation, Notification};
 use pgmq_sqlx::{Listener, PGMQueue};
 
-use super::story::{Application, ORDERS, Order, Payment};
+use crate::story::{Application, ORDERS, Order, Payment};
 
 impl Application for PGMQueue {
     type Listener = Listener;

@@ -1,10 +1,10 @@
-//! What is told of a back end while its story goes on, and what is left of it for the table at the end.
+//! The output of one back end while its story runs, and the results for the table at the end.
 
 use anyhow::Result;
 
 use crate::terminal::{bold, red, say, with_causes};
 
-/// The steps of one back end's story so far, each with whether it went well.
+/// The steps of one back end so far, each with its result.
 pub(super) struct Page {
     backend: &'static str,
     steps: Vec<(&'static str, bool)>,
@@ -16,24 +16,24 @@ impl Page {
         Self { backend, steps: Vec::new() }
     }
 
-    /// Begins the next step. The one before it went well.
+    /// Begins the next step. The previous step has succeeded.
     pub(super) fn step(&mut self, step: &'static str) {
         say(format!("  {step}"));
         self.steps.push((step, true));
     }
 
-    /// Says what happened.
+    /// Prints a detail of the current step.
     pub(super) fn note(&self, what: impl AsRef<str>) {
         say(format!("      {}", what.as_ref()));
     }
 
-    /// Ends the story. If it failed, then in its last step.
+    /// Ends the story. An error counts as the failure of the last step.
     pub(super) fn end(&mut self, told: Result<()>) {
         if let Err(error) = told {
             let text = format!("{}: {}", red("failed"), with_causes(&error));
             self.note(text.replace('\n', "\n      "));
             match self.steps.last_mut() {
-                Some((_, went_well)) => *went_well = false,
+                Some((_, succeeded)) => *succeeded = false,
                 None => self.steps.push(("begin", false)),
             }
         }
@@ -49,6 +49,6 @@ impl Page {
     }
 
     pub(super) fn failed(&self) -> bool {
-        self.steps.iter().any(|(_, went_well)| !went_well)
+        self.steps.iter().any(|(_, succeeded)| !succeeded)
     }
 }
