@@ -1,4 +1,4 @@
-//! `cargo xtask tidy`: what has to hold before a change goes in, but for the tests.
+//! `cargo xtask tidy`: the checks that a change has to pass, apart from the tests.
 
 mod api;
 mod dependencies;
@@ -9,29 +9,47 @@ mod sources;
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::cargo;
+use crate::setup::{self, Need};
 use crate::terminal::{bold, green, red, say};
 
-const CLIPPY: [&str; 4] = ["clippy", "--workspace", "--all-targets", "--all-features"];
+const CLIPPY: [&str; 3] = ["clippy", "--workspace", "--all-targets"];
+const DOC: [&str; 3] = ["doc", "--workspace", "--no-deps"];
 
-type Check = fn() -> Result<bool>;
+/// The arguments of cargo that select features.
+type Features = &'static [&'static str];
 
-/// The quickest first.
-const CHECKS: [(&str, Check); 4] =
-    [("rules", rules::hold), ("format", is_formatted), ("lints", has_no_warnings), ("docs", has_clean_docs)];
+type Check = fn(Features) -> Result<bool>;
+
+/// The checks that take seconds.
+const QUICK: [(&str, Check); 2] = [("rules", |_| rules::hold()), ("format", |_| is_formatted())];
+/// The checks that build the workspace.
+const SLOW: [(&str, Check); 2] = [("lints", has_no_warnings), ("docs", has_clean_docs)];
 
 pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
-    if asks_to_fix(arguments)? {
-        succeeds(&mut cargo::command(["fmt", "--all"]))?;
-        succeeds(cargo::command(CLIPPY).args(["--fix", "--allow-dirty", "--allow-staged"]))?;
+    let options = Options::parse(arguments)?;
+    let mut checks = QUICK.to_vec();
+    let mut features: Features = &[];
+    if !options.quick {
+        checks.extend(SLOW);
+        // All features take native-tls, which takes OpenSSL.
+        let ready = setup::prepare(&[Need::CCompiler, Need::OpenSsl], false, None)?;
+        if !ready.missing.contains(&Need::OpenSsl) {
+            features = &["--all-features"];
+        }
     }
-    // All of them, also when one fails: whoever tidies up wants to know everything at once.
+    if options.fix {
+        succeeds(&mut cargo::command(["fmt", "--all"]))?;
+        let fix = ["--fix", "--allow-dirty", "--allow-staged"];
+        succeeds(cargo::command(CLIPPY).args(features).args(fix))?;
+    }
+    // Every check runs, also after one that fails, so that one run reports everything.
     let mut failed = Vec::new();
-    for (name, check) in CHECKS {
+    for (name, check) in checks {
         say(bold(name));
-        if check()? {
+        if check(features)? {
             say(green("ok"));
         } else {
             say(red("not ok"));
@@ -45,29 +63,40 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-fn asks_to_fix(arguments: Vec<OsString>) -> Result<bool> {
-    let mut parser = lexopt::Parser::from_args(arguments);
-    let mut fix = false;
-    while let Some(argument) = parser.next()? {
-        match argument {
-            lexopt::Arg::Long("fix") => fix = true,
-            other => return Err(other.unexpected()).context("usage: cargo xtask tidy [--fix]"),
+#[derive(Default)]
+struct Options {
+    fix: bool,
+    quick: bool,
+}
+
+impl Options {
+    fn parse(arguments: Vec<OsString>) -> Result<Self> {
+        let mut parser = lexopt::Parser::from_args(arguments);
+        let mut options = Self::default();
+        while let Some(argument) = parser.next()? {
+            match argument {
+                lexopt::Arg::Long("fix") => options.fix = true,
+                lexopt::Arg::Long("quick") => options.quick = true,
+                other => return Err(other.unexpected()).context("usage: cargo xtask tidy [--fix | --quick]"),
+            }
         }
+        if options.fix && options.quick {
+            bail!("--fix and --quick exclude each other, since --fix builds the workspace");
+        }
+        Ok(options)
     }
-    Ok(fix)
 }
 
 fn is_formatted() -> Result<bool> {
     succeeds(&mut cargo::command(["fmt", "--all", "--check"]))
 }
 
-fn has_no_warnings() -> Result<bool> {
-    succeeds(cargo::command(CLIPPY).args(["--", "--deny=warnings"]))
+fn has_no_warnings(features: Features) -> Result<bool> {
+    succeeds(cargo::command(CLIPPY).args(features).args(["--", "--deny=warnings"]))
 }
 
-fn has_clean_docs() -> Result<bool> {
-    let mut doc = cargo::command(["doc", "--workspace", "--no-deps", "--all-features"]);
-    succeeds(doc.env("RUSTDOCFLAGS", "--deny=warnings"))
+fn has_clean_docs(features: Features) -> Result<bool> {
+    succeeds(cargo::command(DOC).args(features).env("RUSTDOCFLAGS", "--deny=warnings"))
 }
 
 fn succeeds(command: &mut Command) -> Result<bool> {

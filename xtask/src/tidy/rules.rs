@@ -1,15 +1,14 @@
 //! The repository's own rules.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use tests_common::conformance;
 
 use super::{api, dependencies, features, sources};
+use crate::cargo::root;
 use crate::terminal::say;
-use crate::workspace::{BACKENDS, OTHER_CRATES, Package, packages, root};
+use crate::workspace::{BACKENDS, OTHER_CRATES, Package, packages};
 
 /// The repository, as the rules see it.
 pub(super) struct Repository {
@@ -20,8 +19,7 @@ pub(super) struct Repository {
 /// A rule returns what is against it: each a line that says where, what, and what to do.
 type Rule = fn(&Repository) -> Result<Vec<String>>;
 
-const RULES: [Rule; 12] = [
-    operations_have_cases,
+const RULES: [Rule; 11] = [
     crates_are_known,
     backends_have_the_same_files,
     api::backends_have_the_same_methods,
@@ -62,24 +60,6 @@ impl Repository {
     pub(super) fn shown(&self, path: &Path) -> String {
         path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
     }
-}
-
-macro_rules! names {
-    ($($(#[$doc:meta])* fn $name:ident $(<$T:ident: ($($bound:tt)+)>)? ($($arg:ident: $type:ty),* $(,)?) -> $output:ty;)*) => {
-        [$(stringify!($name)),*]
-    };
-}
-
-fn operations_have_cases(_: &Repository) -> Result<Vec<String>> {
-    let operations = BTreeSet::from(pgmq_core::operations!(names));
-    let covered: BTreeSet<_> = conformance::cases().flat_map(|case| case.operations).copied().collect();
-    let missing = operations.difference(&covered).map(|operation| {
-        format!("pgmq-core: the operation {operation} has no case; add one to tests-common/src/conformance")
-    });
-    let unknown = covered.difference(&operations).map(|operation| {
-        format!("tests-common: a case covers {operation}, which is no operation in crates/pgmq-core/src/operations.rs")
-    });
-    Ok(missing.chain(unknown).collect())
 }
 
 fn crates_are_known(repository: &Repository) -> Result<Vec<String>> {
