@@ -41,7 +41,7 @@ cargo xtask bench [OPTION ...]
     --growth                measures one back end while queues, messages, batches and the number of consumers grow
     --out FOLDER            writes the tables there, with plots
     --only NAME,...         measures some workloads
-    --contestants NAME,...  measures some clients
+    --clients NAME,...  measures some clients
 
 cargo xtask tidy [--fix | --quick]
     Checks this repository's own rules, the formatting, the lints and the docs.

@@ -1,7 +1,6 @@
 //! Running the cases.
 
 use std::{
-    collections::HashMap,
     marker::PhantomData,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     process::{ExitCode, exit},
@@ -179,24 +178,11 @@ pub fn run<B: Backend>() -> ExitCode {
     } else {
         add_all(&mut trials);
     }
-    let conclusion = libtest_mimic::run(&Arguments::from_args(), with_groups(trials.trials));
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials.trials);
     if faults::are_asked_for() {
         faults::print(&tallies.lock().unwrap_or_else(PoisonError::into_inner));
     }
     conclusion.exit_code()
-}
-
-/// Gives each trial the group of its case as its kind, which is printed in front of the name.
-fn with_groups(trials: Vec<Trial>) -> Vec<Trial> {
-    let groups: HashMap<_, _> = super::cases().map(|case| (case.name, case.group)).collect();
-    let with_group = |trial: Trial| {
-        let case = trial.name().rsplit("::").next().unwrap_or_default();
-        match groups.get(case) {
-            Some(group) => trial.with_kind(*group),
-            None => trial,
-        }
-    };
-    trials.into_iter().map(with_group).collect()
 }
 
 /// What was obtained. Without it no case can run, and that is said once, and not once for each case.

@@ -20,8 +20,6 @@ pub(super) struct Outcome {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Test {
     pub(super) name: String,
-    /// The group of a case of the conformance suite.
-    pub(super) group: Option<String>,
     pub(super) passed: bool,
 }
 
@@ -31,9 +29,8 @@ impl Outcome {
         if let Some((passed, failed)) = closing_line(line) {
             let (before, failed_before) = self.closed.unwrap_or_default();
             self.closed = Some((before + passed, failed_before + failed));
-        } else if let Some((name, group, result)) = test_line(line) {
-            let group = group.map(str::to_owned);
-            let test = |passed| Test { name: name.to_owned(), group, passed };
+        } else if let Some((name, result)) = test_line(line) {
+            let test = |passed| Test { name: name.to_owned(), passed };
             match result {
                 Result::Passed => self.tests.push(test(true)),
                 Result::Failed => self.tests.push(test(false)),
@@ -77,8 +74,8 @@ enum Result {
     Ignored,
 }
 
-/// Reads `test some::name ... ok` or `test [group] some::name ... ok`.
-fn test_line(line: &str) -> Option<(&str, Option<&str>, Result)> {
+/// Reads `test some::name ... ok`.
+fn test_line(line: &str) -> Option<(&str, Result)> {
     let (name, result) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
     let result = match result.split([',', ' ']).next()? {
         "ok" => Result::Passed,
@@ -86,11 +83,7 @@ fn test_line(line: &str) -> Option<(&str, Option<&str>, Result)> {
         "ignored" => Result::Ignored,
         _ => return None,
     };
-    let name = name.trim().trim_end_matches(" - should panic");
-    match name.strip_prefix('[').and_then(|name| name.split_once(']')) {
-        Some((group, name)) => Some((name.trim_start(), Some(group), result)),
-        None => Some((name, None, result)),
-    }
+    Some((name.trim().trim_end_matches(" - should panic"), result))
 }
 
 /// Reads `test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s`.
@@ -118,8 +111,8 @@ mod tests {
         outcome
     }
 
-    fn test(name: &str, group: Option<&str>, passed: bool) -> Test {
-        Test { name: name.to_owned(), group: group.map(str::to_owned), passed }
+    fn test(name: &str, passed: bool) -> Test {
+        Test { name: name.to_owned(), passed }
     }
 
     #[test]
@@ -129,17 +122,17 @@ mod tests {
              test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 4 filtered out; finished in 0.00s\n",
         );
         assert_eq!((libtest.passed(), libtest.failed(), libtest.ignored), (2, 0, 1));
-        assert_eq!(libtest.tests, [test("a::b", None, true), test("c", None, true)]);
+        assert_eq!(libtest.tests, [test("a::b", true), test("c", true)]);
         assert!(libtest.is_closed() && libtest.remarks.is_empty());
 
         let mimic = read(
-            "\nrunning 2 tests\ntest [send]  pool::short           ... ok\ntest [read]  pool::somewhat_longer ... FAILED\n\n\
+            "\nrunning 2 tests\ntest pool::short           ... ok\ntest pool::somewhat_longer ... FAILED\n\n\
              failures:\n\n---- pool::somewhat_longer ----\nit is too long\n\n\
              test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s\n\n",
         );
         assert_eq!((mimic.passed(), mimic.failed()), (1, 1));
-        assert_eq!(mimic.tests[0], test("pool::short", Some("send"), true));
-        assert_eq!(mimic.tests[1], test("pool::somewhat_longer", Some("read"), false));
+        assert_eq!(mimic.tests[0], test("pool::short", true));
+        assert_eq!(mimic.tests[1], test("pool::somewhat_longer", false));
         assert_eq!(mimic.remarks[0], "failures:");
     }
 
