@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: measures the clients against their drivers and the official client.
 //!
-//! The bench is a separate package, since it is built in release mode and has dependencies that no other command needs.
+//! The bench is a separate package, since it is built in release mode and has dependencies that no other
+//! command needs.
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -7,7 +7,8 @@ use std::process::Command;
 
 /// The folder of the repository.
 pub(crate) fn root() -> PathBuf {
-    // Cargo sets the variable for the program that it runs. A program that is run without cargo uses the path from its build.
+    // Cargo sets the variable for the program that it runs. A program that is run without cargo uses the path
+    // from its build.
     let package =
         env::var_os("CARGO_MANIFEST_DIR").map_or(PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     package.parent().map(Path::to_owned).unwrap_or(package)

@@ -1,7 +1,8 @@
 //! The chores of this workspace, as `cargo xtask <command>`.
 //!
 //! Each command is a module: [`bench`], [`demo`], [`setup`], [`test`] and [`tidy`].
-//! [`workspace`] and [`cargo`] know the repository, [`server`] provides the Postgres of a test run, and [`terminal`] prints.
+//! [`workspace`] and [`cargo`] know the repository, [`server`] provides the Postgres of a test run, and
+//! [`terminal`] prints.
 
 mod bench;
 mod cargo;

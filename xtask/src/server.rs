@@ -74,7 +74,8 @@ impl TestServer {
         Ok(server)
     }
 
-    /// Builds the program that holds the server, together with the demo, so that both have the same dependencies.
+    /// Builds the program that holds the server, together with the demo, so that both have the same
+    /// dependencies.
     fn build_holder(&self) -> Result<PathBuf> {
         #[derive(Deserialize)]
         struct Message {

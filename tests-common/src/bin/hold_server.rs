@@ -1,10 +1,11 @@
 //! Holds a server until standard input ends.
 //!
-//! With `--run` it serves a run of test programs: one line of JSON has the variables by which they find the server, the
-//! template and the poolers, and all databases of the run are dropped at the end.
+//! With `--run` the program serves a run of test programs. It prints one line of JSON with the variables by
+//! which they find the server, the template and the poolers, and drops all databases of the run at the end.
 //!
-//! Without it, it serves tests that kill the process that holds a server: it prints the server's URL, its folder, the name
-//! of a database on it, and the URL of a pooler in front of it if there is one, a line each.
+//! Without `--run` it serves tests that kill the process that holds a server. It prints four lines: the
+//! server's URL, its folder, the name of a database on it, and the URL of a pooler for that database. The
+//! folder is empty if the server was not started here, and the pooler's URL if there is none.
 
 use std::{
     collections::BTreeMap,

@@ -1,7 +1,8 @@
 //! `cargo xtask demo`: each back end at work.
 //!
 //! [`story`] is the sequence of steps, written once for all back ends.
-//! Each back end has a file with the parts that depend on its driver: connecting, listening, and custom transactions.
+//! Each back end has a file with the parts that depend on its driver: connecting, listening, and custom
+//! transactions.
 
 mod blocking;
 mod diesel;

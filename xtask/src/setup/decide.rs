@@ -4,7 +4,7 @@ use super::machine::{Machine, Rights};
 use super::need::Need;
 use super::registry::Registry;
 
-/// Whether packages may be installed by `sudo`. Root installs them without a question.
+/// The consent to the installation of packages by `sudo`. Root installs them without a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Consent {
     Given,

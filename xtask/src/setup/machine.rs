@@ -85,7 +85,8 @@ impl Machine {
         }
     }
 
-    /// Returns `true` if the fetched programs run the server: everything else that meets the need takes precedence.
+    /// Returns `true` if the fetched programs run the server: everything else that meets the need takes
+    /// precedence.
     pub(super) fn uses_fetched(&self, needs: &[Need]) -> bool {
         let is_second = self.has_url || self.has_docker;
         self.programs.is_none() && (!is_second || needs.contains(&Need::ServerPrograms))

@@ -1,7 +1,8 @@
 //! `cargo xtask setup`: looks for what this machine lacks, and installs it where that is allowed.
 //!
 //! The commands that build for minutes call [`prepare`] first.
-//! [`machine`] looks at the machine, [`decide`] chooses the next step, and [`apt`] and [`registry`] carry it out.
+//! [`machine`] looks at the machine, [`decide`] chooses the next step, and [`apt`] and [`registry`] carry it
+//! out.
 
 mod apt;
 mod decide;
@@ -21,12 +22,10 @@ use anyhow::{Context, Result, bail};
 use self::decide::{Consent, Step};
 use self::machine::Machine;
 pub(crate) use self::need::Need;
+pub(crate) use self::programs::POSTGRES_BIN;
 use crate::terminal::{say, with_causes};
 
-/// The variable by which the programs of the tests find Postgres' server programs.
-pub(crate) const POSTGRES_BIN: &str = "PGMQ_TEST_POSTGRES_BIN";
-
-/// What a machine provides after the set-up.
+/// The state of the machine after the set-up.
 pub(crate) struct Ready {
     /// The variables that child processes need to find it.
     pub(crate) variables: Vec<(&'static str, OsString)>,

@@ -9,7 +9,8 @@ pub(crate) enum Need {
     Postgres,
     /// Postgres' server programs, for servers that are measured.
     ServerPrograms,
-    /// OpenSSL's headers and pkg-config, for native-tls and for libpq with TLS. Every command can do without them.
+    /// OpenSSL's headers and pkg-config, for native-tls and for libpq with TLS. Every command can do without
+    /// them.
     OpenSsl,
 }
 

@@ -1,7 +1,7 @@
 //! Postgres' server programs on this machine.
 //!
 //! The search has the same places and the same order as that of the package that starts the server.
-//! It is repeated here, as that package takes minutes to build and this command answers before that.
+//! The search is repeated here, since that package takes minutes to build and the set-up comes first.
 
 use std::env;
 use std::ffi::OsStr;
@@ -11,10 +11,11 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 
-use super::POSTGRES_BIN;
+/// The variable that names the folder of the server programs, here and in the programs of the tests.
+pub(crate) const POSTGRES_BIN: &str = "PGMQ_TEST_POSTGRES_BIN";
 
-/// The folders in which packages have a folder for each version: the parent, the start of the version's folder, and the folder
-/// of the programs below it.
+/// The folders in which packages have a folder for each version: the parent, the start of the version's
+/// folder, and the folder of the programs below it.
 const PACKAGES: [(&str, &str, &str); 6] = [
     ("/usr/lib/postgresql", "", "bin"),
     ("/usr", "pgsql-", "bin"),

@@ -49,8 +49,8 @@ impl<'a> Selection<'a> {
 
     /// `cargo test` for these packages.
     ///
-    /// Cargo builds a dependency with the features that all selected packages ask for. The demo asks for as many as any
-    /// package, so it is always selected, and no dependency is built twice.
+    /// Cargo builds a dependency with the features that all selected packages ask for. The demo asks for as
+    /// many as any package, so it is always selected, and no dependency is built twice.
     pub(super) fn cargo_test(&self) -> Command {
         let mut command = cargo::command(["test"]);
         if self.is_all {
@@ -62,7 +62,8 @@ impl<'a> Selection<'a> {
         command
     }
 
-    /// The flags for the targets to test: none for cargo's choice, or the names of the selected packages' targets.
+    /// The flags for the targets to test: none for cargo's choice, or the names of the selected packages'
+    /// targets.
     fn targets(&self) -> Vec<&str> {
         if self.is_all {
             return Vec::new();
@@ -110,7 +111,7 @@ impl Program<'_> {
     }
 }
 
-/// Builds the test programs, and everything else that has to compile, such as the examples.
+/// Builds the test programs, and all other targets that have to compile, such as the examples.
 pub(super) fn programs<'a>(server: &TestServer, selection: &Selection<'a>) -> Result<Vec<Program<'a>>> {
     let mut command = selection.cargo_test();
     command.args(selection.targets());

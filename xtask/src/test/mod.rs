@@ -2,7 +2,8 @@
 //!
 //! Cargo builds the test programs, and this command runs them one after the other.
 //! So each program has its own row in the table, with its time, and a crash is recognized as one.
-//! Cargo builds and runs the documentation tests. The last builds are those with TLS, for the cases about encryption.
+//! Cargo builds and runs the documentation tests. The last builds are those with TLS, for the cases about
+//! encryption.
 
 mod arguments;
 mod build;

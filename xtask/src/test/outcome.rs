@@ -48,7 +48,8 @@ impl Outcome {
         }
     }
 
-    /// The number of tests that passed: by the closing line, or by their names if the program crashed before that.
+    /// The number of tests that passed: by the closing line, or by their names if the program crashed before
+    /// that.
     pub(super) fn passed(&self) -> usize {
         self.closed.map_or_else(|| self.named(true), |(passed, _)| passed)
     }

@@ -18,7 +18,8 @@ pub(super) struct Tally {
     pub(super) messages: usize,
     /// The number of calls with an unknown outcome: sends, reads, pops, and the rest.
     pub(super) in_doubt: [u64; 4],
-    /// The number of messages that a read with an unknown outcome has hidden. All of them became visible again.
+    /// The number of messages that a read with an unknown outcome has hidden. All of them became visible
+    /// again.
     pub(super) hidden: usize,
     /// The number of messages that a pop with an unknown outcome has lost.
     pub(super) popped: usize,

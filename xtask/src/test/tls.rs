@@ -1,7 +1,8 @@
-//! The tests of encrypted connections: the cases of the conformance suite about TLS, in programs that are built with it.
+//! The tests of encrypted connections: the cases of the conformance suite about TLS, in programs that are
+//! built with it.
 //!
-//! Cargo takes the features of all selected packages together. So each library is a feature of the demo, which passes it on
-//! to the back ends, and each library has its own build.
+//! Cargo takes the features of all selected packages together. So each library is a feature of the demo,
+//! which passes it on to the back ends, and each library has its own build.
 
 use std::ffi::{OsStr, OsString};
 
