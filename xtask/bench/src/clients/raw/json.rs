@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
 
-/// A `jsonb` is its JSON text behind a version number, which is 1.
+/// The version number in front of the JSON text of a `jsonb`.
 const VERSION: u8 = 1;
 
 /// A value as `jsonb`.

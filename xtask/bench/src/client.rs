@@ -1,4 +1,4 @@
-//! What is compared: a way to use PGMQ from Rust.
+//! The trait of everything that is compared: a way to use PGMQ from Rust.
 
 use std::future::Future;
 
@@ -6,29 +6,30 @@ use anyhow::Result;
 
 use crate::payload::Order;
 
-/// The queue that everybody works on.
+/// The queue of all clients.
 pub(crate) const QUEUE: &str = "bench";
 
-/// For how many seconds a message that was read is hidden: longer than any measurement.
+/// The visibility timeout in seconds: longer than any measurement.
 pub(crate) const VT: u32 = 3600;
 
 /// An insert into the table of the application, by a transaction that also sends.
 pub(crate) const INSERT: &str = "INSERT INTO sales (customer) VALUES ($1::text)";
 
-/// A client, connected and ready. It works on [`QUEUE`].
+/// A connected client, which uses [`QUEUE`].
 ///
-/// Blocking clients do their work before they return the future, which is then ready; see [`Engine`](crate::engine::Engine).
-pub(crate) trait Contestant: Send + Sync + Sized + 'static {
-    /// What it reads.
+/// Blocking clients do their work before they return the future, which is then ready; see
+/// [`Engine`](crate::engine::Engine).
+pub(crate) trait BenchClient: Send + Sync + Sized + 'static {
+    /// The message that a read returns.
     type Message: Received + Send;
 
-    /// Whether it blocks the thread while it waits.
+    /// `true` if the client blocks the thread while it waits.
     const IS_BLOCKING: bool;
 
-    /// Connects, with a pool of so many connections, or with that many where there is no pool.
+    /// Connects, with a pool of `connections` connections, or with that number of connections without a pool.
     fn connect(url: &str, connections: u32) -> impl Future<Output = Result<Self>> + Send;
 
-    /// A handle for one of several tasks, which share the connections.
+    /// A handle for one of the tasks that share the connections.
     fn for_task(&self, task: usize) -> Self;
 
     /// Sends a message, and returns its id.
@@ -40,13 +41,13 @@ pub(crate) trait Contestant: Send + Sync + Sized + 'static {
     /// Reads a message, and hides it for [`VT`].
     fn read(&self) -> impl Future<Output = Result<Option<Self::Message>>> + Send;
 
-    /// Reads up to so many messages, and hides them for [`VT`].
+    /// Reads up to `qty` messages, and hides them for [`VT`].
     fn read_batch(&self, qty: u32) -> impl Future<Output = Result<Vec<Self::Message>>> + Send;
 
-    /// Deletes a message, and returns whether it was there.
+    /// Deletes a message, and returns `true` if it existed.
     fn delete(&self, id: i64) -> impl Future<Output = Result<bool>> + Send;
 
-    /// Deletes messages, and returns the ids of those that were there.
+    /// Deletes messages, and returns the ids of those that existed.
     fn delete_batch(&self, ids: &[i64]) -> impl Future<Output = Result<Vec<i64>>> + Send;
 
     /// Reads and deletes a message.

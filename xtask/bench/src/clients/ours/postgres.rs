@@ -4,8 +4,8 @@ use anyhow::Result;
 use pgmq_postgres::{Error, PGMQueue};
 use postgres::types::Type;
 
-use super::{BackEnd, Blocking};
-use crate::contestant::{INSERT, QUEUE};
+use crate::client::{INSERT, QUEUE};
+use crate::clients::ours::back_end::{BackEnd, Blocking};
 use crate::payload::Order;
 
 impl BackEnd for Blocking<PGMQueue> {

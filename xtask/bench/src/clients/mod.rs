@@ -1,6 +1,6 @@
-//! All contestants.
+//! The clients that the bench compares.
 
-pub(crate) mod lanes;
+pub(crate) mod connection_slots;
 #[cfg(feature = "official")]
 mod official;
 pub(crate) mod ours;
@@ -12,29 +12,29 @@ use anyhow::Result;
 
 use self::ours::{Blocking, Ours, SqlxSession};
 use self::raw::{OfficialSql, OurSql, RawDiesel, RawDieselAsync, RawPostgres, RawSqlx, RawTokio};
+use crate::bench_db::BenchDb;
 use crate::counts::{self, Counts};
-use crate::measure::{self, Effort, Sample};
-use crate::stage::Stage;
+use crate::measure::{self, Budget, Sample};
 use crate::workload::{Operation, Workload};
 
-/// What a contestant is, and how it is measured.
+/// A client, and the functions that measure it.
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
-    /// Who the contestant is compared with: the bare driver that is below it.
+    /// The bare driver below the client, which the client is compared with.
     pub(crate) floor: &'static str,
     pub(crate) kind: Kind,
     pub(crate) measure: Measure,
-    /// Not there if it is no client.
+    /// `None` for a program that is no client.
     pub(crate) count: Option<Count>,
 }
 
-/// Measures for a while.
-pub(crate) type Measure = fn(&Workload, &mut Stage, &Effort) -> Result<Sample>;
+/// Measures the client.
+pub(crate) type Measure = fn(&Workload, &mut BenchDb, &Budget) -> Result<Sample>;
 
-/// Counts what the client does for so many operations.
-pub(crate) type Count = fn(&Workload, &mut Stage, u32) -> Result<Counts>;
+/// Counts the costs of the given number of operations.
+pub(crate) type Count = fn(&Workload, &mut BenchDb, u32) -> Result<Counts>;
 
-/// Which group a contestant belongs to.
+/// The group of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A client of this workspace.
@@ -43,12 +43,12 @@ pub(crate) enum Kind {
     Raw,
     /// The official client.
     Official,
-    /// What is not a client, or sends in another way, to compare single sends with.
+    /// A program that is no client, or another way of sending, for the comparison of single sends.
     OnlySends,
 }
 
 impl Entry {
-    /// Whether the contestant can do it.
+    /// Returns `true` if the client can run the workload.
     pub(crate) fn can_do(&self, workload: &Workload) -> bool {
         self.kind != Kind::OnlySends || workload.operation == Operation::Send
     }
@@ -66,7 +66,7 @@ macro_rules! entry {
     };
 }
 
-/// All of them, each driver's beside each other.
+/// All entries, grouped by driver.
 pub(crate) fn entries() -> Vec<Entry> {
     vec![
         entry!("postgres", "raw-postgres", Ours, Ours<Blocking<pgmq_postgres::PGMQueue>>),

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-/// Connections that tasks share by turns: each task has one of them, with as many others as it takes.
+/// Connections that tasks share: each task uses one connection, together with other tasks if there are more
+/// tasks.
 ///
-/// This is what a pool would be if it cost nothing. `M` is a connection behind the lock that suits it.
-pub(crate) struct Lanes<M> {
+/// The slots behave like a pool without cost. `M` is a connection behind a lock.
+pub(crate) struct ConnectionSlots<M> {
     connections: Arc<[M]>,
     task: usize,
 }
 
-impl<M> Lanes<M> {
+impl<M> ConnectionSlots<M> {
     pub(crate) fn new(connections: Vec<M>) -> Self {
         Self { connections: connections.into(), task: 0 }
     }

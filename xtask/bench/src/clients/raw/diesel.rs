@@ -1,4 +1,4 @@
-//! `diesel`, and what `diesel-async` shares with it.
+//! `diesel`, with the parts that `diesel-async` shares.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -11,16 +11,16 @@ use diesel::sql_types::{BigInt, Bool, Jsonb};
 use pgmq_core::driver::diesel::{DieselQuery, Json};
 use pgmq_core::{Learned, Output, Plan, Query, RawJson, Statement, statement};
 
-use super::RawMessage;
-use crate::contestant::{Contestant, QUEUE, VT};
-use crate::contestants::lanes::Lanes;
-use crate::contestants::schema::sales;
+use crate::client::{BenchClient, QUEUE, VT};
+use crate::clients::connection_slots::ConnectionSlots;
+use crate::clients::raw::message::RawMessage;
+use crate::clients::schema::sales;
 use crate::payload::Order;
 
-/// Diesel, with statements of ours, which it prepares when they are first run on a connection.
+/// Diesel with the statements of this workspace, which it prepares at their first run on a connection.
 ///
-/// Diesel's own `sql_query` is never kept prepared, so they are a query fragment: that of `pgmq-core`.
-pub(crate) struct RawDiesel(Lanes<Mutex<PgConnection>>);
+/// Diesel never keeps its `sql_query` prepared, so the statements are query fragments, as in the clients.
+pub(crate) struct RawDiesel(ConnectionSlots<Mutex<PgConnection>>);
 
 impl RawDiesel {
     fn connection(&self) -> MutexGuard<'_, PgConnection> {
@@ -28,14 +28,14 @@ impl RawDiesel {
     }
 }
 
-impl Contestant for RawDiesel {
+impl BenchClient for RawDiesel {
     type Message = RawMessage;
 
     const IS_BLOCKING: bool = true;
 
     async fn connect(url: &str, connections: u32) -> Result<Self> {
-        let lanes = (0..connections).map(|_| Ok(Mutex::new(PgConnection::establish(url)?)));
-        Ok(Self(Lanes::new(lanes.collect::<Result<_>>()?)))
+        let slots = (0..connections).map(|_| Ok(Mutex::new(PgConnection::establish(url)?)));
+        Ok(Self(ConnectionSlots::new(slots.collect::<Result<_>>()?)))
     }
 
     fn for_task(&self, task: usize) -> Self {
@@ -98,7 +98,7 @@ pub(super) fn query_of<O: Output>(statement: Statement<'_, O>) -> Result<Query<'
     }
 }
 
-/// A query in its newest form, as Diesel takes it.
+/// The newest variant of a query, as a fragment for Diesel.
 pub(super) fn fragment<'q, O: Output>(query: &'q Query<'_, O>) -> DieselQuery<'q> {
     DieselQuery::new(query.form(&Learned::default(), true), query.params())
 }
@@ -118,7 +118,7 @@ pub(super) fn found<'r>(row: &impl Row<'r, Pg>) -> Result<bool> {
 
 pub(super) fn message<'r>(row: &(impl Row<'r, Pg> + for<'n> RowIndex<&'n str>)) -> Result<RawMessage> {
     let Json(order) = row.get_value::<Jsonb, _, _>("message").map_err(boxed)?;
-    Ok(RawMessage { id: row.get_value::<BigInt, _, _>("msg_id").map_err(boxed)?, _order: order })
+    Ok(RawMessage::new(row.get_value::<BigInt, _, _>("msg_id").map_err(boxed)?, order))
 }
 
 fn boxed(error: Box<dyn std::error::Error + Send + Sync>) -> anyhow::Error {

@@ -4,8 +4,8 @@ use anyhow::Result;
 use pgmq_tokio::{Error, PGMQueue};
 use tokio_postgres::types::Type;
 
-use super::BackEnd;
-use crate::contestant::{INSERT, QUEUE};
+use crate::client::{INSERT, QUEUE};
+use crate::clients::ours::back_end::BackEnd;
 use crate::payload::Order;
 
 impl BackEnd for PGMQueue {

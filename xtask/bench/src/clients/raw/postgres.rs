@@ -6,15 +6,16 @@ use anyhow::Result;
 use postgres::types::Type;
 use postgres::{Client, NoTls, Statement};
 
-use super::sql::SQL;
-use super::tokio::{ids, message};
-use super::{Jsonb, RawMessage};
-use crate::contestant::{Contestant, INSERT, QUEUE, VT};
-use crate::contestants::lanes::Lanes;
+use crate::client::{BenchClient, INSERT, QUEUE, VT};
+use crate::clients::connection_slots::ConnectionSlots;
+use crate::clients::raw::json::Jsonb;
+use crate::clients::raw::message::RawMessage;
+use crate::clients::raw::sql::SQL;
+use crate::clients::raw::tokio::{ids, message};
 use crate::payload::Order;
 
-/// `postgres`, with statements of ours.
-pub(crate) struct RawPostgres(Lanes<Mutex<Ready>>);
+/// `postgres` with the statements of this workspace.
+pub(crate) struct RawPostgres(ConnectionSlots<Mutex<Ready>>);
 
 /// A connection with its statements.
 struct Ready {
@@ -34,16 +35,16 @@ impl RawPostgres {
     }
 }
 
-impl Contestant for RawPostgres {
+impl BenchClient for RawPostgres {
     type Message = RawMessage;
 
     const IS_BLOCKING: bool = true;
 
     async fn connect(url: &str, connections: u32) -> Result<Self> {
-        let mut lanes = Vec::new();
+        let mut slots = Vec::new();
         for _ in 0..connections {
             let mut client = Client::connect(url, NoTls)?;
-            lanes.push(Mutex::new(Ready {
+            slots.push(Mutex::new(Ready {
                 send: client.prepare(SQL.send)?,
                 send_batch: client.prepare(SQL.send_batch)?,
                 read: client.prepare(SQL.read)?,
@@ -54,7 +55,7 @@ impl Contestant for RawPostgres {
                 client,
             }));
         }
-        Ok(Self(Lanes::new(lanes)))
+        Ok(Self(ConnectionSlots::new(slots)))
     }
 
     fn for_task(&self, task: usize) -> Self {

@@ -4,9 +4,9 @@ use anyhow::Result;
 use diesel::prelude::*;
 use pgmq_diesel::{Error, PGMQueue};
 
-use super::{BackEnd, Blocking};
-use crate::contestant::QUEUE;
-use crate::contestants::schema::sales;
+use crate::client::QUEUE;
+use crate::clients::ours::back_end::{BackEnd, Blocking};
+use crate::clients::schema::sales;
 use crate::payload::Order;
 
 impl BackEnd for Blocking<PGMQueue> {

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use pgmq_sqlx::{Error, PGMQueue};
 
-use super::BackEnd;
-use crate::contestant::{INSERT, QUEUE};
+use crate::client::{INSERT, QUEUE};
+use crate::clients::ours::back_end::BackEnd;
 use crate::payload::Order;
 
 impl BackEnd for PGMQueue {

@@ -1,5 +1,6 @@
 //! The clients of this workspace, as an application uses them: over their pools.
 
+mod back_end;
 mod diesel;
 mod diesel_async;
 mod postgres;
@@ -7,33 +8,19 @@ mod sqlx;
 mod sqlx_session;
 mod tokio;
 
-use std::future::{Future, ready};
-
 use anyhow::Result;
-use pgmq_core::{AsyncQueue, Message, Output, Queue, Statement};
+use pgmq_core::Message;
 
+use self::back_end::BackEnd;
+pub(crate) use self::back_end::Blocking;
 pub(crate) use self::sqlx_session::SqlxSession;
-use crate::contestant::{Contestant, QUEUE, Received, VT};
+use crate::client::{BenchClient, QUEUE, Received, VT};
 use crate::payload::Order;
 
-/// What an application does by its driver, beside the operations on queues.
-pub(crate) trait BackEnd: AsyncQueue + Send + Sync + 'static {
-    const IS_BLOCKING: bool;
-
-    /// Connects, with prepared statements if they are asked for; else as the builder does by itself.
-    fn connect(url: &str, connections: u32, prepared: bool) -> impl Future<Output = Result<Self>> + Send
-    where
-        Self: Sized;
-
-    fn for_task(&self, task: usize) -> Self;
-
-    fn enqueue(&self, order: &Order) -> impl Future<Output = Result<i64>> + Send;
-}
-
-/// A back end as a contestant: the operations are the same for all.
+/// A back end as a client. The operations are the same for all back ends.
 pub(crate) struct Ours<Q, const PREPARED: bool = false>(Q);
 
-impl<Q: BackEnd, const PREPARED: bool> Contestant for Ours<Q, PREPARED> {
+impl<Q: BackEnd, const PREPARED: bool> BenchClient for Ours<Q, PREPARED> {
     type Message = Message<Order>;
 
     const IS_BLOCKING: bool = Q::IS_BLOCKING;
@@ -82,19 +69,5 @@ impl<Q: BackEnd, const PREPARED: bool> Contestant for Ours<Q, PREPARED> {
 impl Received for Message<Order> {
     fn id(&self) -> i64 {
         self.msg_id
-    }
-}
-
-/// A blocking client whose futures have done their work before they are returned.
-pub(crate) struct Blocking<Q>(Q);
-
-impl<Q: Queue> AsyncQueue for Blocking<Q> {
-    type Error = Q::Error;
-
-    fn run<O: Output>(
-        &self,
-        statement: Statement<'_, O>,
-    ) -> impl Future<Output = Result<O, Q::Error>> + Send {
-        ready(self.0.run(statement))
     }
 }

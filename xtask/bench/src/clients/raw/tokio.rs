@@ -7,14 +7,15 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, NoTls, Row, Statement};
 
-use super::sql::SQL;
-use super::{Jsonb, RawMessage};
-use crate::contestant::{Contestant, INSERT, QUEUE, VT};
-use crate::contestants::lanes::Lanes;
+use crate::client::{BenchClient, INSERT, QUEUE, VT};
+use crate::clients::connection_slots::ConnectionSlots;
+use crate::clients::raw::json::Jsonb;
+use crate::clients::raw::message::RawMessage;
+use crate::clients::raw::sql::SQL;
 use crate::payload::Order;
 
 /// `tokio-postgres`, with one way of calling `pgmq.send`.
-pub(crate) struct RawTokio<S>(Lanes<Mutex<Ready>>, PhantomData<S>);
+pub(crate) struct RawTokio<S>(ConnectionSlots<Mutex<Ready>>, PhantomData<S>);
 
 /// A way of calling `pgmq.send`.
 pub(crate) trait SendCall: Send + Sync + 'static {
@@ -27,7 +28,7 @@ pub(crate) trait SendCall: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Row, Error>> + Send;
 }
 
-/// As the clients of this workspace do.
+/// The call of the clients of this workspace.
 pub(crate) struct OurSql;
 
 impl SendCall for OurSql {
@@ -40,7 +41,7 @@ impl SendCall for OurSql {
     }
 }
 
-/// As the official client does.
+/// The call of the official client.
 pub(crate) struct OfficialSql;
 
 impl SendCall for OfficialSql {
@@ -67,7 +68,7 @@ struct Ready {
 
 async fn connected(url: &str) -> Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    // It reports its end to the client as well.
+    // The client reports the end of the connection as well.
     tokio::spawn(connection);
     Ok(client)
 }
@@ -78,16 +79,16 @@ impl<S> RawTokio<S> {
     }
 }
 
-impl<S: SendCall> Contestant for RawTokio<S> {
+impl<S: SendCall> BenchClient for RawTokio<S> {
     type Message = RawMessage;
 
     const IS_BLOCKING: bool = false;
 
     async fn connect(url: &str, connections: u32) -> Result<Self> {
-        let mut lanes = Vec::new();
+        let mut slots = Vec::new();
         for _ in 0..connections {
             let client = connected(url).await?;
-            lanes.push(Mutex::new(Ready {
+            slots.push(Mutex::new(Ready {
                 send: client.prepare(S::sql()).await?,
                 send_batch: client.prepare(SQL.send_batch).await?,
                 read: client.prepare(SQL.read).await?,
@@ -98,7 +99,7 @@ impl<S: SendCall> Contestant for RawTokio<S> {
                 client,
             }));
         }
-        Ok(Self(Lanes::new(lanes), PhantomData))
+        Ok(Self(ConnectionSlots::new(slots), PhantomData))
     }
 
     fn for_task(&self, task: usize) -> Self {
@@ -163,5 +164,5 @@ pub(super) fn ids(rows: &[Row]) -> Result<Vec<i64>> {
 
 pub(super) fn message(row: &Row) -> Result<RawMessage> {
     let Jsonb(order) = row.try_get("message")?;
-    Ok(RawMessage { id: row.try_get("msg_id")?, _order: order })
+    Ok(RawMessage::new(row.try_get("msg_id")?, order))
 }

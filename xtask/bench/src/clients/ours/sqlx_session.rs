@@ -1,4 +1,4 @@
-//! `pgmq-sqlx` on connections that are kept, so that what sqlx's pool costs can be seen.
+//! `pgmq-sqlx` on sessions that are kept, which shows the cost of sqlx's pool.
 
 use anyhow::Result;
 use pgmq_core::{AsyncQueue, Output, Statement};
@@ -6,15 +6,15 @@ use pgmq_sqlx::{Error, PGMQueue, Session};
 use sqlx::Connection;
 use tokio::sync::Mutex;
 
-use super::BackEnd;
-use crate::contestant::{INSERT, QUEUE};
-use crate::contestants::lanes::Lanes;
+use crate::client::{INSERT, QUEUE};
+use crate::clients::connection_slots::ConnectionSlots;
+use crate::clients::ours::back_end::BackEnd;
 use crate::payload::Order;
 
 /// A queue, and all sessions of its pool.
 pub(crate) struct SqlxSession {
     queue: PGMQueue,
-    sessions: Lanes<Mutex<Session>>,
+    sessions: ConnectionSlots<Mutex<Session>>,
 }
 
 impl AsyncQueue for SqlxSession {
@@ -35,7 +35,7 @@ impl BackEnd for SqlxSession {
         for _ in 0..connections {
             sessions.push(Mutex::new(queue.session().await?));
         }
-        Ok(Self { queue, sessions: Lanes::new(sessions) })
+        Ok(Self { queue, sessions: ConnectionSlots::new(sessions) })
     }
 
     fn for_task(&self, task: usize) -> Self {

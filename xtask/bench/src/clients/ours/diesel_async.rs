@@ -5,9 +5,9 @@ use diesel::ExpressionMethods;
 use diesel_async::RunQueryDsl;
 use pgmq_diesel_async::{Error, PGMQueue};
 
-use super::BackEnd;
-use crate::contestant::QUEUE;
-use crate::contestants::schema::sales;
+use crate::client::QUEUE;
+use crate::clients::ours::back_end::BackEnd;
+use crate::clients::schema::sales;
 use crate::payload::Order;
 
 impl BackEnd for PGMQueue {

@@ -1,4 +1,4 @@
-//! The application's table, as Diesel knows it.
+//! The application's table in Diesel's schema.
 
 diesel::table! {
     sales (id) {

@@ -1,10 +1,10 @@
-//! What the clients of this workspace send, as text.
+//! The SQL of the clients of this workspace.
 
 use std::sync::LazyLock;
 
 use pgmq_core::{Learned, Output, Plan, RawJson, Statement, statement};
 
-use crate::contestant::{QUEUE, VT};
+use crate::client::{QUEUE, VT};
 
 /// The statements, in their newest forms.
 pub(crate) static SQL: LazyLock<Sql> = LazyLock::new(|| Sql {
@@ -37,8 +37,8 @@ pub(crate) struct Sql {
 
 fn text<O: Output>(statement: Statement<'static, O>) -> &'static str {
     match statement.plan() {
-        // As on a connection outside of transactions, where an older server would say that it lacks this form. They are
-        // few, and are kept for good.
+        // As on a connection outside of transactions, where an older server reports that it lacks this
+        // variant. The texts are few, and are leaked on purpose.
         Plan::Query(query) => String::leak(query.form(&Learned::default(), true).text.to_owned()),
         Plan::Settled(_) => unreachable!("these arguments ask for something"),
     }

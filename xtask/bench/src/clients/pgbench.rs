@@ -1,4 +1,4 @@
-//! Postgres' own load generator: what is left is the server.
+//! Postgres' load generator, whose cost is almost that of the server alone.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -7,36 +7,37 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
-use super::raw::SQL;
-use crate::contestant::QUEUE;
-use crate::measure::{Effort, Sample, prepare};
+use crate::bench_db::BenchDb;
+use crate::client::QUEUE;
+use crate::clients::raw::sql::SQL;
+use crate::measure::{Budget, Sample, prepare};
 use crate::payload::Order;
-use crate::stage::Stage;
 use crate::workload::Workload;
 
-/// How many transactions each client runs to find out how many there will be in the time.
+/// The transactions of each client in the trial run, from which the number of the measured ones follows.
 const WARM_UP: u32 = 100;
 
-/// Has `pgbench` send, with statements that are prepared. It has no clients that wait for a connection: so there are as many
-/// as there are connections.
-pub(crate) fn measure(workload: &Workload, stage: &mut Stage, effort: &Effort) -> Result<Sample> {
-    prepare(workload, stage, 0)?;
-    let per_second = run(workload, stage, WARM_UP)?.per_second();
-    prepare(workload, stage, 0)?;
-    let transactions = per_second * effort.window.as_secs_f64() / f64::from(workload.connections);
-    // A rate is not negative, and nobody waits for so many.
+/// Has `pgbench` send with prepared statements.
+///
+/// Its clients do not wait for connections, so there is one client for each connection.
+pub(crate) fn measure(workload: &Workload, db: &mut BenchDb, budget: &Budget) -> Result<Sample> {
+    prepare(workload, db, 0)?;
+    let per_second = run(workload, db, WARM_UP)?.per_second();
+    prepare(workload, db, 0)?;
+    let transactions = per_second * budget.window.as_secs_f64() / f64::from(workload.connections);
+    // A rate is not negative, and the number is far below the limit of the type.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is a small count")]
     let transactions = (transactions as u32).max(WARM_UP / 10);
-    run(workload, stage, transactions)
+    run(workload, db, transactions)
 }
 
-fn run(workload: &Workload, stage: &Stage, transactions: u32) -> Result<Sample> {
-    let program = stage.program("pgbench").context("pgbench does not stand beside the server's programs")?;
+fn run(workload: &Workload, db: &BenchDb, transactions: u32) -> Result<Sample> {
+    let program = db.program("pgbench").context("pgbench is not next to the server's programs")?;
     let folder = TempDir::new()?;
     let script = folder.path().join("send.sql");
     // In a script, parameters have names.
     fs::write(&script, SQL.send.replace("$1", ":queue").replace("$2", ":message"))?;
-    let config = stage.config()?;
+    let config = db.config()?;
     let password = config.get_password().map(String::from_utf8_lossy).unwrap_or_default();
     let output = Command::new(program)
         .current_dir(folder.path())
@@ -47,8 +48,8 @@ fn run(workload: &Workload, stage: &Stage, transactions: u32) -> Result<Sample> 
         .arg(format!("--client={}", workload.connections))
         .arg(format!("--jobs={}", workload.connections.min(2)))
         .arg(format!("--transactions={transactions}"))
-        .arg(format!("--host={}", stage.addr()?.ip()))
-        .arg(format!("--port={}", stage.addr()?.port()))
+        .arg(format!("--host={}", db.addr()?.ip()))
+        .arg(format!("--port={}", db.addr()?.port()))
         .arg(format!("--username={}", config.get_user().unwrap_or_default()))
         .arg(config.get_dbname().unwrap_or_default())
         .env("PGPASSWORD", &*password)
@@ -70,7 +71,7 @@ fn run(workload: &Workload, stage: &Stage, transactions: u32) -> Result<Sample> 
     Ok(sample)
 }
 
-/// Reads the log of a thread: for each transaction its client, its number, and how many microseconds it took.
+/// Reads the log of a thread: for each transaction its client, its number, and its duration in microseconds.
 fn read_log(log: &str, clients: u32, sample: &mut Sample) -> Result<()> {
     sample.per_task.resize(usize::try_from(clients)?, 0);
     for line in log.lines() {
@@ -86,7 +87,7 @@ fn read_log(log: &str, clients: u32, sample: &mut Sample) -> Result<()> {
     Ok(())
 }
 
-/// Reads how long it took from how many there were in a second, which leaves out connecting.
+/// Computes the duration from the rate per second, which does not include connecting.
 fn time_of(operations: u64, output: &str) -> Result<Duration> {
     let rate = output.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next());
     let rate: f64 = rate.context("pgbench does not say how fast it was")?.parse()?;

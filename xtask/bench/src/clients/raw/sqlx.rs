@@ -1,4 +1,4 @@
-//! `sqlx`, which prepares a statement when it is first run on a connection, and keeps it.
+//! `sqlx`, which prepares a statement at its first run on a connection, and keeps it.
 
 use anyhow::Result;
 use sqlx::postgres::PgRow;
@@ -6,14 +6,14 @@ use sqlx::types::Json;
 use sqlx::{Connection, PgConnection, Row};
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::RawMessage;
-use super::sql::SQL;
-use crate::contestant::{Contestant, INSERT, QUEUE, VT};
-use crate::contestants::lanes::Lanes;
+use crate::client::{BenchClient, INSERT, QUEUE, VT};
+use crate::clients::connection_slots::ConnectionSlots;
+use crate::clients::raw::message::RawMessage;
+use crate::clients::raw::sql::SQL;
 use crate::payload::Order;
 
-/// `sqlx`, with statements of ours.
-pub(crate) struct RawSqlx(Lanes<Mutex<PgConnection>>);
+/// `sqlx` with the statements of this workspace.
+pub(crate) struct RawSqlx(ConnectionSlots<Mutex<PgConnection>>);
 
 impl RawSqlx {
     async fn connection(&self) -> MutexGuard<'_, PgConnection> {
@@ -21,17 +21,17 @@ impl RawSqlx {
     }
 }
 
-impl Contestant for RawSqlx {
+impl BenchClient for RawSqlx {
     type Message = RawMessage;
 
     const IS_BLOCKING: bool = false;
 
     async fn connect(url: &str, connections: u32) -> Result<Self> {
-        let mut lanes = Vec::new();
+        let mut slots = Vec::new();
         for _ in 0..connections {
-            lanes.push(Mutex::new(PgConnection::connect(url).await?));
+            slots.push(Mutex::new(PgConnection::connect(url).await?));
         }
-        Ok(Self(Lanes::new(lanes)))
+        Ok(Self(ConnectionSlots::new(slots)))
     }
 
     fn for_task(&self, task: usize) -> Self {
@@ -91,5 +91,5 @@ impl Contestant for RawSqlx {
 
 fn message(row: &PgRow) -> Result<RawMessage> {
     let Json(order) = row.try_get("message")?;
-    Ok(RawMessage { id: row.try_get("msg_id")?, _order: order })
+    Ok(RawMessage::new(row.try_get("msg_id")?, order))
 }

@@ -1,4 +1,4 @@
-//! The official client, crate `pgmq`: over the pools that it takes, and else on connections.
+//! The official client, crate `pgmq`: over the pools that it supports, and otherwise on connections.
 //!
 //! Its trait takes the connection or pool as `self`, so the calls are the same for all of its drivers.
 
@@ -18,9 +18,9 @@ use tests_common::conformance::poll_once;
 use tokio::sync::Mutex;
 use tokio_postgres::NoTls;
 
-use super::lanes::Lanes;
-use super::schema::sales;
-use crate::contestant::{Contestant, INSERT, QUEUE, Received, VT};
+use crate::client::{BenchClient, INSERT, QUEUE, Received, VT};
+use crate::clients::connection_slots::ConnectionSlots;
+use crate::clients::schema::sales;
 use crate::payload::Order;
 
 /// No headers, of a type that it can decode.
@@ -32,8 +32,8 @@ impl Received for Message<Order> {
     }
 }
 
-/// A contestant whose methods call the official ones on `$queue`, and wait for their futures as `$wait` does.
-macro_rules! contestant {
+/// A client whose methods call the official ones on `$queue`, and await their futures by `$wait`.
+macro_rules! client {
     (
         $(#[$doc:meta])* $name:ident($of:ty), blocking: $is_blocking:literal,
         connect($url:ident, $connections:ident): $connect:expr,
@@ -45,7 +45,7 @@ macro_rules! contestant {
         $(#[$doc])*
         pub(crate) struct $name($of);
 
-        impl Contestant for $name {
+        impl BenchClient for $name {
             type Message = Message<Order>;
 
             const IS_BLOCKING: bool = $is_blocking;
@@ -95,7 +95,7 @@ macro_rules! contestant {
     };
 }
 
-contestant! {
+client! {
     /// Over sqlx's pool.
     OfficialSqlx(PgPool), blocking: false,
     connect(url, connections): PgPoolOptions::new().max_connections(connections).connect(url).await?,
@@ -111,17 +111,17 @@ contestant! {
     },
 }
 
-contestant! {
-    /// On connections of `tokio-postgres`: it takes no pool of theirs.
-    OfficialTokio(Lanes<Mutex<tokio_postgres::Client>>), blocking: false,
+client! {
+    /// On connections of `tokio-postgres`, for which the official client supports no pool.
+    OfficialTokio(ConnectionSlots<Mutex<tokio_postgres::Client>>), blocking: false,
     connect(url, connections): {
-        let mut lanes = Vec::new();
+        let mut slots = Vec::new();
         for _ in 0..connections {
             let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
             tokio::spawn(connection);
-            lanes.push(Mutex::new(client));
+            slots.push(Mutex::new(client));
         }
-        Lanes::new(lanes)
+        ConnectionSlots::new(slots)
     },
     for_task(self, task): self.0.for_task(task),
     queue: &*self.0.mine().lock().await,
@@ -137,12 +137,12 @@ contestant! {
     },
 }
 
-contestant! {
-    /// On connections of `postgres`: it takes no pool of theirs.
-    OfficialPostgres(Lanes<BlockingMutex<postgres::Client>>), blocking: true,
+client! {
+    /// On connections of `postgres`, for which the official client supports no pool.
+    OfficialPostgres(ConnectionSlots<BlockingMutex<postgres::Client>>), blocking: true,
     connect(url, connections): {
-        let lanes = (0..connections).map(|_| Ok(BlockingMutex::new(postgres::Client::connect(url, postgres::NoTls)?)));
-        Lanes::new(lanes.collect::<Result<_>>()?)
+        let slots = (0..connections).map(|_| Ok(BlockingMutex::new(postgres::Client::connect(url, postgres::NoTls)?)));
+        ConnectionSlots::new(slots.collect::<Result<_>>()?)
     },
     for_task(self, task): self.0.for_task(task),
     queue: &mut *self.0.mine().lock().unwrap_or_else(PoisonError::into_inner),
@@ -158,7 +158,7 @@ contestant! {
     },
 }
 
-contestant! {
+client! {
     /// Over r2d2's pool of Diesel's connections.
     OfficialDiesel(r2d2::Pool<ConnectionManager<diesel::PgConnection>>), blocking: true,
     connect(url, connections): r2d2::Pool::builder().max_size(connections).build(ConnectionManager::new(url))?,
@@ -174,7 +174,7 @@ contestant! {
     },
 }
 
-contestant! {
+client! {
     /// Over bb8's pool of diesel-async's connections.
     OfficialDieselAsync(bb8::Pool<AsyncDieselConnectionManager<AsyncPgConnection>>), blocking: false,
     connect(url, connections): {

@@ -7,15 +7,15 @@ use futures_util::TryStreamExt;
 use pgmq_core::{Output, RawJson, Statement, statement};
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::RawMessage;
-use super::diesel::{found, fragment, id, message, one, query_of};
-use crate::contestant::{Contestant, QUEUE, VT};
-use crate::contestants::lanes::Lanes;
-use crate::contestants::schema::sales;
+use crate::client::{BenchClient, QUEUE, VT};
+use crate::clients::connection_slots::ConnectionSlots;
+use crate::clients::raw::diesel::{found, fragment, id, message, one, query_of};
+use crate::clients::raw::message::RawMessage;
+use crate::clients::schema::sales;
 use crate::payload::Order;
 
-/// diesel-async, with statements of ours, which it prepares when they are first run on a connection.
-pub(crate) struct RawDieselAsync(Lanes<Mutex<AsyncPgConnection>>);
+/// diesel-async with the statements of this workspace, which it prepares at their first run on a connection.
+pub(crate) struct RawDieselAsync(ConnectionSlots<Mutex<AsyncPgConnection>>);
 
 impl RawDieselAsync {
     async fn connection(&self) -> MutexGuard<'_, AsyncPgConnection> {
@@ -23,17 +23,17 @@ impl RawDieselAsync {
     }
 }
 
-impl Contestant for RawDieselAsync {
+impl BenchClient for RawDieselAsync {
     type Message = RawMessage;
 
     const IS_BLOCKING: bool = false;
 
     async fn connect(url: &str, connections: u32) -> Result<Self> {
-        let mut lanes = Vec::new();
+        let mut slots = Vec::new();
         for _ in 0..connections {
-            lanes.push(Mutex::new(AsyncPgConnection::establish(url).await?));
+            slots.push(Mutex::new(AsyncPgConnection::establish(url).await?));
         }
-        Ok(Self(Lanes::new(lanes)))
+        Ok(Self(ConnectionSlots::new(slots)))
     }
 
     fn for_task(&self, task: usize) -> Self {

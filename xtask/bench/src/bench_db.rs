@@ -1,4 +1,4 @@
-//! The database that the contestants work on, and what is done to it between measurements.
+//! The database of the bench, and its preparation between measurements.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -9,28 +9,28 @@ use postgres::config::Host;
 use postgres::{Client, Config, NoTls};
 use tests_common::server::{Database, Purpose, Server};
 
-use crate::contestant::QUEUE;
-use crate::contestants::raw::Jsonb;
+use crate::client::QUEUE;
+use crate::clients::raw::json::Jsonb;
 use crate::payload::Order;
 
-/// How many messages are put there at once.
+/// The most messages that one statement inserts.
 const PORTION: u32 = 10_000;
 
-/// A database with an empty queue, and a connection beside the contestants.
-pub(crate) struct Stage {
+/// A database with an empty queue, and a connection outside of the clients.
+pub(crate) struct BenchDb {
     client: Client,
     database: Database,
     server: Server,
 }
 
-impl Stage {
-    /// A server that flushes to the disk, as one in use does.
+impl BenchDb {
+    /// Starts a server that flushes to the disk, as one in use does.
     pub(crate) fn to_measure() -> Result<Self> {
         let server = Server::private_for(Purpose::Measurements)?;
         Self::on(server.context("the bench needs Postgres' server programs on this machine")?)
     }
 
-    /// Any server, to count what does not depend on its speed.
+    /// Obtains any server, for counts that do not depend on its speed.
     pub(crate) fn to_count() -> Result<Self> {
         Self::on(Server::obtain()?)
     }
@@ -46,12 +46,12 @@ impl Stage {
         Ok(Self { client, database, server })
     }
 
-    /// Where contestants connect to.
+    /// The URL for the clients.
     pub(crate) fn url(&self) -> &str {
         self.database.url()
     }
 
-    /// The same, and who to connect as, in parts.
+    /// The parsed URL.
     pub(crate) fn config(&self) -> Result<Config> {
         Ok(self.url().parse()?)
     }
@@ -66,7 +66,7 @@ impl Stage {
         (host.as_str(), *port).to_socket_addrs()?.next().context("the server's host has no address")
     }
 
-    /// One of Postgres' programs, if this machine has it.
+    /// The path of one of Postgres' programs, if this machine has it.
     pub(crate) fn program(&self, name: &str) -> Option<PathBuf> {
         self.server.program(name)
     }
@@ -76,12 +76,12 @@ impl Stage {
         self.server.pgmq_version()
     }
 
-    /// What a setting is, or any other value that a query gives as text.
+    /// The text value of a query, such as a setting.
     pub(crate) fn ask(&mut self, query: &str) -> Result<String> {
         Ok(self.client.query_one(query, &[])?.try_get(0)?)
     }
 
-    /// Whether a commit waits for the disk, on connections that are made from now on.
+    /// Sets whether a commit waits for the disk, on connections that are opened from now on.
     pub(crate) fn set_synchronous_commit(&mut self, is_on: bool) -> Result<()> {
         let name = self.database.name();
         Ok(self
@@ -94,7 +94,7 @@ impl Stage {
         Ok(self.client.batch_execute(&format!("TRUNCATE pgmq.q_{QUEUE}, sales"))?)
     }
 
-    /// Puts messages into the queue, hidden from now on for so many seconds.
+    /// Sends `messages` messages, which stay hidden for `hidden_for` seconds.
     pub(crate) fn fill(&mut self, messages: u32, order: &Order, hidden_for: u32) -> Result<()> {
         let hidden_for = i32::try_from(hidden_for)?;
         let mut left = messages;
@@ -109,7 +109,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Has the server look at the queue, as autovacuum would after a while.
+    /// Vacuums and analyzes the queue's table, as autovacuum would after a while.
     pub(crate) fn vacuum(&mut self) -> Result<()> {
         Ok(self.client.batch_execute(&format!("VACUUM (ANALYZE) pgmq.q_{QUEUE}"))?)
     }
