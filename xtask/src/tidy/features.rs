@@ -1,4 +1,4 @@
-//! The rule that dependencies are built once.
+//! The rule about features of dependencies.
 
 use std::collections::BTreeSet;
 
@@ -6,18 +6,20 @@ use anyhow::{Context, Result, bail};
 
 use super::repository::Repository;
 use crate::cargo;
+use crate::workspace::DEMO_PACKAGE;
 
-/// xtask asks for the same features as the tests. Otherwise `cargo xtask test` builds such a dependency, and
-/// everything above it, a second time.
+/// The demo asks for the features that the tests need too: otherwise `cargo xtask test` would build such a dependency, and
+/// everything that depends on it, a second time.
 pub(super) fn dependencies_are_built_once(_: &Repository) -> Result<Vec<String>> {
-    let here = dependencies(&["--package", env!("CARGO_PKG_NAME"), "--edges=no-dev"])?;
-    let tested = dependencies(&["--workspace"])?;
+    let here = dependencies(&["--package", DEMO_PACKAGE, "--edges=no-dev"])?;
+    // The tests of this package need none of what takes long to build.
+    let tested = dependencies(&["--workspace", "--exclude", env!("CARGO_PKG_NAME")])?;
     let names: BTreeSet<_> = here.iter().map(|(name, _)| name).collect();
     let differ = tested.difference(&here).filter(|(name, _)| names.contains(name));
     Ok(differ
         .map(|(name, features)| {
             format!(
-                "xtask/Cargo.toml: the tests need {name} with the features {features}; ask for them here too"
+                "xtask/demo/Cargo.toml: the tests need {name} with the features {features}; ask for them here too"
             )
         })
         .collect())
@@ -33,7 +35,7 @@ fn dependencies(selection: &[&str]) -> Result<BTreeSet<(String, String)>> {
     let lines = String::from_utf8_lossy(&output.stdout);
     let split = |line: &str| {
         let (package, features) = line.split_once('\t')?;
-        // A path may follow in parentheses, or a mark of a line that was there before.
+        // What stands in parentheses is a path, or says that the line has been there before.
         let name = package.split(" (").next()?;
         Some((name.to_owned(), features.trim_end_matches(" (*)").to_owned()))
     };

@@ -1,4 +1,4 @@
-//! `cargo xtask tidy`: everything that must hold before a change is merged, except for the tests.
+//! `cargo xtask tidy`: the checks that a change has to pass, apart from the tests.
 
 mod api;
 mod backends;
@@ -22,21 +22,23 @@ mod sources;
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use lexopt::ValueExt;
 
 use crate::cargo;
+use crate::setup::{self, Need};
 use crate::terminal::{bold, green, red, say};
 use repository::Repository;
 use rules::{RULES, Rule};
 
-const USAGE: &str = "usage: cargo xtask tidy [--fix] [--quick] [--rule NAME ...] [--count]";
+const USAGE: &str = "usage: cargo xtask tidy [--fix | --quick] [--rule NAME ...] [--count]";
 
-const CLIPPY: [&str; 4] = ["clippy", "--workspace", "--all-targets", "--all-features"];
+const CLIPPY: [&str; 3] = ["clippy", "--workspace", "--all-targets"];
+const DOC: [&str; 3] = ["doc", "--workspace", "--no-deps"];
 
 type Check = fn(&Options) -> Result<bool>;
 
-/// The checks that build nothing.
+/// The checks that take seconds.
 const QUICK: [(&str, Check); 2] = [("rules", rules_hold), ("format", is_formatted)];
 
 /// The checks that build the workspace.
@@ -49,21 +51,29 @@ struct Options {
     count: bool,
     /// The rules to check, without the other checks; all if empty.
     rules: Vec<String>,
+    /// The arguments of cargo that select features.
+    features: &'static [&'static str],
 }
 
 pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
-    let options = Options::parse(arguments)?;
-    if options.fix {
-        succeeds(&mut cargo::command(["fmt", "--all"]))?;
-        succeeds(cargo::command(CLIPPY).args(["--fix", "--allow-dirty", "--allow-staged"]))?;
-    }
+    let mut options = Options::parse(arguments)?;
     let mut checks = QUICK.to_vec();
     if !options.rules.is_empty() || options.count {
         checks.truncate(1);
     } else if !options.quick {
         checks.extend(SLOW);
+        // The feature native-tls needs OpenSSL.
+        let ready = setup::prepare(&[Need::CCompiler, Need::OpenSsl], false, None)?;
+        if !ready.missing.contains(&Need::OpenSsl) {
+            options.features = &["--all-features"];
+        }
     }
-    // A failed check does not end the run: all findings are needed at once to mend them.
+    if options.fix {
+        succeeds(&mut cargo::command(["fmt", "--all"]))?;
+        let fix = ["--fix", "--allow-dirty", "--allow-staged"];
+        succeeds(cargo::command(CLIPPY).args(options.features).args(fix))?;
+    }
+    // A failed check does not end the run, so that one run reports everything.
     let mut failed = Vec::new();
     for (name, check) in checks {
         say(bold(name));
@@ -94,6 +104,9 @@ impl Options {
                 other => return Err(other.unexpected()).context(USAGE),
             }
         }
+        if options.fix && options.quick {
+            bail!("--fix and --quick exclude each other, since --fix builds the workspace");
+        }
         Ok(options)
     }
 }
@@ -122,13 +135,13 @@ fn is_formatted(_: &Options) -> Result<bool> {
     succeeds(&mut cargo::command(["fmt", "--all", "--check"]))
 }
 
-fn has_no_warnings(_: &Options) -> Result<bool> {
-    succeeds(cargo::command(CLIPPY).args(["--", "--deny=warnings"]))
+fn has_no_warnings(options: &Options) -> Result<bool> {
+    succeeds(cargo::command(CLIPPY).args(options.features).args(["--", "--deny=warnings"]))
 }
 
-fn has_clean_docs(_: &Options) -> Result<bool> {
-    let mut doc = cargo::command(["doc", "--workspace", "--no-deps", "--all-features"]);
-    succeeds(doc.env("RUSTDOCFLAGS", "--deny=warnings"))
+fn has_clean_docs(options: &Options) -> Result<bool> {
+    let mut doc = cargo::command(DOC);
+    succeeds(doc.args(options.features).env("RUSTDOCFLAGS", "--deny=warnings"))
 }
 
 fn succeeds(command: &mut Command) -> Result<bool> {

@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 
 use super::metadata::{self, Metadata};
 use super::modules::Tree;
-use crate::workspace::{Package, packages, root, rust_files};
+use crate::cargo::root;
+use crate::workspace::{Package, packages, rust_files};
 
 /// A crate: its module tree, and the folder that its files are shown from.
 pub(super) struct Crate {
