@@ -1,6 +1,7 @@
-//! `cargo xtask bench`: measures the clients, beside their drivers and beside the official client.
+//! `cargo xtask bench`: measures the clients against their drivers and the official client.
 //!
-//! What does it is a package of its own: it is built for release, and pulls in what nothing else here needs.
+//! The bench is a separate package, since it is built in release mode and has dependencies that no other
+//! command needs.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -8,11 +9,14 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use crate::cargo;
+use crate::setup::{self, Need};
+use crate::workspace::BENCH_PACKAGE;
 
 pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
+    let ready = setup::prepare(&[Need::CCompiler, Need::ServerPrograms], false, None)?;
     let mut command =
-        cargo::command(["run", "--release", "--package", "bench", "--features", "official", "--"]);
-    // A folder that is given is meant from where the command was typed.
-    let status = command.args(arguments).current_dir(".").status().context("cannot run cargo")?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        cargo::command(["run", "--release", "--package", BENCH_PACKAGE, "--features", "official", "--"]);
+    // A folder among the arguments is relative to the folder in which the command was typed.
+    let status = command.args(arguments).envs(ready.variables).current_dir(".").status();
+    Ok(if status.context("cannot run cargo")?.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

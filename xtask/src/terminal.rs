@@ -1,10 +1,10 @@
-//! What is printed: marks, tables, errors with their causes.
+//! Output: colours, tables, errors with their causes.
 
 use std::env;
 use std::io::{IsTerminal, Write, stdout};
 use std::sync::LazyLock;
 
-/// Prints a line. Whoever reads may stop reading at any time, which is no reason to fail.
+/// Prints a line. A reader that closes the pipe is no reason to fail.
 pub(crate) fn say(line: impl AsRef<str>) {
     let _ = writeln!(stdout(), "{}", line.as_ref());
 }
@@ -15,7 +15,7 @@ pub(crate) fn say_more(text: impl AsRef<str>) {
     let _ = out.write_all(text.as_ref().as_bytes()).and_then(|()| out.flush());
 }
 
-/// Whether a person watches.
+/// Returns `true` if the output goes to a terminal that a person watches.
 pub(crate) fn is_watched() -> bool {
     static WATCHED: LazyLock<bool> = LazyLock::new(|| stdout().is_terminal() && env::var_os("CI").is_none());
     *WATCHED
@@ -38,12 +38,12 @@ pub(crate) fn green(text: &str) -> String {
     coloured(32, text)
 }
 
-/// An error and its causes, one after the other.
+/// An error and its causes, a line each.
 pub(crate) fn with_causes(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).collect::<Vec<_>>().join("\n  because: ")
 }
 
-/// A table: some columns flush left, those after them flush right.
+/// A table whose first columns are flush left and whose other columns are flush right.
 pub(crate) struct Table {
     left: usize,
     rows: Vec<Vec<String>>,
@@ -58,7 +58,7 @@ impl Table {
         self.rows.push(cells.into_iter().map(Into::into).collect());
     }
 
-    /// Prints it, with the first row as headings.
+    /// Prints the table, with the first row as headings.
     pub(crate) fn print(&self) {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
         let width =

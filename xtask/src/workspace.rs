@@ -1,26 +1,28 @@
-//! What is in this repository.
+//! The packages and files of this repository.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use crate::cargo;
 
-/// The back ends, in the order in which they are shown. Each is a crate `pgmq-<name>` with a module in [`demo`](crate::demo).
+/// The back ends, in the order of the tables. Each is a crate `pgmq-<name>` with a module in `xtask/demo`.
 pub(crate) const BACKENDS: [&str; 5] = ["postgres", "tokio", "diesel", "diesel-async", "sqlx"];
 
 /// The other crates that are published.
 pub(crate) const OTHER_CRATES: [&str; 3] = ["pgmq-core", "pgmq-driver-diesel", "pgmq-driver-tokio-postgres"];
 
-/// The folder of the repository.
-pub(crate) fn root() -> PathBuf {
-    // Cargo says where the package is that it runs; a program that was moved after it was built knows it from then.
-    let package =
-        env::var_os("CARGO_MANIFEST_DIR").map_or(PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-    package.parent().map(Path::to_owned).unwrap_or(package)
-}
+/// The package that holds a server for tests, and its program that does so for other processes.
+pub(crate) const SERVER_PACKAGE: &str = "pgmq-test-server";
+pub(crate) const SERVER_HOLDER: &str = "hold_server";
+
+/// The package that shows the back ends. It depends on all of them, with the features that their tests need.
+pub(crate) const DEMO_PACKAGE: &str = "pgmq-demo";
+
+/// The package that measures the back ends.
+pub(crate) const BENCH_PACKAGE: &str = "pgmq-bench";
 
 /// A member of the workspace.
 #[derive(Debug, Deserialize)]
@@ -29,27 +31,27 @@ pub(crate) struct Package {
     pub(crate) manifest_path: PathBuf,
     pub(crate) dependencies: Vec<Dependency>,
     pub(crate) targets: Vec<Target>,
-    /// The registries that it may go to: none of them, or any if nothing is said.
+    /// The registries that the package may be published to; `None` means any.
     publish: Option<Vec<String>>,
 }
 
-/// What a package depends on, by its manifest.
+/// A dependency in a package's manifest.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Dependency {
     pub(crate) name: String,
-    /// The versions that it takes.
+    /// The version requirement.
     pub(crate) req: String,
-    /// Where it is, if it is one of ours.
+    /// The folder, if the dependency is in this repository.
     pub(crate) path: Option<PathBuf>,
 }
 
-/// Something that a package builds.
+/// A target of a package.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Target {
     pub(crate) name: String,
-    /// Such as `lib`, `bin` or `test`.
+    /// The kinds, such as `lib`, `bin` or `test`.
     pub(crate) kind: Vec<String>,
-    /// Whether its documentation is tested.
+    /// `true` if cargo tests the documentation.
     pub(crate) doctest: bool,
 }
 
@@ -64,34 +66,43 @@ impl Package {
     }
 }
 
-/// The name of a crate without what all of them have in common.
+/// The name of a crate without the common prefix.
 pub(crate) fn short_name(package: &str) -> &str {
     package.strip_prefix("pgmq-").unwrap_or(package)
 }
 
 /// The members of the workspace.
 pub(crate) fn packages() -> Result<Vec<Package>> {
-    #[derive(Deserialize)]
-    struct Metadata {
-        packages: Vec<Package>,
-    }
+    Ok(metadata()?.packages)
+}
+
+/// The folder that cargo builds into.
+pub(crate) fn target_folder() -> Result<PathBuf> {
+    Ok(metadata()?.target_directory)
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+    target_directory: PathBuf,
+}
+
+fn metadata() -> Result<Metadata> {
     let output = cargo::command(["metadata", "--no-deps", "--format-version=1"]).output();
     let output = output.context("cannot run cargo")?;
     if !output.status.success() {
         bail!("cargo metadata failed:\n{}", String::from_utf8_lossy(&output.stderr).trim_end());
     }
-    let metadata: Metadata =
-        serde_json::from_slice(&output.stdout).context("cargo metadata is not as expected")?;
-    Ok(metadata.packages)
+    serde_json::from_slice(&output.stdout).context("cannot parse the output of cargo metadata")
 }
 
-/// Checks names that somebody typed, whole or short, against those that there are. No name means all.
+/// Resolves typed names, whole or short, among those that exist. No name means all.
 pub(crate) fn chosen<'a>(typed: &[String], all: &[&'a str]) -> Result<Vec<&'a str>> {
     let find = |typed: &String| all.iter().copied().find(|name| short_name(name) == short_name(typed));
     let unknown = typed.iter().find(|typed| find(typed).is_none());
     if let Some(unknown) = unknown {
         let known: Vec<_> = all.iter().map(|name| short_name(name)).collect();
-        bail!("there is no {unknown:?} here; there are {}", known.join(", "));
+        bail!("there is no {unknown:?} here; choose from {}", known.join(", "));
     }
     match typed {
         [] => Ok(all.to_owned()),
@@ -103,7 +114,7 @@ pub(crate) fn chosen<'a>(typed: &[String], all: &[&'a str]) -> Result<Vec<&'a st
     }
 }
 
-/// The Rust files in a folder and in those below it, in order.
+/// The Rust files in a folder and below it, sorted.
 pub(crate) fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let entries =

@@ -1,6 +1,6 @@
-//! The conformance suite of all back ends, against this one.
+//! Runs the conformance suite against this back end.
 
-#![allow(clippy::expect_used, reason = "a panic is how a test fails")]
+#![allow(clippy::expect_used, reason = "a failed test panics")]
 
 use std::process::ExitCode;
 
@@ -8,33 +8,30 @@ use diesel_async::{
     AnsiTransactionManager, AsyncConnection, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
     pooled_connection::AsyncDieselConnectionManager,
 };
-use pgmq_core::backend::prelude::*;
-use pgmq_diesel_async::{Error, Session, bb8};
-use tests_common::conformance::{
-    self, Backend, Failure, Outcome, Pooled, QueueCase, Step, Subject, UserError, World,
+use pgmq_diesel_async::{Error, PGMQueue, Session, bb8};
+use pgmq_test_suite::{
+    Backend, Failure, Outcome, Pooled, QueueCase, QueueUnderTest, Step, TestContext, UserError,
 };
 
 fn main() -> ExitCode {
-    conformance::run::<DieselAsync>()
+    pgmq_test_suite::run::<DieselAsync>()
 }
 
 struct DieselAsync;
 
-tests_common::adapters!(async pgmq_diesel_async);
+pgmq_test_suite::client!(async pgmq_diesel_async for DieselAsync);
 
 impl Backend for DieselAsync {
-    // Diesel hands on what a server says, but not under which code; those of PGMQ and of the server itself are found again.
+    // Diesel returns the server's message without its SQLSTATE. The codes of PGMQ and of the server itself
+    // are inferred.
     const HIDDEN_SQLSTATES: &'static [&'static str] = &["MINE1"];
-    // It prepares each statement in a round trip of its own, under a name, whether it is to be kept or not.
+    // diesel-async prepares every statement under a name, in a separate round trip, even if it is not kept.
     const BEHIND_POOLERS: Pooled = Pooled::No;
 
-    tests_common::backend_methods!(async pgmq_diesel_async);
-
-    // The task that closes idle connections notices at its next look, in half a minute at most, that the pool is gone.
+    // The task that closes idle connections ends at its next check, in half a minute at most.
     const LINGERERS: usize = 1;
 
-    async fn transaction(queue: &Queue, steps: &[Step]) -> Result<(), UserError<Error>> {
-        let Queue(queue) = queue;
+    async fn transaction(queue: &PGMQueue, steps: &[Step]) -> Result<(), UserError<Error>> {
         queue
             .transaction(async |connection| {
                 for step in steps {
@@ -43,7 +40,7 @@ impl Backend for DieselAsync {
                         Step::Send(to) => drop(queue.with(connection).send(to, &1).await?),
                         Step::TryToSend(to) => drop(queue.with(connection).send(to, &1).await),
                         Step::GiveUp => return Err(UserError::GaveUp),
-                        Step::Panic => panic!("this panic belongs to the case"),
+                        Step::Panic => panic!("intended by the case"),
                     }
                 }
                 Ok(())
@@ -51,18 +48,18 @@ impl Backend for DieselAsync {
             .await
     }
 
-    async fn in_transaction(queue: &Queue, world: &World<'_>, case: &impl QueueCase) -> Outcome {
-        let mut session = queue.0.session().await?;
+    async fn in_transaction(queue: &PGMQueue, context: &TestContext<'_>, case: &impl QueueCase) -> Outcome {
+        let mut session = queue.session().await?;
         AnsiTransactionManager::begin_transaction(&mut *session).await?;
-        let outcome = case.run(&Subject::in_transaction(&Bound(queue.0.with(&mut session)), world)).await;
-        // The case may have lost the connection, and then it is rolled back already.
+        let outcome = case.run(&QueueUnderTest::in_transaction(&queue.with(&mut session), context)).await;
+        // Fails if the case has lost the connection, which also rolls back.
         let _ = AnsiTransactionManager::rollback_transaction(&mut *session).await;
         outcome
     }
 
-    async fn on_connection(queue: &Queue, world: &World<'_>, case: &impl QueueCase) -> Outcome {
-        let mut connection = AsyncPgConnection::establish(world.url()).await?;
-        case.run(&Subject::new(&Bound(queue.0.with(&mut connection)), world)).await
+    async fn on_connection(queue: &PGMQueue, context: &TestContext<'_>, case: &impl QueueCase) -> Outcome {
+        let mut connection = AsyncPgConnection::establish(context.url()).await?;
+        case.run(&QueueUnderTest::new(&queue.with(&mut connection), context)).await
     }
 
     async fn driver_pool(url: &str, size: u32) -> Result<Self::Pool, Failure> {

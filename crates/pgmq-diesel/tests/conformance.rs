@@ -1,27 +1,26 @@
-//! The conformance suite of all back ends, against this one.
+//! Runs the conformance suite against this back end.
 
 use std::process::ExitCode;
 
-use pgmq_core::backend::prelude::*;
 use pgmq_diesel::{
-    Error, Session,
+    Error, PGMQueue, Session,
     diesel::{
         Connection as _, PgConnection,
         connection::{CacheSize, SimpleConnection},
     },
     r2d2::{self, ConnectionManager},
 };
-use tests_common::conformance::{
-    self, Backend, Failure, Outcome, Pooled, QueueCase, Step, Subject, UserError, World,
+use pgmq_test_suite::{
+    Backend, Blocking, Failure, Outcome, Pooled, QueueCase, QueueUnderTest, Step, TestContext, UserError,
 };
 
 fn main() -> ExitCode {
-    conformance::run::<Diesel>()
+    pgmq_test_suite::run::<Diesel>()
 }
 
 struct Diesel;
 
-tests_common::adapters!(blocking pgmq_diesel);
+pgmq_test_suite::client!(blocking pgmq_diesel for Diesel);
 
 impl Backend for Diesel {
     const HIDDEN_SQLSTATES: &'static [&'static str] = &["MINE1"];
@@ -29,14 +28,11 @@ impl Backend for Diesel {
     const REQUIRE_VERIFIES: bool = false;
     const BEHIND_POOLERS: Pooled = Pooled::BySwitch;
 
-    tests_common::backend_methods!(blocking pgmq_diesel);
-
-    // The pool's threads end once they have looked for idle connections a last time, in half a minute at
-    // most.
+    // The pool's threads end after their next check for idle connections, in half a minute at most.
     const LINGERERS: usize = 3;
 
-    async fn transaction(queue: &Queue, steps: &[Step]) -> Result<(), UserError<Error>> {
-        let Queue(queue) = queue;
+    async fn transaction(queue: &Blocking<PGMQueue>, steps: &[Step]) -> Result<(), UserError<Error>> {
+        let Blocking(queue) = queue;
         queue.transaction(|connection| {
             for step in steps {
                 match *step {
@@ -44,31 +40,39 @@ impl Backend for Diesel {
                     Step::Send(to) => drop(queue.with(connection).send(to, &1)?),
                     Step::TryToSend(to) => drop(queue.with(connection).send(to, &1)),
                     Step::GiveUp => return Err(UserError::GaveUp),
-                    Step::Panic => panic!("this panic belongs to the case"),
+                    Step::Panic => panic!("intended by the case"),
                 }
             }
             Ok(())
         })
     }
 
-    async fn in_transaction(queue: &Queue, world: &World<'_>, case: &impl QueueCase) -> Outcome {
+    async fn in_transaction(
+        queue: &Blocking<PGMQueue>,
+        context: &TestContext<'_>,
+        case: &impl QueueCase,
+    ) -> Outcome {
         let mut session = queue.0.session()?;
         let mut outcome = Ok(());
         let rolled_back: Result<(), _> = session.transaction(|connection| {
-            let bound = Bound(queue.0.with(connection));
-            outcome = conformance::poll_once(case.run(&Subject::in_transaction(&bound, world)));
+            let bound = Blocking(queue.0.with(connection));
+            outcome = pgmq_test_suite::poll_once(case.run(&QueueUnderTest::in_transaction(&bound, context)));
             Err(diesel::result::Error::RollbackTransaction)
         });
         drop(rolled_back);
         outcome
     }
 
-    async fn on_connection(queue: &Queue, world: &World<'_>, case: &impl QueueCase) -> Outcome {
-        let mut connection = PgConnection::establish(world.url())?;
-        if world.is_pooled() {
+    async fn on_connection(
+        queue: &Blocking<PGMQueue>,
+        context: &TestContext<'_>,
+        case: &impl QueueCase,
+    ) -> Outcome {
+        let mut connection = PgConnection::establish(context.url())?;
+        if context.is_pooled() {
             connection.set_prepared_statement_cache_size(CacheSize::Disabled);
         }
-        case.run(&Subject::new(&Bound(queue.0.with(&mut connection)), world)).await
+        case.run(&QueueUnderTest::new(&Blocking(queue.0.with(&mut connection)), context)).await
     }
 
     async fn driver_pool(url: &str, size: u32) -> Result<Self::Pool, Failure> {

@@ -11,8 +11,8 @@ use std::sync::Mutex;
 
 use diesel::result::DatabaseErrorKind;
 use pgmq_diesel::{ErrorKind, PGMQueue, QueueError};
+use pgmq_test_server::{Database, Server};
 use service::{EMAILS, Email, Error, Mailer, NewOrder, OrderService, State};
-use tests_common::server::{Database, Server};
 
 const TEA: NewOrder<'static> = NewOrder { customer: "ada@example.org", item: "tea", quantity: 2 };
 

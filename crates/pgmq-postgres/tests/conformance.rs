@@ -1,33 +1,29 @@
-//! The conformance suite of all back ends, against this one.
+//! Runs the conformance suite against this back end.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use pgmq_core::backend::prelude::*;
-use pgmq_postgres::{Error, Manager, Session, r2d2};
-use tests_common::conformance::{
-    self, Backend, Failure, Outcome, QueueCase, Step, Subject, UserError, World,
+use pgmq_postgres::{Error, Manager, PGMQueue, Session, r2d2};
+use pgmq_test_suite::{
+    Backend, Blocking, Failure, Outcome, QueueCase, QueueUnderTest, Step, TestContext, UserError,
 };
 
 fn main() -> ExitCode {
-    conformance::run::<Postgres>()
+    pgmq_test_suite::run::<Postgres>()
 }
 
 struct Postgres;
 
-tests_common::adapters!(blocking pgmq_postgres);
+pgmq_test_suite::client!(blocking pgmq_postgres for Postgres);
 
 impl Backend for Postgres {
-    tests_common::backend_methods!(blocking pgmq_postgres);
-
-    // What was used a moment ago is not looked at.
+    // A connection that was used a moment ago is not checked.
     const IDLE: Duration = Duration::from_millis(200);
-    // The pool's threads end once they have looked for idle connections a last time, in half a minute at
-    // most.
+    // The pool's threads end after their next check for idle connections, in half a minute at most.
     const LINGERERS: usize = 3;
 
-    async fn transaction(queue: &Queue, steps: &[Step]) -> Result<(), UserError<Error>> {
-        let Queue(queue) = queue;
+    async fn transaction(queue: &Blocking<PGMQueue>, steps: &[Step]) -> Result<(), UserError<Error>> {
+        let Blocking(queue) = queue;
         queue.transaction(|transaction| {
             for step in steps {
                 match *step {
@@ -35,22 +31,30 @@ impl Backend for Postgres {
                     Step::Send(to) => drop(queue.with(transaction).send(to, &1)?),
                     Step::TryToSend(to) => drop(queue.with(transaction).send(to, &1)),
                     Step::GiveUp => return Err(UserError::GaveUp),
-                    Step::Panic => panic!("this panic belongs to the case"),
+                    Step::Panic => panic!("intended by the case"),
                 }
             }
             Ok(())
         })
     }
 
-    async fn in_transaction(queue: &Queue, world: &World<'_>, case: &impl QueueCase) -> Outcome {
+    async fn in_transaction(
+        queue: &Blocking<PGMQueue>,
+        context: &TestContext<'_>,
+        case: &impl QueueCase,
+    ) -> Outcome {
         let mut session = queue.0.session()?;
         let mut transaction = session.transaction()?;
-        case.run(&Subject::in_transaction(&Bound(queue.0.with(&mut transaction)), world)).await
+        case.run(&QueueUnderTest::in_transaction(&Blocking(queue.0.with(&mut transaction)), context)).await
     }
 
-    async fn on_connection(queue: &Queue, world: &World<'_>, case: &impl QueueCase) -> Outcome {
-        let mut client = postgres::Client::connect(world.url(), postgres::NoTls)?;
-        case.run(&Subject::new(&Bound(queue.0.with(&mut client)), world)).await
+    async fn on_connection(
+        queue: &Blocking<PGMQueue>,
+        context: &TestContext<'_>,
+        case: &impl QueueCase,
+    ) -> Outcome {
+        let mut client = postgres::Client::connect(context.url(), postgres::NoTls)?;
+        case.run(&QueueUnderTest::new(&Blocking(queue.0.with(&mut client)), context)).await
     }
 
     async fn driver_pool(url: &str, size: u32) -> Result<Self::Pool, Failure> {

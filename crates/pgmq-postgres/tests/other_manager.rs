@@ -5,8 +5,8 @@
 use pgmq_postgres::PGMQueue;
 use pgmq_postgres::postgres::NoTls;
 use pgmq_postgres::r2d2::Pool;
+use pgmq_test_server::Server;
 use r2d2_postgres::PostgresConnectionManager;
-use tests_common::server::Server;
 
 #[test]
 fn a_queue_works_over_a_pool_with_another_manager() {

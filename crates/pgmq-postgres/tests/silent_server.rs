@@ -10,8 +10,8 @@ use pgmq_postgres::postgres::Config;
 use pgmq_postgres::postgres::config::Host;
 use pgmq_postgres::r2d2::ManageConnection;
 use pgmq_postgres::{ErrorKind, Manager, PGMQueue, QueueError};
-use tests_common::proxy::Proxy;
-use tests_common::server::Server;
+use pgmq_test_server::Server;
+use pgmq_test_server::proxy::Proxy;
 
 /// Much longer than any step here should take, and much shorter than the timeouts of the operating system.
 const SOON: Duration = Duration::from_secs(20);

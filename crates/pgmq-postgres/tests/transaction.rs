@@ -4,7 +4,7 @@
 
 use pgmq_postgres::postgres::error::SqlState;
 use pgmq_postgres::{PGMQueue, Session};
-use tests_common::server::{Database, Server};
+use pgmq_test_server::{Database, Server};
 
 fn queue_on(database: &Database) -> PGMQueue {
     let builder = PGMQueue::builder().url(database.url()).pool_size(1).prepared_statements(true);

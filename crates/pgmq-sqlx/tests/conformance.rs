@@ -1,26 +1,27 @@
-//! The conformance suite of all back ends, against this one.
+//! Runs the conformance suite against this back end.
 
-#![allow(clippy::expect_used, reason = "a panic is how a test fails")]
+#![allow(clippy::expect_used, reason = "a failed test panics")]
 
 use std::process::ExitCode;
 
-use pgmq_core::backend::prelude::*;
-use pgmq_sqlx::sqlx::{self, AssertSqlSafe, Connection, PgConnection, postgres::PgPoolOptions};
-use pgmq_sqlx::{Error, Session};
-use tests_common::conformance::{
-    self, Backend, Failure, Outcome, Pooled, QueueCase, Step, Subject, UserError, World,
+use pgmq_sqlx::{
+    Error, PGMQueue, Session,
+    sqlx::{self, AssertSqlSafe, Connection, PgConnection, postgres::PgPoolOptions},
+};
+use pgmq_test_suite::{
+    Backend, Failure, Outcome, Pooled, QueueCase, QueueUnderTest, Step, TestContext, UserError,
 };
 
 fn main() -> ExitCode {
-    conformance::run::<Sqlx>()
+    pgmq_test_suite::run::<Sqlx>()
 }
 
 struct Sqlx;
 
-tests_common::adapters!(async pgmq_sqlx);
+pgmq_test_suite::client!(async pgmq_sqlx for Sqlx);
 
-/// Has the driver keep no statements prepared.
-fn keeping_none(url: &str) -> String {
+/// Switches the driver's cache of prepared statements off.
+fn without_statement_cache(url: &str) -> String {
     format!("{url}?statement-cache-capacity=0")
 }
 
@@ -29,16 +30,13 @@ impl Backend for Sqlx {
     const LISTENS_FROM_ANY_POOL: bool = true;
     const TESTS_ON_RETURN: bool = true;
     const FOLLOWS_THE_PRIMARY: bool = false;
-    // The thread that keeps the time is one for the whole process, and stays.
+    // The timer thread belongs to the process, and stays.
     const LINGERERS: usize = 1;
-    // To begin, to see that nothing failed, and to commit.
+    // BEGIN, the check that no statement failed, and COMMIT.
     const ROUND_TRIPS_OF_TRANSACTION: usize = 3;
     const BEHIND_POOLERS: Pooled = Pooled::BySwitch;
 
-    tests_common::backend_methods!(async pgmq_sqlx);
-
-    async fn transaction(queue: &Queue, steps: &[Step]) -> Result<(), UserError<Error>> {
-        let Queue(queue) = queue;
+    async fn transaction(queue: &PGMQueue, steps: &[Step]) -> Result<(), UserError<Error>> {
         queue
             .transaction(async |transaction| {
                 for step in steps {
@@ -53,7 +51,7 @@ impl Backend for Sqlx {
                         Step::Send(to) => drop(queue.with(transaction).send(to, &1).await?),
                         Step::TryToSend(to) => drop(queue.with(transaction).send(to, &1).await),
                         Step::GiveUp => return Err(UserError::GaveUp),
-                        Step::Panic => panic!("this panic belongs to the case"),
+                        Step::Panic => panic!("intended by the case"),
                     }
                 }
                 Ok(())
@@ -61,15 +59,19 @@ impl Backend for Sqlx {
             .await
     }
 
-    async fn in_transaction(queue: &Queue, world: &World<'_>, case: &impl QueueCase) -> Outcome {
-        let mut transaction = queue.0.pool().begin().await?;
-        case.run(&Subject::in_transaction(&Bound(queue.0.with(&mut transaction)), world)).await
+    async fn in_transaction(queue: &PGMQueue, context: &TestContext<'_>, case: &impl QueueCase) -> Outcome {
+        let mut transaction = queue.pool().begin().await?;
+        case.run(&QueueUnderTest::in_transaction(&queue.with(&mut transaction), context)).await
     }
 
-    async fn on_connection(queue: &Queue, world: &World<'_>, case: &impl QueueCase) -> Outcome {
-        let url = if world.is_pooled() { keeping_none(world.url()) } else { world.url().to_owned() };
+    async fn on_connection(queue: &PGMQueue, context: &TestContext<'_>, case: &impl QueueCase) -> Outcome {
+        let url = if context.is_pooled() {
+            without_statement_cache(context.url())
+        } else {
+            context.url().to_owned()
+        };
         let mut connection = PgConnection::connect(&url).await?;
-        case.run(&Subject::new(&Bound(queue.0.with(&mut connection)), world)).await
+        case.run(&QueueUnderTest::new(&queue.with(&mut connection), context)).await
     }
 
     async fn driver_pool(url: &str, size: u32) -> Result<Self::Pool, Failure> {

@@ -10,8 +10,8 @@ mod story;
 use std::sync::Mutex;
 
 use pgmq_sqlx::{ErrorKind, PGMQueue, QueueError};
+use pgmq_test_server::{Database, Server};
 use service::{EMAILS, Email, Error, Mailer, NewOrder, OrderService, State};
-use tests_common::server::{Database, Server};
 
 const TEA: NewOrder<'static> = NewOrder { customer: "ada@example.org", item: "tea", quantity: 2 };
 

@@ -1,32 +1,25 @@
-//! The conformance suite of all back ends, against this one.
+//! Runs the conformance suite against this back end.
 
-#![allow(clippy::expect_used, reason = "a panic is how a test fails")]
+#![allow(clippy::expect_used, reason = "a failed test panics")]
 
 use std::process::ExitCode;
 
-use pgmq_core::backend::prelude::*;
-use pgmq_tokio::{Error, Manager, Session, bb8};
-use tests_common::conformance::{
-    self, Backend, Failure, Outcome, QueueCase, Step, Subject, UserError, World,
-};
+use pgmq_test_suite::{Backend, Failure, Outcome, QueueCase, QueueUnderTest, Step, TestContext, UserError};
+use pgmq_tokio::{Error, Manager, PGMQueue, Session, bb8};
 
 fn main() -> ExitCode {
-    conformance::run::<Tokio>()
+    pgmq_test_suite::run::<Tokio>()
 }
 
 struct Tokio;
 
-tests_common::adapters!(async pgmq_tokio);
+pgmq_test_suite::client!(async pgmq_tokio for Tokio);
 
 impl Backend for Tokio {
-    tests_common::backend_methods!(async pgmq_tokio);
-
-    // The task that closes idle connections notices at its next look, in half a minute at most, that the pool
-    // is gone.
+    // The task that closes idle connections ends at its next check, in half a minute at most.
     const LINGERERS: usize = 1;
 
-    async fn transaction(queue: &Queue, steps: &[Step]) -> Result<(), UserError<Error>> {
-        let Queue(queue) = queue;
+    async fn transaction(queue: &PGMQueue, steps: &[Step]) -> Result<(), UserError<Error>> {
         queue
             .transaction(async |transaction| {
                 for step in steps {
@@ -35,7 +28,7 @@ impl Backend for Tokio {
                         Step::Send(to) => drop(queue.with(transaction).send(to, &1).await?),
                         Step::TryToSend(to) => drop(queue.with(transaction).send(to, &1).await),
                         Step::GiveUp => return Err(UserError::GaveUp),
-                        Step::Panic => panic!("this panic belongs to the case"),
+                        Step::Panic => panic!("intended by the case"),
                     }
                 }
                 Ok(())
@@ -43,17 +36,17 @@ impl Backend for Tokio {
             .await
     }
 
-    async fn in_transaction(queue: &Queue, world: &World<'_>, case: &impl QueueCase) -> Outcome {
-        let mut session = queue.0.session().await?;
+    async fn in_transaction(queue: &PGMQueue, context: &TestContext<'_>, case: &impl QueueCase) -> Outcome {
+        let mut session = queue.session().await?;
         let mut transaction = session.transaction().await?;
-        case.run(&Subject::in_transaction(&Bound(queue.0.with(&mut transaction)), world)).await
+        case.run(&QueueUnderTest::in_transaction(&queue.with(&mut transaction), context)).await
     }
 
-    async fn on_connection(queue: &Queue, world: &World<'_>, case: &impl QueueCase) -> Outcome {
-        let config: tokio_postgres::Config = world.url().parse()?;
+    async fn on_connection(queue: &PGMQueue, context: &TestContext<'_>, case: &impl QueueCase) -> Outcome {
+        let config: tokio_postgres::Config = context.url().parse()?;
         let (mut client, connection) = config.connect(tokio_postgres::NoTls).await?;
         tokio::spawn(connection);
-        case.run(&Subject::new(&Bound(queue.0.with(&mut client)), world)).await
+        case.run(&QueueUnderTest::new(&queue.with(&mut client), context)).await
     }
 
     async fn driver_pool(url: &str, size: u32) -> Result<Self::Pool, Failure> {

@@ -1,4 +1,4 @@
-//! What the back ends did for an operation when that was last looked at: no more may become of it unnoticed.
+//! The recorded costs of an operation on each back end. A test fails when an operation costs more.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,40 +8,40 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use crate::contestants::{Entry, Kind};
+use crate::bench_db::BenchDb;
+use crate::clients::{Entry, Kind};
 use crate::counts::Counts;
-use crate::stage::Stage;
 use crate::workload::{SEND, WORKLOADS, Workload};
 
 const HEADING: &str = "\
 # What one operation costs a client, in round trips and allocations: checked by the test of this package.
-# PGMQ_BENCH_WRITE_BASELINE=1 cargo xtask test bench -- hot writes it anew.
+# PGMQ_BENCH_WRITE_BASELINE=1 cargo xtask test bench -- hot writes it again.
 ";
 
-/// Over how many operations it is counted.
+/// The number of operations over which the costs are counted.
 const OPERATIONS: u32 = 20;
 
-/// How many more allocations go unnoticed: a share, and at least one. A new compiler or driver moves a few.
+/// The tolerated increase of allocations: a share, and at least one. A new compiler or driver changes a few.
 const TOLERATED: f64 = 0.05;
 
-/// What is looked at, of a back end in a workload.
+/// The recorded costs of a back end in a workload.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Cost {
     round_trips: f64,
     allocations: f64,
 }
 
-/// By the names of the back end and of the workload.
+/// The costs by the names of the back end and of the workload.
 type Costs = BTreeMap<(String, String), Cost>;
 
-/// Writes what it costs now.
+/// Writes the present costs.
 pub(crate) fn write(entries: &[Entry], file: &Path) -> Result<ExitCode> {
     let costs = look(entries)?;
     fs::write(file, shown(&costs)).with_context(|| format!("cannot write {}", file.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says what costs more now than it did.
+/// Prints the costs that exceed the recorded ones.
 pub(crate) fn check(entries: &[Entry], file: &Path) -> Result<ExitCode> {
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let findings = compare(&parse(&text)?, &look(entries)?);
@@ -50,14 +50,14 @@ pub(crate) fn check(entries: &[Entry], file: &Path) -> Result<ExitCode> {
 }
 
 fn look(entries: &[Entry]) -> Result<Costs> {
-    let mut stage = Stage::to_count()?;
-    // Large messages cost the same calls as small ones, and take time.
+    let mut db = BenchDb::to_count()?;
+    // Large messages cost the same calls as small ones, and take longer.
     let is_looked_at = |workload: &&Workload| workload.tasks == 1 && workload.bytes == SEND.bytes;
     let mut costs = Costs::new();
     for entry in entries.iter().filter(|entry| entry.kind == Kind::Ours) {
         let Some(count) = entry.count else { continue };
         for workload in WORKLOADS.iter().filter(is_looked_at) {
-            let counts = count(workload, &mut stage, OPERATIONS)
+            let counts = count(workload, &mut db, OPERATIONS)
                 .with_context(|| format!("{} does not {}", entry.name, workload.name))?;
             costs.insert((entry.name.to_owned(), workload.name.to_owned()), Cost::of(&counts));
         }
@@ -86,7 +86,7 @@ fn compare(before: &Costs, now: &Costs) -> Vec<String> {
             let (now, then) = (cost.allocations, known.allocations);
             findings.push(format!("{name} {workload}: {now:.1} allocations, where there were {then:.1}"));
         }
-        // A flight more or less in all of them is the pool's, not the operation's.
+        // A round trip more or less over all operations belongs to the pool, not to the operation.
         if cost.round_trips > known.round_trips + 1.5 / f64::from(OPERATIONS) {
             let (now, then) = (cost.round_trips, known.round_trips);
             findings.push(format!("{name} {workload}: {now:.2} round trips, where there were {then:.2}"));

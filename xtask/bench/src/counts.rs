@@ -1,31 +1,31 @@
-//! What a client does for an operation, however fast: its allocations, its memory, its round trips.
+//! The costs of an operation that do not depend on speed: allocations, memory, round trips.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use allocation_counter::AllocationInfo;
 use anyhow::{Result, anyhow};
-use tests_common::proxy::Proxy;
+use pgmq_test_server::proxy::Proxy;
 use url::Url;
 
-use crate::contestant::Contestant;
+use crate::bench_db::BenchDb;
+use crate::client::BenchClient;
 use crate::engine::Engine;
 use crate::measure::{prepare, repeat};
 use crate::payload::Order;
-use crate::stage::Stage;
 use crate::workload::Workload;
 
-/// How often it is done before it is counted.
+/// The number of operations before the count starts.
 const WARM_UP: u32 = 10;
 
-/// The sums over some operations, one after the other.
+/// The sums over sequential operations.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Counts {
     pub(crate) operations: u32,
     pub(crate) round_trips: usize,
     pub(crate) allocations: u64,
     pub(crate) allocated_bytes: u64,
-    /// The most that was allocated at the same time, over what was at the start.
+    /// The peak of allocated memory above the level at the start.
     pub(crate) peak_bytes: u64,
 }
 
@@ -43,26 +43,26 @@ impl Counts {
     }
 }
 
-/// Counts what a contestant does for some operations of one task, all on this thread.
+/// Counts the costs of operations of one task, all on this thread.
 ///
-/// Round trips are counted in a pass of their own, as the proxy, which is in this process, allocates as well.
-pub(crate) fn count<C: Contestant>(
+/// Round trips are counted in a separate pass, since the proxy in this process allocates as well.
+pub(crate) fn count<C: BenchClient>(
     workload: &Workload,
-    stage: &mut Stage,
+    db: &mut BenchDb,
     operations: u32,
 ) -> Result<Counts> {
-    let url = stage.url().to_owned();
+    let url = db.url().to_owned();
     let mut allocated = AllocationInfo::default();
-    after_warm_up::<C>(workload, stage, &url, operations, |work| {
+    after_warm_up::<C>(workload, db, &url, operations, |work| {
         let mut done = Ok(());
         allocated = allocation_counter::measure(|| done = work());
         done
     })?;
 
-    let proxy = Proxy::start(stage.addr()?)?;
+    let proxy = Proxy::start(db.addr()?)?;
     let through_proxy = moved(&url, proxy.addr())?;
     let mut round_trips = 0;
-    after_warm_up::<C>(workload, stage, &through_proxy, operations, |work| {
+    after_warm_up::<C>(workload, db, &through_proxy, operations, |work| {
         proxy.reset();
         work()?;
         round_trips = proxy.round_trips();
@@ -78,24 +78,23 @@ pub(crate) fn count<C: Contestant>(
     })
 }
 
-/// Connects and warms up; `look` then calls what does the operations.
-fn after_warm_up<C: Contestant>(
+/// Connects and warms up; `look` then calls the function that performs the operations.
+fn after_warm_up<C: BenchClient>(
     workload: &Workload,
-    stage: &mut Stage,
+    db: &mut BenchDb,
     url: &str,
     operations: u32,
     look: impl FnOnce(&mut dyn FnMut() -> Result<()>) -> Result<()>,
 ) -> Result<()> {
     let engine = Engine::of::<C>(1)?;
-    let contestant = engine.block_on(C::connect(url, 1))?;
+    let client = engine.block_on(C::connect(url, 1))?;
     let orders: Arc<[Order]> = workload.orders().into();
-    let work = |times| {
-        engine.block_on(repeat(contestant.for_task(0), workload.operation, Arc::clone(&orders), times))
-    };
-    prepare(workload, stage, workload.consumed() * (WARM_UP + operations))?;
+    let work =
+        |times| engine.block_on(repeat(client.for_task(0), workload.operation, Arc::clone(&orders), times));
+    prepare(workload, db, workload.consumed() * (WARM_UP + operations))?;
     work(WARM_UP)?;
     look(&mut || work(operations))?;
-    engine.block_on(async move { drop(contestant) });
+    engine.block_on(async move { drop(client) });
     Ok(())
 }
 

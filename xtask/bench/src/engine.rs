@@ -1,24 +1,37 @@
-//! What runs a contestant: the same kind of runtime for all async ones, and threads for those that block.
+//! The execution of a client: the same kind of runtime for all async clients, and threads for blocking ones.
 
+use std::pin::pin;
+use std::task::{self, Poll, Waker};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
-use tests_common::conformance::poll_once;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::contestant::Contestant;
+use crate::client::BenchClient;
 
-/// Runs futures, each as a task of its own if there are several.
+/// Runs futures, each as a separate task if there are several.
 pub(crate) enum Engine {
-    /// For async contestants.
+    /// For async clients.
     Runtime(Runtime),
-    /// For blocking ones, whose futures are ready when they are first asked.
+    /// For blocking clients, whose futures are ready at the first poll.
     Threads,
 }
 
+/// Polls a future of a blocking client, which is ready at the first poll.
+///
+/// # Panics
+///
+/// If the future is pending: something in it waits without blocking.
+pub(crate) fn poll_once<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut task::Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => panic!("a blocking client returned a future that waits"),
+    }
+}
+
 impl Engine {
-    /// The engine of a contestant: a runtime on this thread for one task, and with two threads for more.
-    pub(crate) fn of<C: Contestant>(tasks: usize) -> Result<Self> {
+    /// The engine of a client: a runtime on this thread for one task, and with two threads for more.
+    pub(crate) fn of<C: BenchClient>(tasks: usize) -> Result<Self> {
         if C::IS_BLOCKING {
             return Ok(Self::Threads);
         }
@@ -38,7 +51,7 @@ impl Engine {
         }
     }
 
-    /// Runs all of them at the same time, and returns what they return, in their order.
+    /// Runs all futures concurrently, and returns their outputs in order.
     pub(crate) fn side_by_side<T: Send + 'static>(
         &self,
         works: Vec<impl Future<Output = Result<T>> + Send + 'static>,

@@ -1,44 +1,44 @@
-//! What becomes of the rates when something grows: the queue, the messages, the batches, the number of consumers.
+//! The rates while one dimension grows: the queue, the messages, the batches, the number of consumers.
 
 use anyhow::{Context, Result};
 
-use crate::contestants::Entry;
-use crate::measure::{Effort, Sample};
+use crate::bench_db::BenchDb;
+use crate::clients::Entry;
+use crate::measure::{Budget, Sample};
 use crate::rounds::order;
-use crate::stage::Stage;
 use crate::workload::{Operation, SEND, Workload};
 
-/// Who does it. The others differ from it by what they cost themselves, which does not grow.
-pub(crate) const CONTESTANT: &str = "tokio";
+/// The client that is measured. The others differ by their own cost, which does not grow.
+pub(crate) const CLIENT: &str = "tokio";
 
-/// Something that grows.
+/// A dimension of growth.
 pub(crate) struct Dimension {
     pub(crate) name: &'static str,
-    /// What it is, in the report.
+    /// The description in the report.
     pub(crate) about: &'static str,
-    /// How far it grows.
+    /// The values of the dimension.
     pub(crate) points: &'static [u32],
-    /// How far when there is little time.
+    /// The values of a quick run.
     quick_up_to: u32,
-    /// What is done, when it has grown so far.
+    /// The workloads at a value.
     workloads: fn(u32) -> Vec<Workload>,
 }
 
-/// What came out for a dimension.
+/// The results of a dimension.
 pub(crate) struct Grown {
     pub(crate) dimension: &'static Dimension,
-    /// A line for each thing that is done.
+    /// A line for each workload.
     pub(crate) lines: Vec<Line>,
 }
 
 /// The samples of a workload at each point.
 pub(crate) struct Line {
     pub(crate) name: &'static str,
-    /// How many messages an operation is about, at each point.
+    /// The number of messages of an operation, at each point.
     pub(crate) points: Vec<Point>,
 }
 
-/// What was measured at a point, a sample for each round.
+/// The samples of a point, one for each round.
 pub(crate) struct Point {
     pub(crate) at: u32,
     pub(crate) batch: u32,
@@ -106,15 +106,18 @@ pub(crate) static DIMENSIONS: [Dimension; 5] = [
     },
 ];
 
-/// Has one thing grow, round by round, and each round in another order.
+/// Measures one dimension, each round in another order.
 pub(crate) fn run(
     dimension: &'static Dimension,
     is_quick: bool,
     entries: &[Entry],
-    stage: &mut Stage,
-    effort: &Effort,
+    db: &mut BenchDb,
+    budget: &Budget,
 ) -> Result<Grown> {
-    let entry = entries.iter().find(|entry| entry.name == CONTESTANT).context("nobody is called that")?;
+    let entry = entries
+        .iter()
+        .find(|entry| entry.name == CLIENT)
+        .with_context(|| format!("there is no client {CLIENT}"))?;
     let points = dimension.points.iter().copied();
     let points: Vec<_> = points.filter(|point| !is_quick || *point <= dimension.quick_up_to).collect();
     let mut lines: Vec<Line> = (dimension.workloads)(1)
@@ -129,14 +132,14 @@ pub(crate) fn run(
             .zip(&workloads)
             .map(|(at, workload)| Point { at: *at, batch: workload.batch, samples: Vec::new() })
             .collect();
-        for round in 0..effort.rounds {
+        for round in 0..budget.rounds {
             for index in order(workloads.len(), round) {
                 let (Some(workload), Some(point)) =
                     (workloads.get(index), points_of_line.points.get_mut(index))
                 else {
                     continue;
                 };
-                let sample = (entry.measure)(workload, stage, effort);
+                let sample = (entry.measure)(workload, db, budget);
                 let sample = sample.with_context(|| format!("{} at {}", dimension.name, point.at))?;
                 point.samples.push(sample);
             }

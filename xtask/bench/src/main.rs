@@ -1,12 +1,15 @@
-//! What the clients of this workspace cost, beside their drivers and beside the official client: `cargo xtask bench`.
+//! `cargo xtask bench`: the cost of the clients of this workspace, compared to their drivers and the official
+//! client.
 //!
-//! [`contestant`] is what is compared, and [`contestants`] are all of them; [`workload`] is what they do. [`rounds`] says who is
-//! measured when, on the server and database of [`stage`]; [`measure`] takes the times of one and [`counts`] what does not depend on time.
-//! [`statistics`] and [`report`] make tables and plots of it.
+//! [`client`] is the trait of everything that is compared, and [`clients`] lists the implementations.
+//! [`workload`] has the workloads. [`rounds`] orders the measurements, on the server and database of
+//! [`bench_db`]. [`measure`] measures times, and [`counts`] counts what does not depend on time.
+//! [`statistics`] and [`report`] turn the results into tables and plots.
 
 mod baseline;
-mod contestant;
-mod contestants;
+mod bench_db;
+mod client;
+mod clients;
 mod counts;
 mod engine;
 mod growth;
@@ -15,7 +18,6 @@ mod options;
 mod payload;
 mod report;
 mod rounds;
-mod stage;
 mod statistics;
 mod workload;
 
@@ -24,14 +26,14 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use self::contestants::Entry;
+use self::bench_db::BenchDb;
+use self::clients::Entry;
 use self::options::{Options, Task};
 use self::report::Report;
 use self::rounds::Setting;
-use self::stage::Stage;
 use self::workload::SEND;
 
-/// The program that comes with Postgres, and the contestant that is named after it.
+/// The program that comes with Postgres, and the name of the entry that runs it.
 const PGBENCH: &str = "pgbench";
 
 fn main() -> ExitCode {
@@ -46,7 +48,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<ExitCode> {
     let options = Options::parse(env::args_os().skip(1))?;
-    let entries = contestants::entries();
+    let entries = clients::entries();
     match &options.task {
         Task::Compare => compare(&options, &entries),
         Task::Grow => grow(&options, &entries),
@@ -55,39 +57,39 @@ fn run() -> Result<ExitCode> {
     }
 }
 
-/// Has the contestants do the workloads, with and without waiting for the disk.
+/// Measures the workloads of all clients, with and without waiting for the disk.
 fn compare(options: &Options, entries: &[Entry]) -> Result<ExitCode> {
-    let (workloads, contestants) = (options.workloads()?, options.contestants(entries)?);
-    let mut stage = Stage::to_measure()?;
-    let mut report = Report::begin(&mut stage, &options.effort)?;
-    let has_pgbench = stage.program(PGBENCH).is_some();
+    let (workloads, clients) = (options.workloads()?, options.clients(entries)?);
+    let mut db = BenchDb::to_measure()?;
+    let mut report = Report::begin(&mut db, &options.budget)?;
+    let has_pgbench = db.program(PGBENCH).is_some();
     if !has_pgbench {
-        report.note("without pgbench, which does not stand beside the server's programs");
+        report.note("without pgbench, which is not next to the server's programs");
     }
     for workload in workloads {
         let can_take_part =
             |entry: &&Entry| entry.can_do(&workload) && (has_pgbench || entry.name != PGBENCH);
-        let taking_part: Vec<_> = contestants.iter().copied().filter(can_take_part).collect();
-        // The disk's part is the same in all of them.
+        let taking_part: Vec<_> = clients.iter().copied().filter(can_take_part).collect();
+        // The cost of the disk is the same in all workloads.
         let with_the_disk = !options.is_quick || workload.name == SEND.name;
         for synchronous_commit in [false, true].into_iter().filter(|is_on| !is_on || with_the_disk) {
-            eprintln!("{}, synchronous_commit {}", workload.name, report::on_or_off(synchronous_commit));
+            eprintln!("{}, synchronous_commit {}", workload.name, rounds::on_or_off(synchronous_commit));
             let setting = Setting { workload, synchronous_commit };
-            report.add(rounds::run(setting, &taking_part, &mut stage, &options.effort)?);
+            report.add(rounds::run(setting, &taking_part, &mut db, &options.budget)?);
         }
     }
     report.write(options.out.as_deref())
 }
 
-/// Has one thing after the other grow.
+/// Measures one dimension of growth after the other.
 fn grow(options: &Options, entries: &[Entry]) -> Result<ExitCode> {
-    let mut stage = Stage::to_measure()?;
-    let mut report = Report::begin(&mut stage, &options.effort)?;
-    report.note(format!("{}, synchronous_commit = off", growth::CONTESTANT));
-    stage.set_synchronous_commit(false)?;
+    let mut db = BenchDb::to_measure()?;
+    let mut report = Report::begin(&mut db, &options.budget)?;
+    report.note(format!("{}, synchronous_commit = off", growth::CLIENT));
+    db.set_synchronous_commit(false)?;
     for dimension in options.dimensions()? {
         eprintln!("{}: {}", dimension.name, dimension.about);
-        report.add_growth(growth::run(dimension, options.is_quick, entries, &mut stage, &options.effort)?);
+        report.add_growth(growth::run(dimension, options.is_quick, entries, &mut db, &options.budget)?);
     }
     report.write(options.out.as_deref())
 }

@@ -1,4 +1,4 @@
-//! One measurement: one contestant, one workload, for a while.
+//! The measurement of one client with one workload.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,56 +8,56 @@ use anyhow::Result;
 use cpu_time::ProcessTime;
 use hdrhistogram::Histogram;
 
-use crate::contestant::{Contestant, VT};
+use crate::bench_db::BenchDb;
+use crate::client::{BenchClient, VT};
 use crate::engine::Engine;
 use crate::payload::Order;
-use crate::stage::Stage;
 use crate::workload::{Operation, Workload};
 
-/// The longest time that is told from longer ones.
+/// The longest time that is distinguished from longer ones.
 const LONGEST: Duration = Duration::from_secs(100);
 
-/// How much is done to know.
+/// The extent of the measurements.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Effort {
-    /// How often everything is measured.
+pub(crate) struct Budget {
+    /// The number of measurements of each client.
     pub(crate) rounds: usize,
-    /// For how long, at least.
+    /// The least duration of a measurement.
     pub(crate) window: Duration,
-    /// How often each task does it before, so that connections are made and statements prepared.
+    /// The operations of each task before the measurement, which open connections and prepare statements.
     pub(crate) warm_up: u32,
-    /// For how many messages a queue is filled, at most, to be read in one go.
+    /// The most messages with which a queue is filled at once.
     pub(crate) portion: u32,
 }
 
-/// How much is put into a queue to be read in one go, in bytes.
+/// The most bytes with which a queue is filled at once.
 const LARGEST_PORTION: usize = 64 << 20;
 
-/// For how many tasks a queue is filled: more of them share what is there.
+/// The most tasks for which a queue is filled. More tasks share the messages.
 const MOST_PORTIONS: u32 = 4;
 
-impl Effort {
-    /// For how many operations of each task the queue is filled.
+impl Budget {
+    /// The number of operations of each task for which the queue is filled.
     fn operations(&self, workload: &Workload) -> u32 {
         let messages = u32::try_from(LARGEST_PORTION / workload.bytes).unwrap_or(u32::MAX);
         (self.portion.min(messages) / workload.batch).max(1)
     }
 
-    /// How often a task does it to warm up: twice at least, once to learn and once to know.
+    /// The operations of a task before the measurement: at least two, as a pool learns from the first.
     fn warm_up(&self, workload: &Workload) -> u32 {
         self.warm_up.min(self.operations(workload)).max(2)
     }
 }
 
-/// What came out of a measurement.
+/// The result of a measurement.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
     pub(crate) elapsed: Duration,
-    /// The time that this process spent on its processors; not known of a program of its own.
+    /// The processor time of this process; unknown for another program.
     pub(crate) cpu: Option<Duration>,
-    /// How long each operation took, in nanoseconds.
+    /// The duration of each operation, in nanoseconds.
     pub(crate) latencies: Histogram<u64>,
-    /// How many operations each task did.
+    /// The number of operations of each task.
     pub(crate) per_task: Vec<u64>,
 }
 
@@ -84,7 +84,7 @@ impl Sample {
         Some(self.cpu?.div_f64(self.operations() as f64))
     }
 
-    /// Adds what tasks did in some time.
+    /// Adds the operations of tasks in a period.
     fn add(&mut self, elapsed: Duration, cpu: Duration, tasks: &[Histogram<u64>]) -> Result<()> {
         self.elapsed += elapsed;
         self.cpu = self.cpu.map(|before| before + cpu);
@@ -97,38 +97,38 @@ impl Sample {
     }
 }
 
-/// An empty histogram of nanoseconds, which takes no memory later.
+/// An empty histogram of nanoseconds, which allocates nothing later.
 pub(crate) fn latencies() -> Result<Histogram<u64>> {
     Ok(Histogram::new_with_max(u64::try_from(LONGEST.as_nanos())?, 3)?)
 }
 
-/// Measures a contestant that has connected and warmed up.
-pub(crate) fn measure<C: Contestant>(
+/// Measures a client after it has connected and warmed up.
+pub(crate) fn measure<C: BenchClient>(
     workload: &Workload,
-    stage: &mut Stage,
-    effort: &Effort,
+    db: &mut BenchDb,
+    budget: &Budget,
 ) -> Result<Sample> {
     let engine = Engine::of::<C>(workload.tasks)?;
-    let contestant = engine.block_on(C::connect(stage.url(), workload.connections))?;
+    let client = engine.block_on(C::connect(db.url(), workload.connections))?;
     let orders: Arc<[Order]> = workload.orders().into();
-    let tasks = || (0..workload.tasks).map(|task| contestant.for_task(task));
+    let tasks = || (0..workload.tasks).map(|task| client.for_task(task));
 
     let number_of_tasks = u32::try_from(workload.tasks)?;
-    // Warming up, it does not matter what else is there.
+    // The other messages in the queue do not matter during the warm-up.
     let bare = Workload { depth: 0, hidden: 0, ..*workload };
-    let times = effort.warm_up(workload);
-    prepare(&bare, stage, workload.consumed() * times * number_of_tasks)?;
+    let times = budget.warm_up(workload);
+    prepare(&bare, db, workload.consumed() * times * number_of_tasks)?;
     let warm_up = tasks().map(|task| repeat(task, workload.operation, Arc::clone(&orders), times));
     engine.side_by_side(warm_up.collect())?;
 
     let mut sample = Sample::empty()?;
-    while sample.elapsed < effort.window {
-        let operations = effort.operations(workload) * number_of_tasks.min(MOST_PORTIONS);
+    while sample.elapsed < budget.window {
+        let operations = budget.operations(workload) * number_of_tasks.min(MOST_PORTIONS);
         let until = match workload.consumed() {
-            0 => Until::Over(effort.window),
+            0 => Until::Over(budget.window),
             _ => Until::Begun(Arc::new(AtomicU32::new(operations))),
         };
-        prepare(workload, stage, workload.consumed() * operations)?;
+        prepare(workload, db, workload.consumed() * operations)?;
         let works: Vec<_> = tasks()
             .map(|task| Ok(time(task, workload.operation, Arc::clone(&orders), until.clone(), latencies()?)))
             .collect::<Result<_>>()?;
@@ -137,44 +137,44 @@ pub(crate) fn measure<C: Contestant>(
         let (elapsed, cpu) = (started.elapsed(), cpu.elapsed());
         sample.add(elapsed, cpu, &done)?;
     }
-    // What it leaves to its runtime needs that runtime.
-    engine.block_on(async move { drop(contestant) });
+    // Dropping the client may need its runtime.
+    engine.block_on(async move { drop(client) });
     Ok(sample)
 }
 
-/// Empties the queue and puts so many messages into it, among what is to be there in any case.
-pub(crate) fn prepare(workload: &Workload, stage: &mut Stage, messages: u32) -> Result<()> {
+/// Empties the queue, and fills it with these messages in addition to the workload's backlog.
+pub(crate) fn prepare(workload: &Workload, db: &mut BenchDb, messages: u32) -> Result<()> {
     let order = Order::of_about(workload.bytes);
-    stage.clear()?;
-    stage.fill(workload.hidden, &order, VT)?;
-    stage.fill(workload.depth.saturating_sub(workload.hidden) + messages, &order, 0)?;
-    stage.vacuum()
+    db.clear()?;
+    db.fill(workload.hidden, &order, VT)?;
+    db.fill(workload.depth.saturating_sub(workload.hidden) + messages, &order, 0)?;
+    db.vacuum()
 }
 
-/// Does it so many times.
-pub(crate) async fn repeat<C: Contestant>(
-    contestant: C,
+/// Performs the operation the given number of times.
+pub(crate) async fn repeat<C: BenchClient>(
+    client: C,
     operation: Operation,
     orders: Arc<[Order]>,
     times: u32,
 ) -> Result<()> {
     for _ in 0..times {
-        operation.perform(&contestant, &orders).await?;
+        operation.perform(&client, &orders).await?;
     }
     Ok(())
 }
 
-/// When the tasks end.
+/// The end of the tasks.
 #[derive(Clone)]
 enum Until {
-    /// So long after they began.
+    /// After this duration.
     Over(Duration),
-    /// When so many operations have begun, of all tasks together.
+    /// After this number of operations, of all tasks together.
     Begun(Arc<AtomicU32>),
 }
 
 impl Until {
-    /// Whether a task is to do it once more.
+    /// Returns `true` if a task has to perform another operation.
     fn goes_on(&self, started: Instant) -> bool {
         match self {
             Self::Over(limit) => started.elapsed() < *limit,
@@ -186,9 +186,9 @@ impl Until {
     }
 }
 
-/// Does it until then, and takes the time of each.
-async fn time<C: Contestant>(
-    contestant: C,
+/// Performs operations until then, and times each.
+async fn time<C: BenchClient>(
+    client: C,
     operation: Operation,
     orders: Arc<[Order]>,
     until: Until,
@@ -197,7 +197,7 @@ async fn time<C: Contestant>(
     let started = Instant::now();
     while until.goes_on(started) {
         let begun = Instant::now();
-        operation.perform(&contestant, &orders).await?;
+        operation.perform(&client, &orders).await?;
         latencies.saturating_record(u64::try_from(begun.elapsed().as_nanos())?);
     }
     Ok(latencies)

@@ -1,4 +1,4 @@
-//! What is asked for on the command line.
+//! The command line.
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -8,40 +8,40 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use lexopt::ValueExt;
 
-use crate::contestants::Entry;
+use crate::clients::Entry;
 use crate::growth::{DIMENSIONS, Dimension};
-use crate::measure::Effort;
+use crate::measure::Budget;
 use crate::workload::{WORKLOADS, Workload};
 
 const USAGE: &str = "usage: cargo xtask bench [--quick] [--growth] [--rounds NUMBER] [--out FOLDER] \
-                     [--only WORKLOAD,...] [--contestants NAME,...]";
+                     [--only WORKLOAD,...] [--clients NAME,...]";
 
-const FULL: Effort = Effort { rounds: 7, window: Duration::from_millis(300), warm_up: 50, portion: 600 };
+const FULL: Budget = Budget { rounds: 7, window: Duration::from_millis(300), warm_up: 50, portion: 600 };
 
-const QUICK: Effort = Effort { rounds: 2, window: Duration::from_millis(30), warm_up: 6, portion: 300 };
+const QUICK: Budget = Budget { rounds: 2, window: Duration::from_millis(30), warm_up: 6, portion: 300 };
 
-/// What to do.
+/// The task of a run.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Task {
-    /// Compare the contestants.
+    /// Compare the clients.
     Compare,
-    /// Have things grow.
+    /// Measure growth.
     Grow,
-    /// Check that what is counted is not more than this file says.
+    /// Check that the counts do not exceed those in this file.
     CheckBaseline(PathBuf),
-    /// Write what is counted to this file.
+    /// Write the counts to this file.
     WriteBaseline(PathBuf),
 }
 
-/// The command line.
+/// The options of the command line.
 pub(crate) struct Options {
     pub(crate) task: Task,
-    pub(crate) effort: Effort,
+    pub(crate) budget: Budget,
     pub(crate) is_quick: bool,
     /// The folder for tables and plots.
     pub(crate) out: Option<PathBuf>,
     only: Vec<String>,
-    contestants: Vec<String>,
+    clients: Vec<String>,
 }
 
 impl Options {
@@ -49,16 +49,16 @@ impl Options {
         let mut parser = lexopt::Parser::from_args(arguments);
         let mut options = Self {
             task: Task::Compare,
-            effort: FULL,
+            budget: FULL,
             is_quick: false,
             out: None,
             only: Vec::new(),
-            contestants: Vec::new(),
+            clients: Vec::new(),
         };
         let mut rounds = None;
         while let Some(argument) = parser.next()? {
             match argument {
-                lexopt::Arg::Long("quick") => (options.effort, options.is_quick) = (QUICK, true),
+                lexopt::Arg::Long("quick") => (options.budget, options.is_quick) = (QUICK, true),
                 lexopt::Arg::Long("rounds") => {
                     rounds = Some(parser.value()?.parse::<NonZeroUsize>()?.get());
                 }
@@ -71,29 +71,29 @@ impl Options {
                 }
                 lexopt::Arg::Long("out") => options.out = Some(parser.value()?.into()),
                 lexopt::Arg::Long("only") => options.only = names(parser.value()?),
-                lexopt::Arg::Long("contestants") => options.contestants = names(parser.value()?),
+                lexopt::Arg::Long("clients") => options.clients = names(parser.value()?),
                 other => return Err(other.unexpected()).context(USAGE),
             }
         }
-        // Wherever it stands, it goes before what `--quick` says.
-        options.effort.rounds = rounds.unwrap_or(options.effort.rounds);
+        // In any position, `--rounds` takes precedence over `--quick`.
+        options.budget.rounds = rounds.unwrap_or(options.budget.rounds);
         Ok(options)
     }
 
-    /// The workloads that were chosen, or all.
+    /// The chosen workloads, or all.
     pub(crate) fn workloads(&self) -> Result<Vec<Workload>> {
         let chosen = chosen("workload", &self.only, &WORKLOADS, |workload| workload.name)?;
         Ok(chosen.into_iter().copied().collect())
     }
 
-    /// What was chosen to grow, or all.
+    /// The chosen dimensions of growth, or all.
     pub(crate) fn dimensions(&self) -> Result<Vec<&'static Dimension>> {
         chosen("dimension", &self.only, &DIMENSIONS, |dimension| dimension.name)
     }
 
-    /// The contestants that were chosen, or all.
-    pub(crate) fn contestants<'e>(&self, all: &'e [Entry]) -> Result<Vec<&'e Entry>> {
-        chosen("contestant", &self.contestants, all, |entry| entry.name)
+    /// The chosen clients, or all.
+    pub(crate) fn clients<'e>(&self, all: &'e [Entry]) -> Result<Vec<&'e Entry>> {
+        chosen("client", &self.clients, all, |entry| entry.name)
     }
 }
 
@@ -101,7 +101,7 @@ fn names(list: OsString) -> Vec<String> {
     list.to_string_lossy().split(',').map(str::to_owned).collect()
 }
 
-/// Those of `all` that have been named, in the order of `all`. No name means all.
+/// The named elements of `all`, in the order of `all`. No name means all.
 fn chosen<'a, T>(
     what: &str,
     names: &[String],
@@ -110,7 +110,7 @@ fn chosen<'a, T>(
 ) -> Result<Vec<&'a T>> {
     if let Some(unknown) = names.iter().find(|typed| all.iter().all(|one| name(one) != *typed)) {
         let known: Vec<_> = all.iter().map(name).collect();
-        bail!("there is no {what} {unknown:?}; there are {}", known.join(", "));
+        bail!("there is no {what} {unknown:?}; choose from {}", known.join(", "));
     }
     Ok(all.iter().filter(|one| names.is_empty() || names.iter().any(|typed| typed == name(one))).collect())
 }
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn rounds_are_as_many_as_asked_for() {
-        let rounds = |arguments: &[&str]| -> Result<usize> { Ok(parse(arguments)?.effort.rounds) };
+        let rounds = |arguments: &[&str]| -> Result<usize> { Ok(parse(arguments)?.budget.rounds) };
         assert_eq!(rounds(&["--rounds", "30"]).unwrap(), 30);
         assert_eq!(rounds(&["--rounds=3", "--quick"]).unwrap(), 3);
         assert_eq!(rounds(&[]).unwrap(), FULL.rounds);

@@ -1,44 +1,49 @@
-//! Who is measured when: everybody in each round, and each round in another order.
+//! The order of the measurements: each round has every client, in another order.
 
 use anyhow::Error;
 
-use crate::contestants::{Entry, Kind};
+use crate::bench_db::BenchDb;
+use crate::clients::{Entry, Kind};
 use crate::counts::Counts;
-use crate::measure::{Effort, Sample};
-use crate::stage::Stage;
+use crate::measure::{Budget, Sample};
 use crate::workload::Workload;
 
-/// Over how many operations allocations and round trips are counted.
+/// The number of operations over which allocations and round trips are counted.
 const COUNTED: u32 = 20;
 
-/// A workload, and the server's promise about commits.
+/// A workload, and the server's guarantee on commit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setting {
     pub(crate) workload: Workload,
     pub(crate) synchronous_commit: bool,
 }
 
-/// What came out of a setting.
+/// The value of a setting in the spelling of Postgres.
+pub(crate) fn on_or_off(is_on: bool) -> &'static str {
+    if is_on { "on" } else { "off" }
+}
+
+/// The results of a setting.
 pub(crate) struct Outcome {
     pub(crate) setting: Setting,
-    /// The contestants in their order.
+    /// The results of the clients, in their order.
     pub(crate) results: Vec<Measured>,
 }
 
-/// What came out for a contestant.
+/// The results of a client.
 pub(crate) struct Measured {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
-    /// The name of the contestant that it is compared with.
+    /// The name of the client that it is compared with.
     pub(crate) floor: &'static str,
-    /// One of each round; fewer if it failed.
+    /// A sample for each round, or fewer if the client failed.
     pub(crate) samples: Vec<Sample>,
     pub(crate) counts: Option<Counts>,
     pub(crate) failure: Option<Error>,
 }
 
 impl Measured {
-    /// Keeps what went well, and why the first thing did not.
+    /// Returns the value, or keeps the first error.
     fn note<T>(&mut self, result: Result<T, Error>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
@@ -50,16 +55,16 @@ impl Measured {
     }
 }
 
-/// Measures these contestants. One that fails is not tried again, and the others go on.
+/// Measures these clients. A client that fails is not measured again, and the others go on.
 pub(crate) fn run(
     setting: Setting,
-    contestants: &[&Entry],
-    stage: &mut Stage,
-    effort: &Effort,
+    clients: &[&Entry],
+    db: &mut BenchDb,
+    budget: &Budget,
 ) -> anyhow::Result<Outcome> {
-    stage.set_synchronous_commit(setting.synchronous_commit)?;
+    db.set_synchronous_commit(setting.synchronous_commit)?;
     let workload = &setting.workload;
-    let mut results: Vec<_> = contestants
+    let mut results: Vec<_> = clients
         .iter()
         .map(|entry| Measured {
             name: entry.name,
@@ -70,23 +75,23 @@ pub(crate) fn run(
             failure: None,
         })
         .collect();
-    for round in 0..effort.rounds {
-        for index in order(contestants.len(), round) {
-            let (Some(entry), Some(result)) = (contestants.get(index), results.get_mut(index)) else {
+    for round in 0..budget.rounds {
+        for index in order(clients.len(), round) {
+            let (Some(entry), Some(result)) = (clients.get(index), results.get_mut(index)) else {
                 continue;
             };
             if result.failure.is_none() {
-                let sample = (entry.measure)(workload, stage, effort);
+                let sample = (entry.measure)(workload, db, budget);
                 let sample = result.note(sample);
                 result.samples.extend(sample);
             }
         }
     }
-    // What a client does for an operation is the same for several of its tasks, and however the server commits.
+    // The number of tasks and the way of committing do not change the counts.
     if workload.tasks == 1 && !setting.synchronous_commit {
-        for (entry, result) in contestants.iter().zip(&mut results) {
+        for (entry, result) in clients.iter().zip(&mut results) {
             if let Some(count) = entry.count.filter(|_| result.failure.is_none()) {
-                let counts = count(workload, stage, COUNTED);
+                let counts = count(workload, db, COUNTED);
                 result.counts = result.note(counts);
             }
         }
@@ -94,8 +99,10 @@ pub(crate) fn run(
     Ok(Outcome { setting, results })
 }
 
-/// The order of a round: begins elsewhere each time, and goes the other way every second time, so that nobody always comes
-/// after the same one.
+/// The order of a round.
+///
+/// Each round starts at another client, and every second round is reversed, so that no client always follows
+/// the same one.
 pub(crate) fn order(length: usize, round: usize) -> impl Iterator<Item = usize> {
     let is_forwards = round.is_multiple_of(2);
     (0..length).map(move |index| {
@@ -109,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everybody_is_in_each_round_in_another_order() {
+    fn each_round_has_every_client_in_another_order() {
         let rounds: Vec<Vec<usize>> = (0..4).map(|round| order(7, round).collect()).collect();
         for round in &rounds {
             let mut sorted = round.clone();

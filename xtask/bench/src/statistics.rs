@@ -1,6 +1,6 @@
-//! What is said of several measurements of the same thing.
+//! Statistics of repeated measurements.
 
-/// The middle of some values, and how far they reach.
+/// The median and the range of values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -9,7 +9,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// None of no values.
+    /// Returns `None` if there are no values.
     pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
@@ -23,7 +23,7 @@ impl Spread {
         Some(Self { median, min, max })
     }
 
-    /// Of each value by the one of the same round. What was slow for a while was slow for both.
+    /// The statistics of the ratios by round. A slow phase of the machine slows both values of a round.
     pub(crate) fn of_ratios(values: &[f64], floors: &[f64]) -> Option<Self> {
         Self::of(values.iter().zip(floors).map(|(value, floor)| value / floor))
     }

@@ -1,33 +1,33 @@
-//! What the contestants do.
+//! The workloads of the clients.
 
 use std::hint::black_box;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::contestant::{Contestant, Received};
+use crate::client::{BenchClient, Received};
 use crate::payload::Order;
 
-/// A thing to do, again and again.
+/// An operation that is repeated.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Workload {
     pub(crate) name: &'static str,
-    /// What it is, in the report.
+    /// The description in the report.
     pub(crate) about: &'static str,
     pub(crate) operation: Operation,
-    /// How many do it at the same time.
+    /// The number of concurrent tasks.
     pub(crate) tasks: usize,
     pub(crate) connections: u32,
-    /// How many messages an operation is about.
+    /// The number of messages of an operation.
     pub(crate) batch: u32,
-    /// How large the JSON of a message is.
+    /// The size of a message's JSON.
     pub(crate) bytes: usize,
-    /// How many messages are in the queue beside those that the operations are about.
+    /// The number of messages in the queue in addition to those of the operations.
     pub(crate) depth: u32,
-    /// How many of these are hidden, and come before all others.
+    /// The number of hidden messages among them, which come before all others.
     pub(crate) hidden: u32,
 }
 
-/// What is timed as one: up to two calls, or a transaction.
+/// A unit of timing: up to two calls, or a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     Send,
@@ -39,7 +39,7 @@ pub(crate) enum Operation {
     Enqueue,
 }
 
-/// One after the other on one connection, with a small message: the others say where they differ.
+/// Sequential operations on one connection with a small message; the other workloads list their differences.
 pub(crate) const SEND: Workload = Workload {
     name: "send",
     about: "one message after the other",
@@ -106,7 +106,7 @@ pub(crate) const WORKLOADS: [Workload; 9] = [
 ];
 
 impl Workload {
-    /// How many messages have to be there for an operation.
+    /// The number of messages that an operation needs in the queue.
     pub(crate) fn consumed(&self) -> u32 {
         match self.operation {
             Operation::Send | Operation::SendBatch | Operation::Enqueue => 0,
@@ -123,45 +123,45 @@ impl Workload {
 }
 
 impl Operation {
-    /// Does it once, and makes sure that it was done.
-    pub(crate) async fn perform<C: Contestant>(self, contestant: &C, orders: &[Order]) -> Result<()> {
+    /// Performs the operation once, and checks its effect.
+    pub(crate) async fn perform<C: BenchClient>(self, client: &C, orders: &[Order]) -> Result<()> {
         let order = orders.first().context("there is nothing to send")?;
         match self {
             Self::Send => {
-                black_box(contestant.send(order).await?);
+                black_box(client.send(order).await?);
             }
             Self::SendBatch => {
-                let ids = contestant.send_batch(orders).await?;
+                let ids = client.send_batch(orders).await?;
                 ensure!(ids.len() == orders.len(), "{} of {} messages were sent", ids.len(), orders.len());
             }
             Self::ReadDelete => {
-                let message = contestant.read().await?.context("there was no message to read")?;
-                ensure!(contestant.delete(message.id()).await?, "the message was not there to be deleted");
+                let message = client.read().await?.context("there was no message to read")?;
+                ensure!(client.delete(message.id()).await?, "the message was not there to be deleted");
                 black_box(message);
             }
             Self::ReadDeleteBatch => {
-                let messages = read_all(contestant, orders.len()).await?;
+                let messages = read_all(client, orders.len()).await?;
                 let ids: Vec<_> = messages.iter().map(Received::id).collect();
-                let deleted = contestant.delete_batch(&ids).await?;
+                let deleted = client.delete_batch(&ids).await?;
                 ensure!(deleted.len() == ids.len(), "{} of {} were deleted", deleted.len(), ids.len());
                 black_box(messages);
             }
             Self::ReadBatch => {
-                black_box(read_all(contestant, orders.len()).await?);
+                black_box(read_all(client, orders.len()).await?);
             }
             Self::Pop => {
-                black_box(contestant.pop().await?.context("there was no message to pop")?);
+                black_box(client.pop().await?.context("there was no message to pop")?);
             }
             Self::Enqueue => {
-                black_box(contestant.enqueue(order).await?);
+                black_box(client.enqueue(order).await?);
             }
         }
         Ok(())
     }
 }
 
-async fn read_all<C: Contestant>(contestant: &C, number: usize) -> Result<Vec<C::Message>> {
-    let messages = contestant.read_batch(u32::try_from(number)?).await?;
+async fn read_all<C: BenchClient>(client: &C, number: usize) -> Result<Vec<C::Message>> {
+    let messages = client.read_batch(u32::try_from(number)?).await?;
     ensure!(messages.len() == number, "{} of {number} messages were read", messages.len());
     Ok(messages)
 }

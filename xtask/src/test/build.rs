@@ -1,4 +1,4 @@
-//! Building the test programs.
+//! Builds of the test programs.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -7,10 +7,12 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use super::CONFORMANCE;
 use crate::cargo;
-use crate::postgres::{Errors, Postgres};
-use crate::workspace::{Package, Target};
+use crate::server::{Errors, TestServer};
+use crate::workspace::{DEMO_PACKAGE, Package, Target};
+
+/// The name of the test program that each back end has for the conformance suite.
+pub(super) const CONFORMANCE: &str = "conformance";
 
 /// The packages to test.
 pub(super) struct Selection<'a> {
@@ -27,7 +29,7 @@ impl<'a> Selection<'a> {
         }
     }
 
-    /// Those of these packages that are also among some by name.
+    /// The packages of this selection that have one of these names.
     pub(super) fn of(&self, names: &[&str]) -> Self {
         let packages = self.packages.iter().copied();
         Self {
@@ -40,28 +42,28 @@ impl<'a> Selection<'a> {
         &self.packages
     }
 
-    /// Whether that is all that there are.
+    /// Returns `true` if the selection has every package.
     pub(super) fn is_all(&self) -> bool {
         self.is_all
     }
 
     /// `cargo test` for these packages.
     ///
-    /// Cargo builds a dependency with the features that the packages at hand ask for, all taken together. This package asks
-    /// for as many as any, so with it at hand no dependency is built twice.
+    /// Cargo builds a dependency with the features that all selected packages ask for. The demo asks for as
+    /// many as any package, so it is always selected, and no dependency is built twice.
     pub(super) fn cargo_test(&self) -> Command {
         let mut command = cargo::command(["test"]);
         if self.is_all {
             command.arg("--workspace");
         } else {
-            let names =
-                self.packages.iter().map(|package| package.name.as_str()).chain([env!("CARGO_PKG_NAME")]);
+            let names = self.packages.iter().map(|package| package.name.as_str()).chain([DEMO_PACKAGE]);
             command.args(names.flat_map(|name| ["--package", name]));
         }
         command
     }
 
-    /// What there is to test in the code of these packages: all that cargo would take, or their targets by name.
+    /// The flags for the targets to test: none for cargo's choice, or the names of the selected packages'
+    /// targets.
     fn targets(&self) -> Vec<&str> {
         if self.is_all {
             return Vec::new();
@@ -84,19 +86,19 @@ impl<'a> Selection<'a> {
 /// A program that runs tests.
 pub(super) struct Program<'a> {
     package: &'a Package,
-    /// The name of the file in `tests`, or of the program; none for the tests in the library.
+    /// The name of the file in `tests` or of the program; `None` for the tests in the library.
     name: Option<String>,
     path: PathBuf,
 }
 
 impl Program<'_> {
-    /// What it is called in the report: its package, and what it tests there.
+    /// The package and the part of it that the program tests, for the report.
     pub(super) fn label(&self) -> (&str, &str) {
         (&self.package.name, self.name.as_deref().unwrap_or("unit"))
     }
 
-    /// The command that runs it, as cargo would.
-    pub(super) fn command(&self, postgres: &Postgres, arguments: &[OsString]) -> Result<Command> {
+    /// The command that runs the program, as cargo would.
+    pub(super) fn command(&self, server: &TestServer, arguments: &[OsString]) -> Command {
         let folder = self.package.folder();
         let mut command = Command::new(&self.path);
         cargo::forget_own_package(&mut command);
@@ -104,50 +106,50 @@ impl Program<'_> {
             .args(arguments)
             .current_dir(folder)
             .env("CARGO_MANIFEST_DIR", folder)
-            .envs(postgres.variables()?);
-        Ok(command)
+            .envs(server.variables());
+        command
     }
 }
 
-/// Has cargo build the test programs, and everything else that has to compile, such as the examples.
-pub(super) fn programs<'a>(postgres: &Postgres, selection: &Selection<'a>) -> Result<Vec<Program<'a>>> {
+/// Builds the test programs, and all other targets that have to compile, such as the examples.
+pub(super) fn programs<'a>(server: &TestServer, selection: &Selection<'a>) -> Result<Vec<Program<'a>>> {
     let mut command = selection.cargo_test();
     command.args(selection.targets());
-    built(postgres, selection, command)
+    built(server, selection, command)
 }
 
-/// Has cargo build the conformance suite of these packages with a library for TLS, which is a feature of this package.
+/// Builds the conformance suite of these packages with a library for TLS, which is a feature of the demo.
 pub(super) fn encrypted<'a>(
-    postgres: &Postgres,
+    server: &TestServer,
     selection: &Selection<'a>,
     library: &str,
 ) -> Result<Vec<Program<'a>>> {
     let mut command = selection.cargo_test();
-    command.args(["--features", &format!("{}/{library}", env!("CARGO_PKG_NAME"))]);
+    command.args(["--features", &format!("{DEMO_PACKAGE}/{library}")]);
     command.args(["--test", CONFORMANCE]);
-    built(postgres, selection, command)
+    built(server, selection, command)
 }
 
-/// The test programs that a command builds.
+/// Runs a command of cargo, and returns the test programs that it builds.
 fn built<'a>(
-    postgres: &Postgres,
+    server: &TestServer,
     selection: &Selection<'a>,
     mut command: Command,
 ) -> Result<Vec<Program<'a>>> {
     command.args(["--no-run", "--message-format=json-render-diagnostics"]);
     let mut messages = Vec::new();
-    let status = postgres.run(command, Errors::Shown, |line| messages.push(line.to_owned()))?;
+    let status = server.run(command, Errors::Shown, |line| messages.push(line.to_owned()))?;
     if !status.success() {
         bail!("the tests do not compile");
     }
     let programs = messages.iter().map(|message| program(message, selection.packages()));
     let mut programs: Vec<_> = programs.filter_map(Result::transpose).collect::<Result<_>>()?;
-    // Cargo names them as they are built, which is another order each time.
+    // Cargo names them as they are built, in an order that varies.
     programs.sort_by(|a, b| (&a.package.name, &a.name).cmp(&(&b.package.name, &b.name)));
     Ok(programs)
 }
 
-/// Reads one of cargo's messages, which may be about a test program.
+/// Reads a message of cargo; `None` if it is not about a test program.
 fn program<'a>(message: &str, packages: &[&'a Package]) -> Result<Option<Program<'a>>> {
     #[derive(Deserialize)]
     struct Message {
@@ -161,7 +163,7 @@ fn program<'a>(message: &str, packages: &[&'a Package]) -> Result<Option<Program
         test: bool,
     }
 
-    let message: Message = serde_json::from_str(message).context("cargo says something unexpected")?;
+    let message: Message = serde_json::from_str(message).context("cannot parse a message of cargo")?;
     let Message {
         manifest_path: Some(manifest),
         target: Some(target),
@@ -175,8 +177,8 @@ fn program<'a>(message: &str, packages: &[&'a Package]) -> Result<Option<Program
         return Ok(None);
     }
     let package = packages.iter().find(|package| package.manifest_path == manifest);
-    let package =
-        package.with_context(|| format!("cargo built {}, which is no package here", manifest.display()))?;
+    let package = package
+        .with_context(|| format!("cargo built {}, which is not in this repository", manifest.display()))?;
     let is_main = target.kind.iter().any(|kind| kind == "lib") || target.name == package.name;
     Ok(Some(Program { package, name: (!is_main).then_some(target.name), path }))
 }

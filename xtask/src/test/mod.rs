@@ -1,179 +1,145 @@
-//! `cargo xtask test`: runs the tests on one Postgres, and says how they went.
+//! `cargo xtask test`: runs the tests on one Postgres, and reports their results.
 //!
-//! Cargo builds the test programs, and they are run one after the other from here: so each has its own row in the table,
-//! with its time, and one that crashes is seen for what it is. The documentation's tests are built and run by cargo. At the end
-//! come builds with TLS, for the cases about that.
+//! Cargo builds the test programs, and this command runs them one after the other.
+//! So each program has its own row in the table, with its time, and a crash is recognized as one.
+//! Cargo builds and runs the documentation tests. The last builds are those with TLS, for the cases about
+//! encryption.
 
+mod arguments;
 mod build;
+mod conformance;
 mod docs;
 mod outcome;
 mod progress;
 mod report;
+mod tally;
 mod tls;
 
-use std::env;
 use std::ffi::OsString;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
-use anyhow::{Context, Result};
-use tests_common::server::TlsServer;
+use anyhow::Result;
 
+use self::arguments::Arguments;
+use self::build::{CONFORMANCE, Selection};
 use self::progress::Progress;
 use self::report::Report;
-use crate::postgres::Postgres;
-use crate::terminal::say;
+use self::tls::Library;
+use crate::server::TestServer;
+use crate::setup::{self, Need, POSTGRES_BIN, Ready};
 use crate::workspace::{chosen, packages};
 
-const PGBOUNCER: &str = "PGMQ_TEST_PGBOUNCER";
-const FAULTS: &str = "PGMQ_TEST_FAULTS";
-
-/// What the tests that every back end runs are called.
-const CONFORMANCE: &str = "conformance";
-
 pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
-    let Arguments { names, for_programs, variables } = Arguments::parse(arguments.clone())?;
-    if variables.iter().any(|(name, value)| env::var_os(name).as_ref() != Some(value)) {
-        return begin_anew(arguments, variables);
-    }
+    let arguments = Arguments::parse(arguments)?;
     let packages = packages()?;
     let all: Vec<_> = packages.iter().map(|package| package.name.as_str()).collect();
-    let chosen = chosen(&names, &all)?;
-    let selection = build::Selection::new(&packages, &chosen);
+    let chosen = chosen(&arguments.names, &all)?;
+    let selection = Selection::new(&packages, &chosen);
+    let run = Run::of(&arguments, &selection)?;
 
-    // Before anything is built: whoever has none should not have to wait to be told.
-    let postgres = Postgres::obtain()?;
-    postgres.start_poolers()?;
+    // Before the builds, which take minutes.
+    let postgres_bin = arguments.value(POSTGRES_BIN);
+    let ready = setup::prepare(run.needs(), arguments.install, postgres_bin.as_deref())?;
+    let mut variables = arguments.variables;
+    variables.extend(ready.variables.iter().cloned());
+    let server = TestServer::start(variables)?;
+    let suite = Suite { server: &server, selection: &selection, for_programs: &arguments.for_programs };
     let mut report = Report::default();
-    if let Some(library) = tls::asked_for()? {
-        report.extend(tls::run(&postgres, &selection, library, &for_programs)?);
-    } else if env::var_os(FAULTS).is_some() {
-        run_faults(&postgres, &selection, &for_programs, &mut report)?;
-    } else {
-        run_usual(&postgres, &selection, &for_programs, &mut report)?;
-        // Whoever asks for less than everything does not wait for other builds.
-        if selection.is_all() && for_programs.is_empty() {
-            run_encrypted(&postgres, &selection, &mut report)?;
-        }
-    }
-    drop(postgres);
-    Ok(report.conclude(&for_programs))
-}
-
-/// Runs the tests as they are built without TLS.
-fn run_usual(
-    postgres: &Postgres,
-    selection: &build::Selection<'_>,
-    for_programs: &[OsString],
-    report: &mut Report,
-) -> Result<()> {
-    for program in build::programs(postgres, selection)? {
-        let progress = Progress::begin(program.label());
-        report.extend([progress.follow(postgres, program.command(postgres, for_programs)?)?]);
-    }
-    docs::run(postgres, selection, for_programs, report)
-}
-
-/// Runs the suite of each back end alone, which has only the trials of faults then.
-fn run_faults(
-    postgres: &Postgres,
-    selection: &build::Selection<'_>,
-    for_programs: &[OsString],
-    report: &mut Report,
-) -> Result<()> {
-    let programs = build::programs(postgres, selection)?;
-    for program in programs.iter().filter(|program| program.label().1 == CONFORMANCE) {
-        let progress = Progress::begin(program.label());
-        report.extend([progress.follow(postgres, program.command(postgres, for_programs)?)?]);
-    }
-    Ok(())
-}
-
-/// Runs the cases about TLS, with each library for it.
-fn run_encrypted(postgres: &Postgres, selection: &build::Selection<'_>, report: &mut Report) -> Result<()> {
-    if !TlsServer::is_possible() {
-        say("TLS is not tested: there are no server programs on this machine");
-        return Ok(());
-    }
-    for library in &tls::LIBRARIES {
-        report.extend(tls::run(postgres, selection, library, &[])?);
-    }
-    Ok(())
-}
-
-/// Runs this program with these variables, in place of itself: what the options say is said by variables to the tests.
-fn begin_anew(arguments: Vec<OsString>, variables: Vec<(&str, OsString)>) -> Result<ExitCode> {
-    let program = env::current_exe().context("cannot find this program")?;
-    let error = Command::new(program).arg("test").args(arguments).envs(variables).exec();
-    Err(error).context("cannot run this program again")
-}
-
-struct Arguments {
-    /// The packages, as they were typed.
-    names: Vec<String>,
-    /// The options, as the variables that say the same.
-    variables: Vec<(&'static str, OsString)>,
-    /// What the test programs get: a filter, or options.
-    for_programs: Vec<OsString>,
-}
-
-impl Arguments {
-    fn parse(mut arguments: Vec<OsString>) -> Result<Self> {
-        let separator = arguments.iter().position(|argument| argument == "--").unwrap_or(arguments.len());
-        let for_programs = arguments.split_off(separator).into_iter().skip(1).collect();
-        let mut parser = lexopt::Parser::from_args(arguments);
-        let (mut names, mut variables) = (Vec::new(), Vec::new());
-        while let Some(argument) = parser.next()? {
-            match argument {
-                lexopt::Arg::Long("postgres-bin") => {
-                    variables.push(("PGMQ_TEST_POSTGRES_BIN", parser.value()?));
-                }
-                lexopt::Arg::Long("pgmq") => variables.push(("PGMQ_TEST_PGMQ_VERSION", parser.value()?)),
-                lexopt::Arg::Long("pgbouncer") => {
-                    // A program of the user's own choice is one as well.
-                    let program = env::var_os(PGBOUNCER).unwrap_or_else(|| "pgbouncer".into());
-                    variables.push((PGBOUNCER, program));
-                }
-                lexopt::Arg::Long("tls") => variables.push((tls::VARIABLE, parser.value()?)),
-                lexopt::Arg::Long("faults") => variables.push((FAULTS, "1".into())),
-                lexopt::Arg::Value(name) => names.push(name.to_string_lossy().into_owned()),
-                other => {
-                    return Err(other.unexpected())
-                        .context("usage: cargo xtask test [--postgres-bin FOLDER] [--pgmq VERSION] [--pgbouncer] [--tls LIBRARY] [--faults] [PACKAGE ...] [-- FILTER]");
-                }
+    match run {
+        Run::Encrypted(library) => suite.encrypted(library, &ready, &mut report)?,
+        Run::Faults => suite.faults(&mut report)?,
+        Run::Selected => suite.usual(&mut report)?,
+        Run::Everything => {
+            suite.usual(&mut report)?;
+            for library in &tls::LIBRARIES {
+                suite.encrypted(library, &ready, &mut report)?;
             }
         }
-        Ok(Self { names, variables, for_programs })
+    }
+    drop(server);
+    Ok(report.conclude(&arguments.for_programs))
+}
+
+/// The extent of a run.
+enum Run {
+    /// The fault trials alone, at full length.
+    Faults,
+    /// The cases about TLS alone, with one library.
+    Encrypted(&'static Library),
+    /// A part of the tests, without other builds.
+    Selected,
+    /// All tests, and after them the cases about TLS with each library.
+    Everything,
+}
+
+impl Run {
+    fn of(arguments: &Arguments, selection: &Selection<'_>) -> Result<Self> {
+        if let Some(name) = arguments.value(tls::VARIABLE) {
+            return tls::library(&name).map(Self::Encrypted);
+        }
+        Ok(match selection.is_all() && arguments.for_programs.is_empty() {
+            _ if arguments.asks_for_faults() => Self::Faults,
+            true => Self::Everything,
+            false => Self::Selected,
+        })
+    }
+
+    fn needs(&self) -> &'static [Need] {
+        match self {
+            Self::Everything => &[Need::CCompiler, Need::Postgres, Need::OpenSsl],
+            Self::Encrypted(library) if library.needs_openssl() => {
+                &[Need::CCompiler, Need::Postgres, Need::OpenSsl]
+            }
+            Self::Faults | Self::Encrypted(_) | Self::Selected => &[Need::CCompiler, Need::Postgres],
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The selected tests, and the server that they run on.
+struct Suite<'a> {
+    server: &'a TestServer,
+    selection: &'a Selection<'a>,
+    for_programs: &'a [OsString],
+}
 
-    #[test]
-    fn what_stands_after_the_dashes_is_for_the_programs() {
-        let parse = |words: &[&str]| Arguments::parse(words.iter().map(OsString::from).collect());
-        let arguments = parse(&["tokio", "core", "--", "read_", "--exact"]).unwrap();
-        assert_eq!(arguments.names, ["tokio", "core"]);
-        assert_eq!(arguments.for_programs, ["read_", "--exact"]);
-        assert!(parse(&["--exact"]).is_err());
+impl Suite<'_> {
+    /// Runs the tests in a build without TLS.
+    fn usual(&self, report: &mut Report) -> Result<()> {
+        for program in build::programs(self.server, self.selection)? {
+            self.follow(&program, report)?;
+        }
+        docs::run(self.server, self.selection, self.for_programs, report)
     }
 
-    #[test]
-    fn options_become_variables() {
-        let words =
-            ["--postgres-bin", "/pg/bin", "tokio", "--pgmq=1.5.1", "--pgbouncer", "--tls=rustls", "--faults"];
-        let arguments = Arguments::parse(words.map(OsString::from).into()).unwrap();
-        assert_eq!(arguments.names, ["tokio"]);
-        let program = env::var_os(PGBOUNCER).unwrap_or_else(|| "pgbouncer".into());
-        let variables = [
-            ("PGMQ_TEST_POSTGRES_BIN", "/pg/bin".into()),
-            ("PGMQ_TEST_PGMQ_VERSION", "1.5.1".into()),
-            ("PGMQ_TEST_PGBOUNCER", program),
-            ("PGMQ_TEST_TLS", "rustls".into()),
-            ("PGMQ_TEST_FAULTS", "1".into()),
-        ];
-        assert_eq!(arguments.variables, variables);
+    /// Runs the suite of each back end, which has only the fault trials then.
+    fn faults(&self, report: &mut Report) -> Result<()> {
+        let programs = build::programs(self.server, self.selection)?;
+        for program in programs.iter().filter(|program| program.label().1 == CONFORMANCE) {
+            self.follow(program, report)?;
+        }
+        Ok(())
+    }
+
+    /// Runs the cases about TLS in a build with a library, unless this machine lacks what they need.
+    fn encrypted(&self, library: &Library, ready: &Ready, report: &mut Report) -> Result<()> {
+        let name = library.name;
+        if !ready.can_serve_tls() {
+            report.leave_out(format!(
+                "TLS by {name}: there are no server programs on this machine that speak TLS"
+            ));
+        } else if library.needs_openssl() && ready.missing.contains(&Need::OpenSsl) {
+            report.leave_out(format!(
+                "TLS by {name}: the headers of OpenSSL or pkg-config are missing; cargo xtask setup --install"
+            ));
+        } else {
+            report.extend(tls::run(self.server, self.selection, library, self.for_programs)?);
+        }
+        Ok(())
+    }
+
+    fn follow(&self, program: &build::Program<'_>, report: &mut Report) -> Result<()> {
+        let progress = Progress::begin(program.label());
+        report.extend([progress.follow(self.server, program.command(self.server, self.for_programs))?]);
+        Ok(())
     }
 }

@@ -1,19 +1,26 @@
-//! What test programs write, of the standard library and of `libtest_mimic` alike.
+//! The output of test programs, of libtest and of `libtest_mimic` alike.
 
-use tests_common::faults::{self, Tally};
+use super::tally::Tally;
 
-/// How a test program went, by what it has written so far.
+/// The results of a test program, as far as its output goes.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    /// The tests that were named, and whether they passed.
-    pub(super) tests: Vec<(String, bool)>,
+    /// The tests that were named.
+    pub(super) tests: Vec<Test>,
     pub(super) ignored: usize,
     /// The numbers of those that passed and failed, in closing lines.
     closed: Option<(usize, usize)>,
-    /// All that is worth reading when something failed.
+    /// The lines that are worth reading when something failed.
     pub(super) remarks: Vec<String>,
-    /// What the trials of faults have counted.
+    /// The numbers of the fault trials.
     pub(super) tallies: Vec<Tally>,
+}
+
+/// A test that has run.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Test {
+    pub(super) name: String,
+    pub(super) passed: bool,
 }
 
 impl Outcome {
@@ -23,35 +30,42 @@ impl Outcome {
             let (before, failed_before) = self.closed.unwrap_or_default();
             self.closed = Some((before + passed, failed_before + failed));
         } else if let Some((name, result)) = test_line(line) {
+            let test = |passed| Test { name: name.to_owned(), passed };
             match result {
-                Result::Passed => self.tests.push((name.to_owned(), true)),
-                Result::Failed => self.tests.push((name.to_owned(), false)),
+                Result::Passed => self.tests.push(test(true)),
+                Result::Failed => self.tests.push(test(false)),
                 Result::Ignored => self.ignored += 1,
             }
-        } else if let Some(tally) = faults::read(line) {
-            self.tallies.push(tally);
+        } else if let Some(tally) = Tally::read(line) {
+            match tally {
+                Ok(tally) => self.tallies.push(tally),
+                Err(error) => {
+                    self.remarks.push(format!("cannot read the numbers of a fault trial: {error}: {line}"));
+                }
+            }
         } else if !is_opening_line(line) && (!line.is_empty() || !self.remarks.is_empty()) {
             self.remarks.push(line.to_owned());
         }
     }
 
-    /// How many passed. A program that crashed before it could say so has named them.
+    /// The number of tests that passed: by the closing line, or by their names if the program crashed before
+    /// that.
     pub(super) fn passed(&self) -> usize {
         self.closed.map_or_else(|| self.named(true), |(passed, _)| passed)
     }
 
-    /// How many failed.
+    /// The number of tests that failed.
     pub(super) fn failed(&self) -> usize {
         self.closed.map_or_else(|| self.named(false), |(_, failed)| failed)
     }
 
-    /// Whether it came to its end.
+    /// Returns `true` if the program came to its end.
     pub(super) fn is_closed(&self) -> bool {
         self.closed.is_some()
     }
 
     fn named(&self, passed: bool) -> usize {
-        self.tests.iter().filter(|(_, went_well)| *went_well == passed).count()
+        self.tests.iter().filter(|test| test.passed == passed).count()
     }
 }
 
@@ -83,7 +97,7 @@ fn closing_line(line: &str) -> Option<(usize, usize)> {
     Some((number(" passed")?, number(" failed")?))
 }
 
-/// Tells `running 5 tests`.
+/// Recognizes `running 5 tests`.
 fn is_opening_line(line: &str) -> bool {
     line.starts_with("running ") && (line.ends_with(" tests") || line.ends_with(" test"))
 }
@@ -98,6 +112,10 @@ mod tests {
         outcome
     }
 
+    fn test(name: &str, passed: bool) -> Test {
+        Test { name: name.to_owned(), passed }
+    }
+
     #[test]
     fn both_harnesses_are_understood() {
         let libtest = read(
@@ -105,16 +123,17 @@ mod tests {
              test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 4 filtered out; finished in 0.00s\n",
         );
         assert_eq!((libtest.passed(), libtest.failed(), libtest.ignored), (2, 0, 1));
-        assert_eq!(libtest.tests, [("a::b".to_owned(), true), ("c".to_owned(), true)]);
+        assert_eq!(libtest.tests, [test("a::b", true), test("c", true)]);
         assert!(libtest.is_closed() && libtest.remarks.is_empty());
 
         let mimic = read(
-            "\nrunning 2 tests\ntest pool::short           ... ok\ntest pool::somewhat_longer ... FAILED\n\nfailures:\n\n\
-             ---- pool::somewhat_longer ----\nit is too long\n\n\
+            "\nrunning 2 tests\ntest pool::short           ... ok\ntest pool::somewhat_longer ... FAILED\n\n\
+             failures:\n\n---- pool::somewhat_longer ----\nit is too long\n\n\
              test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s\n\n",
         );
         assert_eq!((mimic.passed(), mimic.failed()), (1, 1));
-        assert_eq!(mimic.tests[1], ("pool::somewhat_longer".to_owned(), false));
+        assert_eq!(mimic.tests[0], test("pool::short", true));
+        assert_eq!(mimic.tests[1], test("pool::somewhat_longer", false));
         assert_eq!(mimic.remarks[0], "failures:");
     }
 
@@ -131,5 +150,12 @@ mod tests {
         let line =
             "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s";
         assert_eq!(read(&format!("{line}\n{line}")).passed(), 6);
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_read_are_shown() {
+        let outcome = read("faults: {}");
+        assert!(outcome.tallies.is_empty());
+        assert!(outcome.remarks[0].contains("fault trial"), "{:?}", outcome.remarks);
     }
 }

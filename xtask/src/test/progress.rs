@@ -1,4 +1,4 @@
-//! Following a test program while it runs.
+//! The progress of a test program while it runs.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::outcome::Outcome;
-use crate::postgres::{Errors, Postgres};
+use crate::server::{Errors, TestServer};
 use crate::terminal::{is_watched, red, say, say_more};
 
-/// A line about a test program, which grows while the program runs.
+/// The line about a test program, which is updated while the program runs.
 pub(super) struct Progress {
     package: String,
     what: String,
@@ -17,23 +17,23 @@ pub(super) struct Progress {
     outcome: Outcome,
 }
 
-/// How a test program ended.
+/// The result of a test program that has ended.
 pub(super) struct Ended {
     pub(super) package: String,
     pub(super) what: String,
     pub(super) time: Duration,
     pub(super) outcome: Outcome,
-    /// How it ended, if not by saying how its tests went.
+    /// The way in which it ended, if it ended without a report of its tests.
     pub(super) crash: Option<String>,
 }
 
 impl Ended {
-    /// How many tests failed; a crash is a failure as well.
+    /// The number of failed tests. A crash counts as one.
     pub(super) fn failed(&self) -> usize {
         self.outcome.failed() + usize::from(self.crash.is_some())
     }
 
-    /// Whether there was anything to do, or it crashed before it could say so.
+    /// Returns `true` if a test ran, or the program crashed before that.
     pub(super) fn ran_any(&self) -> bool {
         self.outcome.passed() + self.failed() + self.outcome.ignored > 0
     }
@@ -53,20 +53,20 @@ impl Progress {
     }
 
     /// Runs the program.
-    pub(super) fn follow(mut self, postgres: &Postgres, command: Command) -> Result<Ended> {
-        let status = postgres.run(command, Errors::AmongTheLines, |line| self.read(line))?;
-        let said_so = status.success() || self.outcome.failed() > 0;
-        let crash = (!said_so || !self.outcome.is_closed()).then(|| format!("it ended with {status}"));
+    pub(super) fn follow(mut self, server: &TestServer, command: Command) -> Result<Ended> {
+        let status = server.run(command, Errors::AmongTheLines, |line| self.read(line))?;
+        let is_explained = status.success() || self.outcome.failed() > 0;
+        let crash = (!is_explained || !self.outcome.is_closed()).then(|| format!("it ended with {status}"));
         Ok(self.end(crash))
     }
 
-    /// Ends without a status of its own.
-    pub(super) fn end_by_itself(self) -> Ended {
+    /// Ends without the exit status of a program.
+    pub(super) fn end_without_status(self) -> Ended {
         let crash = (!self.outcome.is_closed()).then(|| "it ended early".to_owned());
         self.end(crash)
     }
 
-    /// Reads a line that the program wrote.
+    /// Reads a line of the program's output.
     pub(super) fn read(&mut self, line: &str) {
         self.outcome.read(line);
         if is_watched() {
@@ -74,7 +74,7 @@ impl Progress {
         }
     }
 
-    /// Ends the line, and says below what failed.
+    /// Completes the line, and prints the failures below it.
     fn end(self, crash: Option<String>) -> Ended {
         let start = if is_watched() { format!("\r{}", self.title()) } else { String::new() };
         let Self { package, what, outcome, started } = self;

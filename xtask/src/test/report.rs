@@ -1,15 +1,12 @@
-//! How all tests went.
+//! The report of a test run: tables, failures, and the closing line.
 
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tests_common::conformance;
-use tests_common::faults::Tally;
-
-use super::CONFORMANCE;
+use super::conformance;
 use super::progress::Ended;
+use super::tally::Tally;
 use super::tls::is_library;
 use crate::terminal::{Table, red, say};
 use crate::workspace::short_name;
@@ -18,6 +15,8 @@ use crate::workspace::short_name;
 #[derive(Default)]
 pub(super) struct Report {
     programs: Vec<Ended>,
+    /// The parts of the run that were left out, each with its reason.
+    left_out: Vec<String>,
 }
 
 impl Extend<Ended> for Report {
@@ -27,11 +26,16 @@ impl Extend<Ended> for Report {
 }
 
 impl Report {
+    /// Records that a part of the run is left out, and why.
+    pub(super) fn leave_out(&mut self, what: impl Into<String>) {
+        self.left_out.push(what.into());
+    }
+
     /// Prints the tables and the closing line.
     pub(super) fn conclude(&self, arguments: &[OsString]) -> ExitCode {
         say("");
         self.print_programs();
-        self.print_conformance();
+        conformance::print(&self.programs);
         self.print_faults();
         self.print_failures();
         let passed: usize = self.programs.iter().map(|program| program.outcome.passed()).sum();
@@ -43,11 +47,14 @@ impl Report {
                 words => format!("no test matches {}", words.join(" ")),
             }));
         }
+        for what in &self.left_out {
+            say(format!("left out: {what}"));
+        }
         say(format!("{passed} passed, {failed} failed"));
         if passed == 0 || failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }
 
-    /// A row for each program that had something to do.
+    /// Prints a row for each program that ran a test.
     fn print_programs(&self) {
         let mut table = Table::new(2);
         table.row(["package", "tests", "passed", "failed", "ignored", "seconds"]);
@@ -64,36 +71,13 @@ impl Report {
         }
     }
 
-    /// A row for each group of the conformance suite, a column for each back end that ran it.
-    fn print_conformance(&self) {
-        let group_of: HashMap<_, _> = conformance::cases().map(|case| (case.name, case.group)).collect();
-        let ran: Vec<_> =
-            self.programs.iter().filter(|program| program.what == CONFORMANCE && program.ran_any()).collect();
-        if ran.is_empty() {
-            return;
-        }
-        let mut table = Table::new(1);
-        table.row(["conformance"].into_iter().chain(ran.iter().map(|program| short_name(&program.package))));
-        let mut groups: Vec<_> = conformance::cases().map(|case| case.group).collect();
-        groups.dedup();
-        for group in groups {
-            let cells: Vec<_> =
-                ran.iter().map(|program| cell(program, |name| group_of.get(name) == Some(&group))).collect();
-            if cells.iter().any(|cell| !cell.is_empty()) {
-                table.row([group.to_owned()].into_iter().chain(cells));
-            }
-        }
-        table.print();
-        say("");
-    }
-
-    /// What the faults came to: a table for each back end, with a row for each fault.
+    /// Prints the numbers of the fault trials: a table for each back end, with a row for each fault.
     fn print_faults(&self) {
         for program in self.programs.iter().filter(|program| !program.outcome.tallies.is_empty()) {
             let mut table = Table::new(1);
             table.row([
                 short_name(&program.package),
-                "strikes",
+                "injections",
                 "messages",
                 "in doubt",
                 "hidden",
@@ -115,13 +99,14 @@ impl Report {
         }
     }
 
-    /// The names of those that failed, and how to run each of them again.
+    /// Prints the failed tests, each with the command that runs it again.
     fn print_failures(&self) {
         for program in &self.programs {
             let package = short_name(&program.package);
             let tls =
                 if is_library(&program.what) { format!("--tls {} ", program.what) } else { String::new() };
-            for (name, _) in program.outcome.tests.iter().filter(|(_, passed)| !passed) {
+            for test in program.outcome.tests.iter().filter(|test| !test.passed) {
+                let name = &test.name;
                 let quote = if name.contains(' ') { "'" } else { "" };
                 say(format!(
                     "{} again with: cargo xtask test {tls}{package} -- {quote}{name}{quote}",
@@ -138,7 +123,7 @@ impl Report {
     }
 }
 
-/// The numbers of a trial. The longest time until all worked again is in seconds.
+/// The numbers of a trial as cells. The longest time until all workers worked again is in seconds.
 fn row(tally: &Tally) -> [String; 8] {
     let in_doubt: u64 = tally.in_doubt.iter().sum();
     let errors: u64 = tally.errors.values().sum();
@@ -153,17 +138,4 @@ fn row(tally: &Tally) -> [String; 8] {
         errors.to_string(),
         format!("{back_after:.2}"),
     ]
-}
-
-/// How many of the cases passed in one program, and out of how many if not all did.
-fn cell(program: &Ended, is_meant: impl Fn(&str) -> bool) -> String {
-    // The program adds where a case ran, as in `pool::name`.
-    let case = |name: &'_ str| name.rsplit("::").next().is_some_and(&is_meant);
-    let results: Vec<_> = program.outcome.tests.iter().filter(|(name, _)| case(name)).collect();
-    let passed = results.iter().filter(|(_, passed)| *passed).count();
-    match results.len() {
-        0 => String::new(),
-        all if all == passed => format!("{all} ✓"),
-        all => format!("{passed} of {all} ✗"),
-    }
 }

@@ -1,57 +1,66 @@
-//! The tests of encrypted connections: the cases of the conformance suite about TLS, in programs that are built with it.
+//! The tests of encrypted connections: the cases of the conformance suite about TLS, in programs that are
+//! built with it.
 //!
-//! Cargo takes the features of all packages at hand together. So the libraries are features of this package, which asks them of
-//! the back ends, and there is a build for each.
+//! Cargo takes the features of all selected packages together. So each library is a feature of the demo,
+//! which passes it on to the back ends, and each library has its own build.
 
-use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use anyhow::{Result, bail};
 
 use super::build::{self, Selection};
 use super::progress::{Ended, Progress};
-use crate::postgres::Postgres;
+use crate::server::TestServer;
 
-/// Says to the tests which library is compiled in.
+/// The variable that names the library that is compiled in, for the tests.
 pub(super) const VARIABLE: &str = "PGMQ_TEST_TLS";
 
-/// What the names of the cases have in common.
+/// The common part of the names of the cases.
 const CASES: &str = "tls";
 
 /// A library for TLS.
 pub(super) struct Library {
-    /// The feature of this package, and the word for the tests.
-    name: &'static str,
-    /// The back ends that can have it.
+    /// The feature of the demo, and the value of the variable.
+    pub(super) name: &'static str,
+    /// The back ends that support the library.
     backends: &'static [&'static str],
 }
 
-/// The libraries. libpq has that of the system, as native-tls has.
+/// The name of the library that needs the headers of OpenSSL.
+const NATIVE_TLS: &str = "native-tls";
+
+/// The libraries. libpq uses OpenSSL, as native-tls does on Linux.
 pub(super) const LIBRARIES: [Library; 2] = [
     Library { name: "rustls", backends: &["pgmq-postgres", "pgmq-tokio", "pgmq-diesel-async", "pgmq-sqlx"] },
     Library {
-        name: "native-tls",
+        name: NATIVE_TLS,
         backends: &["pgmq-postgres", "pgmq-tokio", "pgmq-diesel", "pgmq-diesel-async", "pgmq-sqlx"],
     },
 ];
 
-/// Whether a program of this name in the report is one that was built with a library.
+impl Library {
+    /// Returns `true` if a build with the library needs the headers of OpenSSL.
+    pub(super) fn needs_openssl(&self) -> bool {
+        self.name == NATIVE_TLS
+    }
+}
+
+/// Returns `true` if a program of this name in the report was built with a library for TLS.
 pub(super) fn is_library(what: &str) -> bool {
     LIBRARIES.iter().any(|library| library.name == what)
 }
 
-/// The library that alone is to be tested; `None` if nothing is said of one.
-pub(super) fn asked_for() -> Result<Option<&'static Library>> {
-    let Some(name) = env::var_os(VARIABLE) else { return Ok(None) };
+/// The library of this name, or an error that lists those that exist.
+pub(super) fn library(name: &OsStr) -> Result<&'static Library> {
     match LIBRARIES.iter().find(|library| name == library.name) {
-        Some(library) => Ok(Some(library)),
-        None => bail!("there is no library {} for TLS; there are rustls and native-tls", name.display()),
+        Some(library) => Ok(library),
+        None => bail!("there is no library {} for TLS; choose rustls or native-tls", name.display()),
     }
 }
 
 /// Builds the selected back ends with a library, and runs the cases.
 pub(super) fn run(
-    postgres: &Postgres,
+    server: &TestServer,
     selection: &Selection<'_>,
     library: &Library,
     arguments: &[OsString],
@@ -63,12 +72,12 @@ pub(super) fn run(
         return Ok(Vec::new());
     }
     let mut ended = Vec::new();
-    for program in build::encrypted(postgres, &selection, library.name)? {
+    for program in build::encrypted(server, &selection, library.name)? {
         let (package, _) = program.label();
         let progress = Progress::begin((package, library.name));
-        let mut command = program.command(postgres, arguments)?;
+        let mut command = program.command(server, arguments);
         command.env(VARIABLE, library.name);
-        ended.push(progress.follow(postgres, command)?);
+        ended.push(progress.follow(server, command)?);
     }
     Ok(ended)
 }

@@ -1,26 +1,22 @@
 //! The rule that all back ends have the same public methods.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use anyhow::{Context, Result};
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident};
 use syn::visit_mut::{self, VisitMut};
 use syn::{
-    GenericArgument, GenericParam, Ident, ImplItem, Item, PathArguments, PathSegment, ReturnType, Signature,
-    Type, TypeParamBound, TypeReference, Visibility,
+    Attribute, Expr, GenericArgument, GenericParam, Ident, ImplItem, Item, Lit, Macro, Meta, PathArguments,
+    PathSegment, ReturnType, Signature, Type, TypeParamBound, TypeReference, Visibility,
 };
 
-use super::rules::Repository;
-use crate::workspace::BACKENDS;
+use super::modules::without_tests;
+use super::repository::Repository;
+use crate::workspace::{BACKENDS, rust_files};
 
-/// The types that every back end has, and where.
-const TYPES: [(&str, &str); 4] = [
-    ("queue.rs", "PGMQueue"),
-    ("bound.rs", "BoundQueue"),
-    ("config.rs", "Builder"),
-    ("listen.rs", "Listener"),
-];
+/// The types that every back end has.
+pub(super) const TYPES: [&str; 4] = ["PGMQueue", "BoundQueue", "Builder", "Listener"];
 
 /// The types that are the driver's: generic in different ways.
 const OF_THE_DRIVER: [&str; 5] = ["Pool", "Session", "Transaction", "PgConnection", "AsyncPgConnection"];
@@ -28,73 +24,135 @@ const OF_THE_DRIVER: [&str; 5] = ["Pool", "Session", "Transaction", "PgConnectio
 /// Among them, the transactions, which have different names.
 const TRANSACTIONS: [&str; 3] = ["Transaction", "PgConnection", "AsyncPgConnection"];
 
-/// The methods of a type by their names, in a form that is the same for sync and async.
-type Methods = BTreeMap<String, String>;
+/// The public inherent methods of a type by their names.
+pub(super) type Methods = BTreeMap<String, Method>;
+
+pub(super) struct Method {
+    /// In a form that is the same for sync and async.
+    signature: String,
+    /// Its documentation, line by line.
+    pub(super) docs: Vec<String>,
+}
 
 pub(super) fn backends_have_the_same_methods(repository: &Repository) -> Result<Vec<String>> {
     let mut findings = Vec::new();
-    for (file, type_name) in TYPES {
-        let mut reference: Option<(&str, Methods)> = None;
-        for backend in BACKENDS {
-            let path = repository.sources_of(backend).join(file);
-            let place = repository.shown(&path);
-            let source = fs::read_to_string(&path).with_context(|| format!("cannot read {place}"))?;
-            let methods = methods(&source, type_name).with_context(|| format!("cannot parse {place}"))?;
-            match &reference {
-                None => reference = Some((backend, methods)),
-                Some((model, expected)) => {
-                    let drift = drift(&format!("pgmq-{model}"), expected, &methods);
-                    findings.extend(drift.into_iter().map(|text| format!("{place}: {type_name} {text}")));
-                }
-            }
+    let mut reference: Option<(&str, [Methods; TYPES.len()])> = None;
+    for backend in BACKENDS {
+        let methods = of_backend(repository, backend)?;
+        let Some((model, expected)) = &reference else {
+            reference = Some((backend, methods));
+            continue;
+        };
+        for ((type_name, expected), methods) in TYPES.iter().zip(expected).zip(&methods) {
+            let drift = drift(&format!("pgmq-{model}"), expected, methods);
+            findings.extend(drift.into_iter().map(|text| format!("pgmq-{backend}: {type_name} {text}")));
         }
     }
     Ok(findings)
 }
 
-/// Says where the methods differ from those of a model.
+/// The methods of each of [`TYPES`], from all files of a back end.
+pub(super) fn of_backend(repository: &Repository, backend: &str) -> Result<[Methods; TYPES.len()]> {
+    let mut all = TYPES.map(|_| Methods::new());
+    for path in rust_files(&repository.sources_of(backend))? {
+        let items = without_tests(&repository.text(&path)?);
+        let items = items.with_context(|| format!("cannot parse {}", repository.shown(&path)))?;
+        for (type_name, all) in TYPES.iter().zip(&mut all) {
+            all.extend(methods(&items, type_name));
+        }
+    }
+    Ok(all)
+}
+
+/// The differences between the methods and those of a model.
 fn drift(model: &str, expected: &Methods, methods: &Methods) -> Vec<String> {
     let missing = expected.keys().filter(|name| !methods.contains_key(*name));
-    let missing = missing.map(|name| format!("lacks {name}, which {model} has"));
+    let missing = missing.map(|name| format!("lacks {name}, which {model} has; add it"));
     let surplus = methods.keys().filter(|name| !expected.contains_key(*name));
-    let surplus = surplus.map(|name| format!("has {name}, which {model} lacks"));
-    let changed = methods.iter().filter_map(|(name, method)| {
-        let expected = expected.get(name).filter(|expected| *expected != method)?;
-        Some(format!("has {name} as\n      {method}\n  and {model} as\n      {expected}"))
+    let surplus = surplus.map(|name| format!("has {name}, which {model} lacks; add it there"));
+    let changed = methods.iter().filter_map(|(name, Method { signature, .. })| {
+        let expected = &expected.get(name).filter(|expected| expected.signature != *signature)?.signature;
+        Some(format!(
+            "has {name} as\n      {signature}\n  and {model} as\n      {expected}\n  make them the same"
+        ))
     });
     missing.chain(surplus).chain(changed).collect()
 }
 
-/// Lists the public inherent methods of a type; a macro that makes some stands for those that it makes.
-fn methods(source: &str, type_name: &str) -> Result<Methods> {
+/// The public inherent methods in a file. The call of a macro that makes methods counts as one.
+fn methods(items: &[Item], type_name: &str) -> Methods {
     let mut methods = Methods::new();
-    for item in syn::parse_file(source)?.items {
-        let Item::Impl(block) = item else { continue };
-        if block.trait_.is_some() || !is_named(&block.self_ty, type_name) {
-            continue;
-        }
-        for item in block.items {
-            match item {
-                ImplItem::Fn(method) if matches!(method.vis, Visibility::Public(_)) => {
-                    methods.insert(method.sig.ident.to_string(), unified(method.sig));
+    let mut keep_call = |call: &Macro| {
+        let signature = shown_call(call);
+        methods.insert(signature.clone(), Method { signature, docs: Vec::new() });
+    };
+    let mut found = Vec::new();
+    for item in items {
+        match item {
+            Item::Impl(block) if block.trait_.is_none() && is_named(&block.self_ty, type_name) => {
+                for item in &block.items {
+                    match item {
+                        ImplItem::Fn(method) if matches!(method.vis, Visibility::Public(_)) => {
+                            found.push(method);
+                        }
+                        ImplItem::Macro(call) => keep_call(&call.mac),
+                        _ => {}
+                    }
                 }
-                ImplItem::Macro(call) => {
-                    let text = call.mac.to_token_stream().to_string().replace(' ', "").replace("async_", "");
-                    methods.insert(text.clone(), text);
-                }
-                _ => {}
             }
+            Item::Macro(call) if call.ident.is_none() && makes_methods(&call.mac, type_name) => {
+                keep_call(&call.mac);
+            }
+            _ => {}
         }
     }
-    Ok(methods)
+    methods.extend(found.into_iter().map(|method| {
+        let docs = method.attrs.iter().filter_map(doc_line).collect();
+        (method.sig.ident.to_string(), Method { signature: unified(method.sig.clone()), docs })
+    }));
+    methods
+}
+
+/// Returns `true` for a call of `operations!` that names the type.
+fn makes_methods(call: &Macro, type_name: &str) -> bool {
+    let is_operations = call.path.segments.last().is_some_and(|segment| segment.ident == "operations");
+    is_operations && has_name(call.tokens.clone(), type_name)
+}
+
+fn has_name(tokens: TokenStream, name: &str) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(found) => found == name,
+        TokenTree::Group(group) => has_name(group.stream(), name),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
+}
+
+/// The call of a macro without what may differ: the type and crate in braces, and `async_`.
+fn shown_call(call: &Macro) -> String {
+    let is_context =
+        |token: &TokenTree| matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace);
+    let tokens: TokenStream = call.tokens.clone().into_iter().filter(|token| !is_context(token)).collect();
+    format!("{}!({tokens})", call.path.to_token_stream()).replace(' ', "").replace("async_", "")
+}
+
+/// The text of `#[doc = ".."]`, the long form of `///`.
+fn doc_line(attribute: &Attribute) -> Option<String> {
+    let Meta::NameValue(pair) = &attribute.meta else { return None };
+    match &pair.value {
+        Expr::Lit(literal) if pair.path.is_ident("doc") => match &literal.lit {
+            Lit::Str(text) => Some(text.value()),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 fn is_named(type_: &Type, name: &str) -> bool {
     matches!(type_, Type::Path(path) if path.path.segments.last().is_some_and(|segment| segment.ident == name))
 }
 
-/// A signature without what may differ: `async`, the driver's types, the names of generics, and whether a queue is bound to
-/// a `&mut` connection.
+/// A signature without what may differ: `async`, the driver's types, the names of generics, and whether a
+/// queue borrows its connection mutably.
 fn unified(mut signature: Signature) -> String {
     signature.asyncness = None;
     signature.inputs.pop_punct();
@@ -134,7 +192,7 @@ fn awaited(type_: &Type) -> Option<Type> {
 struct Unify {
     /// The names of the generics, in their order.
     generics: Vec<String>,
-    /// Whether this is the method that binds a queue to a connection.
+    /// `true` for the method that binds a queue to a connection.
     binds: bool,
 }
 
@@ -197,13 +255,17 @@ mod tests {
             pgmq_core::operations!(pgmq_core::inherent_async_methods);
         }";
 
+    fn parsed(source: &str) -> Methods {
+        methods(&without_tests(source).unwrap(), "PGMQueue")
+    }
+
     fn found(source: &str) -> Vec<String> {
-        let [expected, methods] = [SYNC, source].map(|source| methods(source, "PGMQueue").unwrap());
+        let [expected, methods] = [SYNC, source].map(parsed);
         drift("pgmq-model", &expected, &methods)
     }
 
     #[test]
-    fn the_back_ends_have_the_same_methods() {
+    fn the_five_back_ends_have_the_same_methods() {
         let repository = Repository::read().unwrap();
         assert_eq!(backends_have_the_same_methods(&repository).unwrap(), Vec::<String>::new());
     }
@@ -211,10 +273,10 @@ mod tests {
     #[test]
     fn sync_and_async_may_differ_in_what_they_have_to() {
         assert_eq!(found(ASYNC), Vec::<String>::new());
-        let methods = methods(ASYNC, "PGMQueue").unwrap();
-        assert_eq!(methods["send"], "fn send(&self, queue: &str) -> Result<i64, Error>");
+        let methods = parsed(ASYNC);
+        assert_eq!(methods["send"].signature, "fn send(&self, queue: &str) -> Result<i64, Error>");
         assert_eq!(
-            methods["with"],
+            methods["with"].signature,
             "fn with<'G0, G1: Connection>(&self, connection: &'G0 G1) -> BoundQueue<'G0>"
         );
     }
@@ -223,7 +285,10 @@ mod tests {
     fn a_list_that_has_drifted_is_found() {
         assert_eq!(
             found(&ASYNC.replace("fn pool", "fn the_pool")),
-            ["lacks pool, which pgmq-model has", "has the_pool, which pgmq-model lacks"]
+            [
+                "lacks pool, which pgmq-model has; add it",
+                "has the_pool, which pgmq-model lacks; add it there"
+            ]
         );
         let drift = found(&ASYNC.replace("queue: &str", "queue: String"));
         assert!(
@@ -235,5 +300,20 @@ mod tests {
             found(&ASYNC.replace("pgmq_core::operations!(pgmq_core::inherent_async_methods);", "")).len(),
             1
         );
+    }
+
+    #[test]
+    fn operations_may_be_made_outside_of_an_impl_block() {
+        let at_item = |emitter: &str, type_name: &str| {
+            format!(
+                "pgmq_core::operations!([pgmq_core::{emitter}] {{ example \"x\" impl [<M: N>] {type_name}<M> }});"
+            )
+        };
+        let [sync, other] =
+            [at_item("inherent_methods", "PGMQueue"), at_item("inherent_async_methods", "PGMQueue")];
+        assert_eq!(drift("pgmq-model", &parsed(&sync), &parsed(&other)), [""; 0]);
+        assert_eq!(parsed(&sync).len(), 1);
+        assert!(parsed(&at_item("inherent_methods", "BoundQueue")).is_empty());
+        assert_eq!(drift("pgmq-model", &parsed(&sync), &Methods::new()).len(), 1);
     }
 }

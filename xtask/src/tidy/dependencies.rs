@@ -1,18 +1,20 @@
-//! The rule about what a back end pulls in.
+//! The rule that a back end pulls in its own driver only.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
 
-use super::rules::Repository;
+use super::repository::Repository;
 use crate::cargo;
 use crate::workspace::BACKENDS;
 
-/// What belongs to some drivers only, and the back ends that may have it below them.
-const DRIVERS: [(&str, &[&str]); 11] = [
+/// Crates that belong to some drivers, and the back ends that may depend on them.
+const DRIVERS: [(&str, &[&str]); 13] = [
     ("bb8", &["tokio", "diesel-async"]),
     ("diesel", &["diesel", "diesel-async"]),
     ("diesel-async", &["diesel-async"]),
+    ("pgmq-driver-diesel", &["diesel", "diesel-async"]),
+    ("pgmq-driver-tokio-postgres", &["postgres", "tokio", "diesel-async"]),
     ("postgres", &["postgres"]),
     ("pq-sys", &["diesel"]),
     ("r2d2", &["postgres", "diesel"]),
@@ -25,7 +27,7 @@ const DRIVERS: [(&str, &[&str]); 11] = [
     ("pgmq", &[]),
 ];
 
-/// Whoever uses a back end compiles its driver, and no other.
+/// The users of a back end build its driver and no other.
 pub(super) fn backends_pull_in_their_driver_only(_: &Repository) -> Result<Vec<String>> {
     let mut findings = Vec::new();
     for backend in BACKENDS {
@@ -39,19 +41,19 @@ fn against(backend: &str, crates: &BTreeSet<String>) -> Vec<String> {
     let is_foreign = |name: &&String| match DRIVERS.iter().find(|(driver, _)| driver == name) {
         Some((_, backends)) => !backends.contains(&backend),
         None => {
-            let is_ours = name.starts_with("pgmq-") || *name == "tests-common";
+            let is_ours = name.starts_with("pgmq-");
             is_ours && *name != "pgmq-core" && **name != package
         }
     };
     let foreign = crates.iter().filter(is_foreign);
     foreign
         .map(|name| {
-            format!("{package}: pulls in {name}, which its users do not need; cargo tree -i {name} says why")
+            format!("{package}: pulls in {name}, which its users do not need; remove it from the path that cargo tree --package {package} --invert {name} shows")
         })
         .collect()
 }
 
-/// The crates that the users of a back end compile, whatever features they switch on.
+/// The crates that the users of a back end build with all of its features.
 fn below(backend: &str) -> Result<BTreeSet<String>> {
     let package = format!("pgmq-{backend}");
     let tree = ["tree", "--edges=normal", "--all-features", "--prefix=none", "--format={p}", "--color=never"];
@@ -77,11 +79,21 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_another_is_found() {
-        let crates =
-            ["pgmq-core", "pgmq-tokio", "pgmq-postgres", "tokio", "sqlx", "pgmq"].map(str::to_owned).into();
+    fn crates_of_other_drivers_are_found() {
+        let crates = [
+            "pgmq-core",
+            "pgmq-driver-diesel",
+            "pgmq-driver-tokio-postgres",
+            "pgmq-tokio",
+            "pgmq-postgres",
+            "tokio",
+            "sqlx",
+            "pgmq",
+        ]
+        .map(str::to_owned)
+        .into();
         let findings = against("tokio", &crates);
-        let named = ["pgmq", "pgmq-postgres", "sqlx"];
+        let named = ["pgmq", "pgmq-driver-diesel", "pgmq-postgres", "sqlx"];
         assert_eq!(findings.len(), named.len(), "{findings:?}");
         assert!(named.iter().zip(&findings).all(|(name, text)| text.contains(&format!("pulls in {name},"))));
     }

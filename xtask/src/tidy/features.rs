@@ -4,20 +4,22 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
 
-use super::rules::Repository;
+use super::repository::Repository;
 use crate::cargo;
+use crate::workspace::DEMO_PACKAGE;
 
-/// This package asks for the features that the tests need too: otherwise `cargo xtask test` would build everything that
-/// stands on such a dependency a second time.
+/// The demo asks for the features that the tests need too: otherwise `cargo xtask test` would build such a dependency, and
+/// everything that depends on it, a second time.
 pub(super) fn dependencies_are_built_once(_: &Repository) -> Result<Vec<String>> {
-    let here = dependencies(&["--package", env!("CARGO_PKG_NAME"), "--edges=no-dev"])?;
-    let tested = dependencies(&["--workspace"])?;
+    let here = dependencies(&["--package", DEMO_PACKAGE, "--edges=no-dev"])?;
+    // The tests of this package need none of what takes long to build.
+    let tested = dependencies(&["--workspace", "--exclude", env!("CARGO_PKG_NAME")])?;
     let names: BTreeSet<_> = here.iter().map(|(name, _)| name).collect();
     let differ = tested.difference(&here).filter(|(name, _)| names.contains(name));
     Ok(differ
         .map(|(name, features)| {
             format!(
-                "xtask/Cargo.toml: the tests need {name} with the features {features}; ask for them here too"
+                "xtask/demo/Cargo.toml: the tests need {name} with the features {features}; ask for them here too"
             )
         })
         .collect())

@@ -1,146 +1,44 @@
-//! The repository's own rules.
-
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+//! The table of the repository's own rules.
 
 use anyhow::{Context, Result};
-use tests_common::conformance;
 
-use super::{api, dependencies, features, sources};
-use crate::terminal::say;
-use crate::workspace::{BACKENDS, OTHER_CRATES, Package, packages, root};
+use super::repository::Repository;
+use super::{
+    api, backends, changelog, circles, dependencies, docs_drift, features, manifests, operations, packages,
+    prose, rust_version, sources,
+};
 
-/// The repository, as the rules see it.
-pub(super) struct Repository {
-    pub(super) root: PathBuf,
-    pub(super) packages: Vec<Package>,
-}
+/// A rule returns its findings: each says where, what is wrong, and what to do.
+pub(super) type Rule = fn(&Repository) -> Result<Vec<String>>;
 
-/// A rule returns what is against it: each a line that says where, what, and what to do.
-type Rule = fn(&Repository) -> Result<Vec<String>>;
-
-const RULES: [Rule; 12] = [
-    operations_have_cases,
-    crates_are_known,
-    backends_have_the_same_files,
-    api::backends_have_the_same_methods,
-    sources::sql_stands_in_core_only,
-    sources::nothing_is_unfinished,
-    sources::files_are_short,
-    lints_are_those_of_the_workspace,
-    own_crates_are_pinned,
-    changelog_is_kept,
-    features::dependencies_are_built_once,
-    dependencies::backends_pull_in_their_driver_only,
+/// The rules, each with its name for `cargo xtask tidy --rule`.
+pub(super) const RULES: &[(&str, Rule)] = &[
+    ("operations", operations::operations_are_complete),
+    ("crates", manifests::crates_are_known),
+    ("lints", manifests::lints_are_those_of_the_workspace),
+    ("pins", manifests::own_crates_are_pinned),
+    ("packages", packages::packages_are_complete),
+    ("rust-version", rust_version::dependencies_build_with_the_promised_rust),
+    ("files", backends::backends_have_the_same_files),
+    ("methods", api::backends_have_the_same_methods),
+    ("docs", docs_drift::backends_have_the_same_docs),
+    ("sql", sources::sql_is_in_core_only),
+    ("unfinished", sources::nothing_is_unfinished),
+    ("length", sources::files_are_short),
+    ("circles", circles::files_have_no_circles),
+    ("imports", circles::names_come_from_their_module),
+    ("comments", prose::comments_are_plain),
+    ("markdown", prose::markdown_is_plain),
+    ("changelog", changelog::changelog_is_kept),
+    ("features", features::dependencies_are_built_once),
+    ("drivers", dependencies::backends_pull_in_their_driver_only),
 ];
 
-/// Checks all rules, and prints what is against them.
-pub(super) fn hold() -> Result<bool> {
-    let repository = Repository::read()?;
-    let mut holds = true;
-    for rule in RULES {
-        for finding in rule(&repository)? {
-            say(finding);
-            holds = false;
-        }
-    }
-    Ok(holds)
-}
-
-impl Repository {
-    pub(super) fn read() -> Result<Self> {
-        Ok(Self { root: root(), packages: packages()? })
-    }
-
-    /// The folder of a back end's sources.
-    pub(super) fn sources_of(&self, backend: &str) -> PathBuf {
-        self.root.join(format!("crates/pgmq-{backend}/src"))
-    }
-
-    /// A path as people write it, from the root of the repository.
-    pub(super) fn shown(&self, path: &Path) -> String {
-        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
-    }
-}
-
-macro_rules! names {
-    ($($(#[$doc:meta])* fn $name:ident $(<$T:ident: ($($bound:tt)+)>)? ($($arg:ident: $type:ty),* $(,)?) -> $output:ty;)*) => {
-        [$(stringify!($name)),*]
-    };
-}
-
-fn operations_have_cases(_: &Repository) -> Result<Vec<String>> {
-    let operations = BTreeSet::from(pgmq_core::operations!(names));
-    let covered: BTreeSet<_> = conformance::cases().flat_map(|case| case.operations).copied().collect();
-    let missing = operations.difference(&covered).map(|operation| {
-        format!("pgmq-core: the operation {operation} has no case; add one to tests-common/src/conformance")
-    });
-    let unknown = covered.difference(&operations).map(|operation| {
-        format!("tests-common: a case covers {operation}, which is no operation in crates/pgmq-core/src/operations.rs")
-    });
-    Ok(missing.chain(unknown).collect())
-}
-
-fn crates_are_known(repository: &Repository) -> Result<Vec<String>> {
-    let is_known = |name: &str| {
-        OTHER_CRATES.contains(&name)
-            || name.strip_prefix("pgmq-").is_some_and(|name| BACKENDS.contains(&name))
-    };
-    let crates = repository
-        .packages
-        .iter()
-        .filter(|package| package.folder().starts_with(repository.root.join("crates")));
-    let unknown = crates.filter(|package| !is_known(&package.name));
-    Ok(unknown
-        .map(|package| format!("{}: add it to the lists in xtask/src/workspace.rs", package.name))
-        .collect())
-}
-
-fn backends_have_the_same_files(repository: &Repository) -> Result<Vec<String>> {
-    let files = ["lib.rs", "queue.rs", "bound.rs", "run.rs", "config.rs", "listen.rs", "error.rs"];
-    let all = BACKENDS.iter().flat_map(|backend| files.map(|file| repository.sources_of(backend).join(file)));
-    let missing = all.filter(|path| !path.is_file());
-    Ok(missing.map(|path| format!("{}: missing; all back ends have it", repository.shown(&path))).collect())
-}
-
-fn lints_are_those_of_the_workspace(repository: &Repository) -> Result<Vec<String>> {
-    let mut findings = Vec::new();
-    for package in &repository.packages {
-        let manifest = fs::read_to_string(&package.manifest_path)
-            .with_context(|| format!("cannot read {}", package.manifest_path.display()))?;
-        let mut lines = manifest.lines().map(str::trim).skip_while(|line| *line != "[lints]").skip(1);
-        if lines.next() != Some("workspace = true") {
-            let place = repository.shown(&package.manifest_path);
-            findings.push(format!(
-                "{place}: the lints are not those of the workspace; add [lints] workspace = true"
-            ));
-        }
-    }
-    Ok(findings)
-}
-
-fn own_crates_are_pinned(repository: &Repository) -> Result<Vec<String>> {
-    let is_published =
-        |name: &str| repository.packages.iter().any(|package| package.name == name && package.is_published());
-    let mut findings = Vec::new();
-    for package in &repository.packages {
-        for dependency in &package.dependencies {
-            if dependency.path.is_some() && is_published(&dependency.name) && !dependency.req.starts_with('=')
-            {
-                let place = repository.shown(&package.manifest_path);
-                let (name, req) = (&dependency.name, &dependency.req);
-                findings
-                    .push(format!("{place}: takes {name} {req}; our crates move together, so pin it with ="));
-            }
-        }
-    }
-    Ok(findings)
-}
-
-fn changelog_is_kept(repository: &Repository) -> Result<Vec<String>> {
-    let text = fs::read_to_string(repository.root.join("CHANGELOG.md")).unwrap_or_default();
-    let has_section = text.lines().any(|line| line.starts_with("## "));
-    let finding = "CHANGELOG.md: there is no section; begin one with ## [Unreleased]";
-    Ok((!has_section).then(|| finding.to_owned()).into_iter().collect())
+/// The rule with this name.
+pub(super) fn named(name: &str) -> Result<(&'static str, Rule)> {
+    let rule = RULES.iter().find(|(known, _)| *known == name).copied();
+    rule.with_context(|| {
+        let names: Vec<_> = RULES.iter().map(|(name, _)| *name).collect();
+        format!("there is no rule {name:?}; there are {}", names.join(", "))
+    })
 }

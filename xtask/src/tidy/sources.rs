@@ -1,27 +1,50 @@
-//! Rules about what stands in source files.
+//! The rules about single source files.
 
-use std::fs;
 use std::str::FromStr;
 
 use anyhow::{Result, anyhow};
 use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens;
 
-use super::rules::Repository;
-use crate::workspace::{BACKENDS, rust_files};
+use super::modules::without_tests;
+use super::repository::Repository;
+use crate::workspace::rust_files;
 
 /// The most lines that a file may have.
 const LONGEST: usize = 600;
 
-/// What SQL begins with.
-const SQL: [&str; 10] =
-    ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "CREATE ", "ALTER ", "DROP ", "LISTEN ", "WITH ", "CALL "];
+/// The verbs of a statement with more behind them.
+const VERBS: [&str; 19] = [
+    "ALTER",
+    "BEGIN",
+    "CALL",
+    "COMMIT",
+    "CREATE",
+    "DELETE",
+    "DISCARD",
+    "DROP",
+    "INSERT",
+    "LISTEN",
+    "RELEASE",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "SELECT",
+    "SET",
+    "START",
+    "UNLISTEN",
+    "UPDATE",
+    "WITH",
+];
+
+/// The crates below `crates/` that have SQL: all others take theirs from it.
+const WITH_SQL: [&str; 1] = ["pgmq-core"];
 
 pub(super) fn files_are_short(repository: &Repository) -> Result<Vec<String>> {
     let mut findings = Vec::new();
     for_each_file(repository, |place, source| {
         let lines = source.lines().count();
         if lines > LONGEST {
-            findings.push(format!("{place}: has {lines} lines; split it, as {LONGEST} are too many"));
+            findings.push(format!("{place}: has {lines} lines; split it, {LONGEST} are the most"));
         }
         Ok(())
     })?;
@@ -32,30 +55,32 @@ pub(super) fn nothing_is_unfinished(repository: &Repository) -> Result<Vec<Strin
     let mut findings = Vec::new();
     for_each_file(repository, |place, source| {
         let lines = unfinished(source)?;
-        findings.extend(lines.iter().map(|(line, what)| format!("{place}:{line}: {what} must not stay")));
+        findings.extend(
+            lines.iter().map(|(line, what)| format!("{place}:{line}: {what} must not stay; finish it")),
+        );
         Ok(())
     })?;
     Ok(findings)
 }
 
-pub(super) fn sql_stands_in_core_only(repository: &Repository) -> Result<Vec<String>> {
+pub(super) fn sql_is_in_core_only(repository: &Repository) -> Result<Vec<String>> {
     let mut findings = Vec::new();
-    for backend in BACKENDS {
-        for path in rust_files(&repository.sources_of(backend))? {
+    for package in repository.crates().filter(|package| !WITH_SQL.contains(&package.name.as_str())) {
+        for path in rust_files(&package.folder().join("src"))? {
             let place = repository.shown(&path);
-            let lines = sql(&fs::read_to_string(&path)?)?;
-            findings.extend(lines.iter().map(|line| format!("{place}:{line}: SQL stands in pgmq-core only")));
+            let lines = sql(&repository.text(&path)?)?;
+            findings.extend(lines.iter().map(|line| {
+                format!("{place}:{line}: has SQL; make it a statement or constant of pgmq-core")
+            }));
         }
     }
     Ok(findings)
 }
 
 fn for_each_file(repository: &Repository, mut look: impl FnMut(&str, &str) -> Result<()>) -> Result<()> {
-    for package in &repository.packages {
-        for path in rust_files(package.folder())? {
-            let place = repository.shown(&path);
-            look(&place, &fs::read_to_string(&path)?).map_err(|error| error.context(place))?;
-        }
+    for path in repository.rust_files()? {
+        let place = repository.shown(&path);
+        look(&place, &repository.text(&path)?).map_err(|error| error.context(place))?;
     }
     Ok(())
 }
@@ -77,16 +102,14 @@ fn unfinished(source: &str) -> Result<Vec<(usize, String)>> {
     Ok(found)
 }
 
-/// The lines with text that is SQL. Documentation may show some.
+/// The lines with a text that is SQL, be it a verb alone or more. Documentation and tests may have some.
 fn sql(source: &str) -> Result<Vec<usize>> {
     let mut found = Vec::new();
-    visit(tokens(source)?, &mut |token, _| {
+    let code = without_tests(source)?.iter().map(ToTokens::to_token_stream).collect();
+    visit(code, &mut |token, _| {
         if let TokenTree::Literal(literal) = token {
             let text = literal.to_string();
-            let begins_as_sql = text.find('"').is_some_and(|start| {
-                let text = text[start + 1..].trim_start();
-                SQL.iter().any(|verb| text.starts_with(verb))
-            });
+            let begins_as_sql = text.find('"').is_some_and(|start| is_statement(&text[start + 1..]));
             if begins_as_sql || calls_pgmq(&text) {
                 found.push(literal.span().start().line);
             }
@@ -95,7 +118,15 @@ fn sql(source: &str) -> Result<Vec<usize>> {
     Ok(found)
 }
 
-/// Tells `pgmq.send(`.
+/// Returns `true` for `SELECT`, `ROLLBACK;` and `SELECT 1`, with the rest of the literal behind it.
+fn is_statement(literal: &str) -> bool {
+    let text = literal.trim_start();
+    VERBS
+        .iter()
+        .any(|verb| text.strip_prefix(verb).is_some_and(|rest| rest.starts_with([' ', ';', '"', '\n', '\\'])))
+}
+
+/// Returns `true` for `pgmq.send(`.
 fn calls_pgmq(text: &str) -> bool {
     text.split("pgmq.").skip(1).any(|rest| {
         let rest = rest.trim_start_matches(|c: char| c.is_ascii_lowercase() || c == '_');
@@ -135,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_unfinished_is_found_and_talk_about_it_is_not() {
+    fn unfinished_code_is_found_and_mentions_of_it_are_not() {
         let source = "/// Like `todo!()`.\nfn a() {\n    if b { todo!() }\n}\n#[ignore = \"slow\"]\nfn c() { d!(unimplemented!()) }\n\
                       const TODO: &str = \"todo!()\";";
         let lines: Vec<_> = unfinished(source).unwrap().into_iter().map(|(line, _)| line).collect();
@@ -147,5 +178,21 @@ mod tests {
         let source = "//! \"SELECT 1\"\n/// ```\n/// x.execute(\"INSERT INTO t\");\nfn a() {\n    b(r#\"SELECT 1\"#);\n    \
                       c!(\"{} pgmq.send($1)\");\n    d(\"the function pgmq.send, with a select\");\n}";
         assert_eq!(sql(source).unwrap(), [5, 6]);
+    }
+
+    #[test]
+    fn tests_may_have_sql() {
+        assert_eq!(
+            sql("#[cfg(test)]\nmod tests { fn a() { b(\"SELECT 1\"); } }\nconst C: &str = \"SELECT\";")
+                .unwrap(),
+            [3]
+        );
+    }
+
+    #[test]
+    fn a_verb_alone_is_sql() {
+        let source = "fn a() {\n    b(\"ROLLBACK\");\n    c(\"SELECT\");\n    d(\"COMMIT;\");\n    e(\"BEGIN ISOLATION\");\n    \
+                      f(\"SELECTED\", \"Begin\", \"SETTINGS\");\n}";
+        assert_eq!(sql(source).unwrap(), [2, 3, 4, 5]);
     }
 }

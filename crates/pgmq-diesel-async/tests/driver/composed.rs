@@ -6,8 +6,8 @@ use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use pgmq_diesel_async::{
     Json, PGMQueue, QueueError, RawJson, Session, archive_table, chrono, functions, queue_table,
 };
+use pgmq_test_server::Database;
 use serde::{Deserialize, Serialize};
-use tests_common::server::Database;
 
 use crate::support::{connect, on_a_database};
 

@@ -2,7 +2,7 @@
 
 use futures_util::future::{join_all, try_join};
 use pgmq_diesel_async::{ErrorKind, PGMQueue, QueueError};
-use tests_common::proxy::{Direction, Proxy};
+use pgmq_test_server::proxy::{Direction, Proxy};
 
 use crate::support::{on_a_database, through_a_proxy};
 

@@ -9,8 +9,8 @@ use diesel_async::{AsyncConnection, AsyncPgConnection};
 use pgmq_diesel_async::tokio_postgres::Config;
 use pgmq_diesel_async::tokio_postgres::config::Host;
 use pgmq_diesel_async::{Builder, PGMQueue};
-use tests_common::proxy::Proxy;
-use tests_common::server::{Database, Server};
+use pgmq_test_server::proxy::Proxy;
+use pgmq_test_server::{Database, Server};
 
 /// The limit for waiting.
 const LIMIT: Duration = Duration::from_secs(20);

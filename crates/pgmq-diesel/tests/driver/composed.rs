@@ -6,8 +6,8 @@ use diesel::prelude::*;
 use pgmq_diesel::{
     Json, PGMQueue, QueueError, RawJson, Session, archive_table, chrono, functions, queue_table,
 };
+use pgmq_test_server::Database;
 use serde::{Deserialize, Serialize};
-use tests_common::server::Database;
 
 use crate::support::{connect, on_a_database};
 

@@ -1,7 +1,7 @@
 //! The numbers of round trips that the guide states, and the handling of lost connections.
 
 use pgmq_diesel::{ErrorKind, PGMQueue, QueueError};
-use tests_common::proxy::{Direction, Proxy};
+use pgmq_test_server::proxy::{Direction, Proxy};
 
 use crate::support::{on_a_database, through_a_proxy};
 
@@ -20,7 +20,7 @@ const PREPARE: &str = "PS";
 /// A simple query, such as `BEGIN`.
 const QUERY: &str = "Q";
 
-fn connect(database: &tests_common::server::Database, connections: u32) -> (Proxy, PGMQueue) {
+fn connect(database: &pgmq_test_server::Database, connections: u32) -> (Proxy, PGMQueue) {
     let (proxy, builder) = through_a_proxy(database);
     let queue = builder.pool_size(connections).connect().unwrap();
     requests(&proxy);

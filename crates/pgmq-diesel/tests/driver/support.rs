@@ -4,10 +4,10 @@ use std::net::ToSocketAddrs;
 use std::sync::LazyLock;
 
 use pgmq_diesel::{Builder, PGMQueue};
+use pgmq_test_server::proxy::Proxy;
+use pgmq_test_server::{Database, Server};
 use postgres::Config;
 use postgres::config::Host;
-use tests_common::proxy::Proxy;
-use tests_common::server::{Database, Server};
 
 /// Runs a test on a database with PGMQ and the queue `q` in it.
 pub(crate) fn on_a_database(test: impl FnOnce(&Database)) {

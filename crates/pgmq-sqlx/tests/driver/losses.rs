@@ -1,12 +1,12 @@
 //! Connections that are lost without a report from the server.
 
 use pgmq_sqlx::{ErrorKind, PGMQueue, QueueError};
-use tests_common::proxy::Proxy;
+use pgmq_test_server::proxy::Proxy;
 
 use crate::support::{on_a_database, through_a_proxy};
 
 /// A queue behind a proxy, with three connections that are idle.
-async fn with_three_connections(database: &tests_common::server::Database) -> (Proxy, PGMQueue) {
+async fn with_three_connections(database: &pgmq_test_server::Database) -> (Proxy, PGMQueue) {
     let (proxy, builder) = through_a_proxy(database);
     let queue = builder.pool_size(3).connect().await.unwrap();
     let sessions = [queue.session().await, queue.session().await, queue.session().await];

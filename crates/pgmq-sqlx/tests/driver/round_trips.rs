@@ -1,7 +1,7 @@
 //! The round trips that the guide promises.
 
 use pgmq_sqlx::PGMQueue;
-use tests_common::proxy::{Direction, Proxy};
+use pgmq_test_server::proxy::{Direction, Proxy};
 
 use crate::support::{on_a_database, through_a_proxy, with};
 

@@ -8,9 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pgmq_sqlx::{Builder, PGMQueue};
+use pgmq_test_server::proxy::Proxy;
+use pgmq_test_server::{Database, Server};
 use sqlx::postgres::{PgConnectOptions, PgPool};
-use tests_common::proxy::Proxy;
-use tests_common::server::{Database, Server};
 
 /// The longest time that a test waits for a condition.
 const LIMIT: Duration = Duration::from_secs(20);

@@ -1,9 +1,9 @@
 //! The round trips that the guide documents.
 
 use futures_util::future::try_join_all;
+use pgmq_test_server::proxy::{Direction, Proxy};
 use pgmq_tokio::PGMQueue;
 use pgmq_tokio::tokio_postgres::error::SqlState;
-use tests_common::proxy::{Direction, Proxy};
 
 use crate::support::{on_a_database, through_a_proxy};
 

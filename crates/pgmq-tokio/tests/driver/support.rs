@@ -3,11 +3,11 @@
 use std::net::ToSocketAddrs;
 use std::sync::LazyLock;
 
+use pgmq_test_server::proxy::Proxy;
+use pgmq_test_server::{Database, Server};
 use pgmq_tokio::tokio_postgres::Config;
 use pgmq_tokio::tokio_postgres::config::Host;
 use pgmq_tokio::{Builder, PGMQueue};
-use tests_common::proxy::Proxy;
-use tests_common::server::{Database, Server};
 
 /// Runs a test on a database with PGMQ and the queue `q`.
 pub(crate) fn on_a_database(test: impl AsyncFnOnce(&Database)) {

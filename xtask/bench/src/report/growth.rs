@@ -1,18 +1,18 @@
-//! Tables and plots of what grows.
+//! Tables and plots of the growth.
 
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 
-use super::markdown::{both, heading, line, quantiles, range, row, whole};
 use crate::growth::{Grown, Line, Point};
 use crate::measure::Sample;
+use crate::report::markdown::{both, heading, line, quantiles, range, row, whole};
 use crate::statistics::Spread;
 
 const SIZE: (u32, u32) = (800, 420);
 
-/// Writes a table for each line: how many messages a second there were at each point.
+/// Writes a table for each line, with the messages per second at each point.
 pub(super) fn table(out: &mut String, grown: &Grown) {
     for Line { name, points } in &grown.lines {
         line(out, &format!("\n## {name}, by {}: {}\n", grown.dimension.name, grown.dimension.about));
@@ -38,7 +38,7 @@ fn messages_per_second(point: &Point) -> Option<Spread> {
     Spread::of(point.samples.iter().map(|sample| sample.per_second() * f64::from(point.batch)))
 }
 
-/// Draws a line for each thing that is done. The points have the same distance from each other, whatever they stand for.
+/// Draws a line for each operation. The points have the same distance from each other, whatever their values.
 pub(super) fn plot(path: &Path, grown: &Grown) -> Result<()> {
     draw(path, grown).map_err(|error| anyhow!("cannot draw {}: {error}", path.display()))
 }

@@ -1,26 +1,26 @@
-//! What the numbers depend on.
+//! The machine and the server, on which the numbers depend.
 
 use std::{fs, thread};
 
 use anyhow::Result;
 use chrono::{SecondsFormat, Utc};
 
-use crate::stage::Stage;
+use crate::bench_db::BenchDb;
 
 /// The settings of the server that matter most.
 const SETTINGS: [&str; 4] = ["fsync", "full_page_writes", "shared_buffers", "autovacuum"];
 
 /// Lines about the machine and the server.
-pub(super) fn facts(stage: &mut Stage) -> Result<Vec<String>> {
+pub(super) fn facts(db: &mut BenchDb) -> Result<Vec<String>> {
     let mut settings = Vec::new();
     for name in SETTINGS {
-        settings.push(format!("{name} = {}", stage.ask(&format!("SELECT current_setting('{name}')"))?));
+        settings.push(format!("{name} = {}", db.ask(&format!("SELECT current_setting('{name}')"))?));
     }
-    let version = stage.ask("SELECT current_setting('server_version')")?;
+    let version = db.ask("SELECT current_setting('server_version')")?;
     Ok(vec![
         Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
         machine(),
-        format!("PostgreSQL {version}, PGMQ {}", stage.pgmq_version()),
+        format!("PostgreSQL {version}, PGMQ {}", db.pgmq_version()),
         settings.join(", "),
         if cfg!(debug_assertions) {
             "built WITHOUT optimisation".to_owned()

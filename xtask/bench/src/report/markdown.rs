@@ -3,12 +3,11 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::on_or_off;
 use crate::measure::Sample;
-use crate::rounds::{Measured, Outcome, Setting};
+use crate::rounds::{Measured, Outcome, Setting, on_or_off};
 use crate::statistics::Spread;
 
-/// What it is about.
+/// The title of a setting.
 pub(super) fn begin(facts: &[String]) -> String {
     let mut out = String::from("# What the clients cost\n\n");
     facts.iter().for_each(|fact| line(&mut out, &format!("- {fact}")));
@@ -30,7 +29,7 @@ pub(super) fn tables(out: &mut String, outcomes: &[Outcome]) {
 fn rates(out: &mut String, outcome: &Outcome) {
     let has_tasks = outcome.setting.workload.tasks > 1;
     let mut headings =
-        vec!["contestant", "op/s", "min to max", "of its floor", "min to max", "p50 µs", "p99 µs", "CPU µs"];
+        vec!["client", "op/s", "min to max", "of its floor", "min to max", "p50 µs", "p99 µs", "CPU µs"];
     if has_tasks {
         headings.push("op per task");
     }
@@ -60,7 +59,7 @@ fn counts(out: &mut String, outcome: &Outcome) {
         return;
     }
     line(out, "");
-    heading(out, &["contestant", "round trips per op", "allocations per op", "bytes per op", "peak KiB"]);
+    heading(out, &["client", "round trips per op", "allocations per op", "bytes per op", "peak KiB"]);
     for (name, counts) in counted {
         row(
             out,
@@ -90,7 +89,7 @@ fn per_second(result: &Measured) -> Vec<f64> {
 pub(super) fn quantiles(samples: &[Sample]) -> [String; 2] {
     let latencies = samples.iter().map(|sample| sample.latencies.clone());
     let all = latencies.reduce(|mut all, more| {
-        // They have the same bounds.
+        // The histograms have the same bounds.
         let _ = all.add(more);
         all
     });
@@ -100,7 +99,7 @@ pub(super) fn quantiles(samples: &[Sample]) -> [String; 2] {
     })
 }
 
-/// How many operations each task did, in all rounds.
+/// The number of operations of each task, over all rounds.
 fn per_task(samples: &[Sample]) -> impl Iterator<Item = f64> {
     samples.iter().flat_map(|sample| sample.per_task.iter().map(|operations| *operations as f64))
 }
@@ -109,7 +108,7 @@ fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-/// The median, and how far the values reach, as two cells.
+/// The median and the range of the values, as two cells.
 pub(super) fn both(spread: Option<Spread>, show: fn(f64) -> String) -> [String; 2] {
     match spread {
         Some(spread) => [show(spread.median), range(spread, show)],
@@ -125,7 +124,7 @@ pub(super) fn whole(value: f64) -> String {
     format!("{value:.0}")
 }
 
-/// A table's first line; all columns but the first are flush right.
+/// The head of a table; all columns but the first are flush right.
 pub(super) fn heading(out: &mut String, names: &[&str]) {
     row(out, names);
     let rules: Vec<_> = (0..names.len()).map(|column| if column == 0 { "---" } else { "---:" }).collect();

@@ -1,4 +1,4 @@
-//! What is shown at the end.
+//! The report at the end.
 
 mod growth;
 mod machine;
@@ -12,28 +12,28 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
+use crate::bench_db::BenchDb;
 use crate::growth::Grown;
-use crate::measure::Effort;
-use crate::rounds::{Outcome, Setting};
-use crate::stage::Stage;
+use crate::measure::Budget;
+use crate::rounds::{Outcome, Setting, on_or_off};
 
-/// What was measured, and on what.
+/// The results, and the machine and server that they come from.
 pub(crate) struct Report {
-    /// Lines about the machine, the server and the effort.
+    /// Lines about the machine, the server and the budget.
     facts: Vec<String>,
     outcomes: Vec<Outcome>,
     growths: Vec<Grown>,
 }
 
 impl Report {
-    pub(crate) fn begin(stage: &mut Stage, effort: &Effort) -> Result<Self> {
-        let Effort { rounds, window, .. } = effort;
-        let mut facts = machine::facts(stage)?;
+    pub(crate) fn begin(db: &mut BenchDb, budget: &Budget) -> Result<Self> {
+        let Budget { rounds, window, .. } = budget;
+        let mut facts = machine::facts(db)?;
         facts.push(format!("{rounds} rounds of {} ms each", window.as_millis()));
         Ok(Self { facts, outcomes: Vec::new(), growths: Vec::new() })
     }
 
-    /// Adds something that a reader should know.
+    /// Adds a note for the reader.
     pub(crate) fn note(&mut self, text: impl Into<String>) {
         self.facts.push(text.into());
     }
@@ -73,9 +73,4 @@ impl Report {
 
 fn file_name(setting: &Setting) -> String {
     format!("{}-commit-{}", setting.workload.name, on_or_off(setting.synchronous_commit))
-}
-
-/// As Postgres says it.
-pub(crate) fn on_or_off(is_on: bool) -> &'static str {
-    if is_on { "on" } else { "off" }
 }

@@ -5,18 +5,17 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 
-use super::on_or_off;
-use crate::contestants::Kind;
+use crate::clients::Kind;
 use crate::measure::Sample;
-use crate::rounds::{Outcome, Setting};
+use crate::rounds::{Outcome, Setting, on_or_off};
 use crate::statistics::Spread;
 
 const WIDTH: u32 = 800;
 const HEIGHT_OF_BAR: u32 = 26;
-/// For the title, and for the axis with its numbers.
+/// The fonts of the title, and of the axis with its numbers.
 const HEIGHT_OF_REST: u32 = 100;
 
-/// Draws a bar for each contestant: its median rate, with a line from the slowest round to the fastest.
+/// Draws a bar for each client: its median rate, with a line from the slowest round to the fastest.
 pub(super) fn rates(path: &Path, outcome: &Outcome) -> Result<()> {
     let Setting { workload, synchronous_commit } = &outcome.setting;
     let title = format!(
@@ -50,7 +49,7 @@ fn draw(
         .x_label_area_size(30)
         .y_label_area_size(180)
         .build_cartesian_2d(0.0..most * 1.05, (0..bars.len()).into_segmented())?;
-    // The first is at the top.
+    // The first client is at the top.
     let from_top = |segment: &SegmentValue<usize>| match segment {
         SegmentValue::CenterOf(index) => {
             bars.iter().rev().nth(*index).map_or("", |(name, ..)| *name).to_owned()

@@ -1,18 +1,17 @@
-//! Everything at a glance: medians of ratios, by workload.
+//! The summary: medians of ratios, by workload.
 
-use super::markdown::{heading, line, row};
-use super::on_or_off;
-use crate::contestants::Kind;
+use crate::clients::Kind;
 use crate::measure::Sample;
-use crate::rounds::{Measured, Outcome};
+use crate::report::markdown::{heading, line, row};
+use crate::rounds::{Measured, Outcome, on_or_off};
 use crate::statistics::Spread;
 
-/// What is compared with what.
+/// A comparison of two kinds of clients.
 struct Comparison {
     about: &'static str,
-    /// Whose line it is.
+    /// The kind whose clients have the rows.
     of: &'static [Kind],
-    /// Who it is compared with, of those over the same driver.
+    /// The kind to compare with, over the same driver.
     with: fn(&Measured, &Measured) -> bool,
     what: fn(&Sample) -> Option<f64>,
 }
@@ -38,7 +37,7 @@ const COMPARISONS: [Comparison; 3] = [
     },
 ];
 
-/// The tables of all comparisons, where there is something to compare with.
+/// The tables of all comparisons that have data.
 pub(super) fn tables(out: &mut String, outcomes: &[Outcome]) {
     for comparison in &COMPARISONS {
         for synchronous_commit in [false, true] {
@@ -53,14 +52,14 @@ pub(super) fn tables(out: &mut String, outcomes: &[Outcome]) {
             let commit = on_or_off(synchronous_commit);
             line(out, &format!("\n## {}, `synchronous_commit = {commit}`\n", comparison.about));
             let workloads = outcomes.iter().map(|outcome| outcome.setting.workload.name);
-            heading(out, &["contestant"].into_iter().chain(workloads).collect::<Vec<_>>());
+            heading(out, &["client"].into_iter().chain(workloads).collect::<Vec<_>>());
             lines.iter().for_each(|cells| row(out, cells));
         }
     }
 }
 
 impl Comparison {
-    /// A line for each contestant that can be compared anywhere: its name, and the median of each workload.
+    /// A row for each client with a comparison in some workload: its name, and the median of each workload.
     fn lines(&self, outcomes: &[&Outcome]) -> Vec<Vec<String>> {
         let mut names: Vec<&str> = Vec::new();
         for one in outcomes.iter().flat_map(|outcome| &outcome.results) {

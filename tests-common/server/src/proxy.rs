@@ -1,0 +1,261 @@
+//! A TCP proxy between a client and a server, which records the traffic.
+//!
+//! With a proxy, a test can count the round trips of an operation:
+//!
+//! ```no_run
+//! # fn main() -> std::io::Result<()> {
+//! # let upstream = ([127, 0, 0, 1], 5432).into();
+//! # fn connect(_: std::net::SocketAddr) {}
+//! # fn send() {}
+//! let proxy = pgmq_test_server::proxy::Proxy::start(upstream)?;
+//! let client = connect(proxy.addr());
+//! proxy.reset(); // forget the log-in
+//! send();
+//! assert_eq!(proxy.round_trips(), 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The proxy cannot read TLS, so connect with `sslmode=disable`. Bytes are recorded before they are
+//! forwarded: when a client has received an answer, the answer is among the flights.
+
+use std::{
+    io::{self, Read, Write},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+/// The direction of traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the client.
+    ToServer,
+    /// From the server.
+    ToClient,
+}
+
+/// The bytes that went one way before any went the other way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flight {
+    /// The direction of the bytes.
+    pub direction: Direction,
+    /// All bytes of the flight, regardless of the number of chunks.
+    pub bytes: Vec<u8>,
+}
+
+impl Flight {
+    /// Returns the type of each message that begins in this flight, such as `Q` or `P`, `B`, `E`, `S`.
+    ///
+    /// Only valid after the log-in, when every flight begins with a message. The first message of a log-in
+    /// has no type.
+    #[must_use]
+    pub fn messages(&self) -> Vec<char> {
+        let mut types = Vec::new();
+        let mut rest = self.bytes.as_slice();
+        while let Some((head, _)) = rest.split_first_chunk::<5>() {
+            let [kind, length @ ..] = *head;
+            types.push(char::from(kind));
+            // The length includes itself but not the type.
+            let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+            rest = length.checked_add(1).and_then(|end| rest.get(end..)).unwrap_or_default();
+        }
+        types
+    }
+}
+
+/// A proxy that runs until it is dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+    listener: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    flights: Mutex<Vec<Flight>>,
+    connections: Mutex<Vec<Connection>>,
+    stopped: AtomicBool,
+    frozen: Mutex<bool>,
+    thawed: Condvar,
+    /// Delay of each chunk, in milliseconds.
+    delay: AtomicU64,
+}
+
+/// The two streams of a connection and the threads that copy between them.
+#[derive(Debug)]
+struct Connection {
+    streams: [TcpStream; 2],
+    copiers: [JoinHandle<()>; 2],
+}
+
+impl Proxy {
+    /// Listens on a free port of 127.0.0.1 and forwards connections to a server.
+    ///
+    /// # Errors
+    ///
+    /// If there is no free port.
+    pub fn start(upstream: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let addr = listener.local_addr()?;
+        let shared = Arc::new(Shared::default());
+        let accepting = Arc::clone(&shared);
+        let listener = thread::spawn(move || accept(&listener, upstream, &accepting));
+        Ok(Self { addr, shared, listener: Some(listener) })
+    }
+
+    /// The address that clients connect to.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The traffic of all connections since the start or the last [`reset`](Self::reset).
+    #[must_use]
+    pub fn flights(&self) -> Vec<Flight> {
+        lock(&self.shared.flights).clone()
+    }
+
+    /// Discards the recorded traffic.
+    pub fn reset(&self) {
+        lock(&self.shared.flights).clear();
+    }
+
+    /// The number of times that the client sent and then waited for an answer.
+    ///
+    /// A request without an answer so far counts as well.
+    #[must_use]
+    pub fn round_trips(&self) -> usize {
+        let to_server = |flight: &&Flight| flight.direction == Direction::ToServer;
+        lock(&self.shared.flights).iter().filter(to_server).count()
+    }
+
+    /// Holds back all bytes in both directions, as a frozen server would: connections are accepted, and stay
+    /// silent.
+    pub fn freeze(&self) {
+        *lock(&self.shared.frozen) = true;
+    }
+
+    /// Forwards the bytes that were held back.
+    pub fn thaw(&self) {
+        *lock(&self.shared.frozen) = false;
+        self.shared.thawed.notify_all();
+    }
+
+    /// Delays each later chunk by `delay`, as a slow network would.
+    pub fn delay(&self, delay: Duration) {
+        self.shared.delay.store(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Closes all present connections in one direction: the receiver sees the end of the stream, and may go
+    /// on sending.
+    pub fn half_close(&self, direction: Direction) {
+        for Connection { streams: [client, server], .. } in &*lock(&self.shared.connections) {
+            let to = if direction == Direction::ToServer { server } else { client };
+            // Fails if the connection has ended.
+            let _ = to.shutdown(Shutdown::Write);
+        }
+    }
+
+    /// Closes all present connections, as a broken network would. New connections are accepted. A frozen
+    /// proxy thaws.
+    pub fn cut(&self) {
+        self.thaw();
+        let connections = std::mem::take(&mut *lock(&self.shared.connections));
+        for connection in connections {
+            connection.close();
+        }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::Release);
+        // The listener blocks in `accept`, and a connection wakes it.
+        let woken = TcpStream::connect(self.addr).is_ok();
+        if let Some(listener) = self.listener.take().filter(|_| woken) {
+            // A panic of the listener has been printed already.
+            let _ = listener.join();
+        }
+        self.cut();
+    }
+}
+
+impl Connection {
+    fn open(client: TcpStream, upstream: SocketAddr, shared: &Arc<Shared>) -> io::Result<Self> {
+        let server = TcpStream::connect(upstream)?;
+        // Nagle's algorithm would hold bytes back and merge them with later ones.
+        client.set_nodelay(true)?;
+        server.set_nodelay(true)?;
+        let copiers = [
+            copier(client.try_clone()?, server.try_clone()?, Direction::ToServer, Arc::clone(shared)),
+            copier(server.try_clone()?, client.try_clone()?, Direction::ToClient, Arc::clone(shared)),
+        ];
+        Ok(Self { streams: [client, server], copiers })
+    }
+
+    fn close(self) {
+        for stream in &self.streams {
+            // Fails if the other side closed first.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        for copier in self.copiers {
+            let _ = copier.join();
+        }
+    }
+}
+
+fn accept(listener: &TcpListener, upstream: SocketAddr, shared: &Arc<Shared>) {
+    for client in listener.incoming().flatten() {
+        if shared.stopped.load(Ordering::Acquire) {
+            return;
+        }
+        // Locked meanwhile, so that `cut` includes every connection that has passed on an answer.
+        let mut connections = lock(&shared.connections);
+        // If the server is not reachable, the client sees its connection closed.
+        if let Ok(connection) = Connection::open(client, upstream, shared) {
+            connections.push(connection);
+        }
+    }
+}
+
+/// Copies in one direction, on a new thread, until either side ends.
+fn copier(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    direction: Direction,
+    shared: Arc<Shared>,
+) -> JoinHandle<()> {
+    thread::spawn(move || {
+        let mut buffer = [0; 16 * 1024];
+        while let Ok(length @ 1..) = from.read(&mut buffer) {
+            let Some(chunk) = buffer.get(..length) else { break };
+            record(&shared, direction, chunk);
+            thread::sleep(Duration::from_millis(shared.delay.load(Ordering::Relaxed)));
+            drop(shared.thawed.wait_while(lock(&shared.frozen), |frozen| *frozen));
+            if to.write_all(chunk).is_err() {
+                break;
+            }
+        }
+        // Only this direction is closed, so that an answer in flight still arrives.
+        let _ = to.shutdown(Shutdown::Write);
+    })
+}
+
+fn record(shared: &Shared, direction: Direction, chunk: &[u8]) {
+    let mut flights = lock(&shared.flights);
+    match flights.last_mut().filter(|flight| flight.direction == direction) {
+        Some(flight) => flight.bytes.extend_from_slice(chunk),
+        None => flights.push(Flight { direction, bytes: chunk.to_vec() }),
+    }
+}
+
+/// Locks, and ignores poisoning: every update under these locks is a single assignment or push.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,119 @@
+//! Settings of notifications. Listeners are in `listen`.
+
+use std::time::Duration;
+
+use pgmq_core::{AsyncQueue, ErrorKind, NotifyOptions, NotifyThrottle};
+
+use crate::kit::{
+    check::{Stopwatch, fails_as},
+    context::{QUEUE, QueueUnderTest},
+    failure::{Failure, Outcome, error_chain},
+    table::cases,
+};
+
+cases! { notify:
+    everywhere [enable_notify, list_notify_throttles] notifications_are_throttled_to_four_a_second_by_default;
+    everywhere [enable_notify_with, update_notify]
+        a_throttle_can_be_changed_and_is_rounded_up_to_milliseconds;
+    everywhere [list_notify_throttles] the_time_of_the_last_notification_is_listed;
+    everywhere [disable_notify] a_queue_that_no_longer_notifies_is_not_listed;
+    everywhere [enable_notify, disable_notify] enabling_and_disabling_twice_is_no_error;
+    everywhere [enable_notify_with, update_notify] a_throttle_beyond_the_servers_range_is_refused;
+    everywhere [update_notify] changing_the_throttle_of_a_queue_that_does_not_notify_is_an_error;
+    everywhere [enable_notify] enabling_notifications_of_a_missing_queue_is_queue_not_found;
+}
+
+async fn throttles(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Result<Vec<(String, Duration)>, Failure> {
+    let throttles: Vec<NotifyThrottle> = queue.list_notify_throttles().await?;
+    Ok(throttles.into_iter().map(|throttle| (throttle.queue_name, throttle.interval)).collect())
+}
+
+fn only(milliseconds: u64) -> [(String, Duration); 1] {
+    [(QUEUE.to_owned(), Duration::from_millis(milliseconds))]
+}
+
+async fn notifications_are_throttled_to_four_a_second_by_default(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
+    assert!(queue.list_notify_throttles().await?.is_empty());
+    queue.enable_notify("Q").await?;
+    assert_eq!(throttles(queue).await?, only(250));
+    Ok(())
+}
+
+async fn a_throttle_can_be_changed_and_is_rounded_up_to_milliseconds(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
+    queue.enable_notify_with(QUEUE, &NotifyOptions::new()).await?;
+    assert_eq!(throttles(queue).await?, only(0));
+    queue.enable_notify_with(QUEUE, &NotifyOptions::new().throttle(Duration::from_millis(1500))).await?;
+    assert_eq!(throttles(queue).await?, only(1500));
+    queue.enable_notify_with(QUEUE, &NotifyOptions::new().throttle(Duration::from_micros(1))).await?;
+    assert_eq!(throttles(queue).await?, only(1));
+    queue.update_notify(QUEUE, Duration::from_secs(2)).await?;
+    assert_eq!(throttles(queue).await?, only(2000));
+    queue.update_notify("Q", Duration::from_nanos(2_000_001)).await?;
+    assert_eq!(throttles(queue).await?, only(3));
+    queue.update_notify(QUEUE, Duration::ZERO).await?;
+    assert_eq!(throttles(queue).await?, only(0));
+    Ok(())
+}
+
+async fn the_time_of_the_last_notification_is_listed(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+    queue.enable_notify(QUEUE).await?;
+    assert_eq!(queue.list_notify_throttles().await?[0].last_notified_at, None);
+    let watch = Stopwatch::start(queue.context)?;
+    queue.send(QUEUE, &1).await?;
+    watch.is_counted_from_now(queue.list_notify_throttles().await?[0].last_notified_at.unwrap(), 0)
+}
+
+async fn a_queue_that_no_longer_notifies_is_not_listed(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
+    queue.create_queue("other").await?;
+    queue.enable_notify(QUEUE).await?;
+    queue.enable_notify("other").await?;
+    queue.disable_notify("Other").await?;
+    assert_eq!(throttles(queue).await?, only(250));
+    assert!(queue.drop_queue(QUEUE).await?);
+    assert!(queue.list_notify_throttles().await?.is_empty());
+    Ok(())
+}
+
+async fn enabling_and_disabling_twice_is_no_error(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+    queue.enable_notify(QUEUE).await?;
+    queue.enable_notify(QUEUE).await?;
+    queue.disable_notify(QUEUE).await?;
+    queue.disable_notify(QUEUE).await?;
+    assert!(queue.list_notify_throttles().await?.is_empty());
+    Ok(())
+}
+
+async fn a_throttle_beyond_the_servers_range_is_refused(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
+    queue.enable_notify(QUEUE).await?;
+    for long in [Duration::MAX, Duration::from_millis(2_147_483_648)] {
+        fails_as(ErrorKind::InvalidArgument, queue.update_notify(QUEUE, long).await);
+        let options = NotifyOptions::new().throttle(long);
+        fails_as(ErrorKind::InvalidArgument, queue.enable_notify_with(QUEUE, &options).await);
+    }
+    queue.update_notify(QUEUE, Duration::from_millis(2_147_483_647)).await?;
+    assert_eq!(throttles(queue).await?, only(2_147_483_647));
+    Ok(())
+}
+
+async fn changing_the_throttle_of_a_queue_that_does_not_notify_is_an_error(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
+    let error = fails_as(ErrorKind::Database, queue.update_notify(QUEUE, Duration::from_secs(1)).await);
+    assert!(error_chain(&error).contains("does not have notify_insert enabled"), "{}", error_chain(&error));
+    Ok(())
+}
+
+async fn enabling_notifications_of_a_missing_queue_is_queue_not_found(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
+    fails_as(ErrorKind::QueueNotFound, queue.enable_notify("missing").await);
+    Ok(())
+}

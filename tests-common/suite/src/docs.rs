@@ -1,0 +1,67 @@
+//! Compiles the Rust code of the README and of the guide: each code block is a documentation test of this
+//! crate.
+//!
+//! A block is either a whole program, marked `no_run` because it needs a server, or consists of functions
+//! that are never called. So the pages need no hidden lines, and are readable wherever Markdown is rendered.
+
+macro_rules! pages {
+    ($($page:ident = $path:literal;)*) => {
+        $(
+            #[cfg(doctest)]
+            #[doc = include_str!(concat!("../../../", $path))]
+            struct $page;
+        )*
+
+        #[cfg(test)]
+        const PAGES: &[&str] = &[$($path),*];
+    };
+}
+
+pages! {
+    Readme = "README.md";
+    Choosing = "docs/choosing.md";
+    Configuration = "docs/configuration.md";
+    Design = "docs/design.md";
+    Diesel = "docs/diesel.md";
+    DieselAsync = "docs/diesel-async.md";
+    Errors = "docs/errors.md";
+    Finishing = "docs/finishing.md";
+    FromPgmqCrate = "docs/from-pgmq-crate.md";
+    FromPgmqPy = "docs/from-pgmq-py.md";
+    GettingStarted = "docs/getting-started.md";
+    Index = "docs/README.md";
+    Metrics = "docs/metrics.md";
+    Notifications = "docs/notifications.md";
+    Performance = "docs/performance.md";
+    Queues = "docs/queues.md";
+    Reading = "docs/reading.md";
+    Reliability = "docs/reliability.md";
+    Sending = "docs/sending.md";
+    Sqlx = "docs/sqlx.md";
+    Topics = "docs/topics.md";
+    Transactions = "docs/transactions.md";
+    Versions = "docs/versions.md";
+    VisibilityTimeouts = "docs/visibility-timeouts.md";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::PAGES;
+
+    #[test]
+    fn every_page_is_compiled() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let docs = root
+            .join("docs")
+            .read_dir()
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut pages: Vec<_> =
+            docs.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}")).collect();
+        pages.push("README.md".to_owned());
+        pages.retain(|page| !PAGES.contains(&page.as_str()));
+        assert!(pages.is_empty(), "these pages are missing in the list of this file: {pages:?}");
+    }
+}

@@ -1,8 +1,0 @@
-//! The application's table, as Diesel knows it.
-
-diesel::table! {
-    sales (id) {
-        id -> BigInt,
-        customer -> Text,
-    }
-}
