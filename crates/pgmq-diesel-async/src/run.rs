@@ -106,7 +106,7 @@ mod tests {
     use diesel_async::AsyncConnection;
     use pgmq_core::statement::{self, Action};
     use pgmq_core::{PollOptions, RawJson};
-    use tests_common::server::Server;
+    use pgmq_test_server::Server;
 
     use super::*;
 

@@ -19,9 +19,10 @@ macro_rules! pages {
 
 pages! {
     Readme = "README.md";
+    Architecture = "docs/architecture.md";
     Choosing = "docs/choosing.md";
     Configuration = "docs/configuration.md";
-    Design = "docs/design.md";
+    Decisions = "docs/decisions.md";
     Diesel = "docs/diesel.md";
     DieselAsync = "docs/diesel-async.md";
     Errors = "docs/errors.md";
@@ -29,6 +30,7 @@ pages! {
     FromPgmqCrate = "docs/from-pgmq-crate.md";
     FromPgmqPy = "docs/from-pgmq-py.md";
     GettingStarted = "docs/getting-started.md";
+    Glossary = "docs/glossary.md";
     Index = "docs/README.md";
     Metrics = "docs/metrics.md";
     Notifications = "docs/notifications.md";
@@ -36,8 +38,10 @@ pages! {
     Queues = "docs/queues.md";
     Reading = "docs/reading.md";
     Reliability = "docs/reliability.md";
+    RetriesAndDeadLetters = "docs/retries-and-dead-letters.md";
     Sending = "docs/sending.md";
     Sqlx = "docs/sqlx.md";
+    Summary = "docs/SUMMARY.md";
     Topics = "docs/topics.md";
     Transactions = "docs/transactions.md";
     Versions = "docs/versions.md";

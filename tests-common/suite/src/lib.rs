@@ -32,6 +32,8 @@ mod docs;
 pub mod faults;
 mod kit;
 mod suite;
+#[cfg(test)]
+mod versions;
 
 pub use self::{
     kit::{

@@ -88,37 +88,11 @@ mod tests {
     use std::collections::HashSet;
 
     use super::cases;
-    use crate::kit::older;
-
-    macro_rules! names {
-        ($($(#[$doc:meta])* fn $name:ident $(<$T:ident: ($($bound:tt)+)>)? ($($arg:ident: $type:ty),* $(,)?) -> $output:ty;)*) => {
-            [$(stringify!($name)),*]
-        };
-    }
-
-    #[test]
-    fn every_operation_has_a_case_and_every_case_names_operations_of_the_table() {
-        let table: HashSet<_> = HashSet::from(pgmq_core::operations!(names));
-        let covered: HashSet<_> = cases().flat_map(|case| case.operations).copied().collect();
-        let missing: Vec<_> = table.difference(&covered).collect();
-        let unknown: Vec<_> = covered.difference(&table).collect();
-        assert!(
-            missing.is_empty() && unknown.is_empty(),
-            "operations without a case: {missing:?}; operations of cases that are not in the table: {unknown:?}"
-        );
-    }
 
     #[test]
     fn every_case_has_a_unique_name() {
         let mut seen = HashSet::new();
         let repeated: Vec<_> = cases().map(|case| case.name).filter(|name| !seen.insert(*name)).collect();
         assert!(repeated.is_empty(), "{repeated:?}");
-    }
-
-    #[test]
-    fn every_operation_that_older_versions_lack_is_in_the_table() {
-        let table: HashSet<_> = HashSet::from(pgmq_core::operations!(names));
-        let unknown: Vec<_> = older::operations().filter(|name| !table.contains(name)).collect();
-        assert!(unknown.is_empty(), "{unknown:?}");
     }
 }

@@ -4,7 +4,7 @@ use std::future::{Future, ready};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use pgmq_core::{AsyncQueue, Output, Queue, Statement};
+use pgmq_core::{AsyncQueue, Output, Query, Queue};
 
 /// A blocking client whose futures are ready when they are returned, so that no runtime is needed.
 pub(super) struct Blocking<Q>(pub(super) Q);
@@ -12,11 +12,8 @@ pub(super) struct Blocking<Q>(pub(super) Q);
 impl<Q: Queue> AsyncQueue for Blocking<Q> {
     type Error = Q::Error;
 
-    fn run<O: Output>(
-        &self,
-        statement: Statement<'_, O>,
-    ) -> impl Future<Output = Result<O, Q::Error>> + Send {
-        ready(self.0.run(statement))
+    fn run_query<O: Output>(&self, query: Query<'_, O>) -> impl Future<Output = Result<O, Q::Error>> + Send {
+        ready(self.0.run_query(query))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pgmq_core::{AsyncQueue, Error, ErrorKind, Output, Statement};
+use pgmq_core::{AsyncQueue, Error, ErrorKind, Output, Query};
 use pgmq_test_server::proxy::Proxy;
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     kit::{
         backend::Backend,
         context::{QUEUE, TestContext},
-        every_operation::{Texts, on_every_operation},
+        every_operation::{on_every_operation, samples},
         failure::Outcome,
         runtime::Runtime,
         table::cases,
@@ -35,9 +35,9 @@ const CANCELLED: &str = "cancelled by the case";
 impl<B: Backend> AsyncQueue for Cancelling<'_, B> {
     type Error = B::Error;
 
-    async fn run<O: Output>(&self, statement: Statement<'_, O>) -> Result<O, B::Error> {
+    async fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, B::Error> {
         self.proxy.freeze();
-        let answer = B::timeout(CANCEL_AFTER, self.queue.run(statement)).await;
+        let answer = B::timeout(CANCEL_AFTER, self.queue.run_query(query)).await;
         self.proxy.thaw();
         if let Some(answer) = answer {
             return answer;
@@ -55,11 +55,10 @@ async fn the_connection_is_usable_after_any_operation_is_cancelled<B: Backend>(
         return Ok(());
     }
     let (proxy, queue) = recorded::<B>(context).await?;
-    let [name, routing_key, interval, json] = ["cancelled", "a.b", "10000", "text"].map(ToOwned::to_owned);
-    queue.create_queue(&name).await?;
-    let texts = Texts { queue: name, pattern: routing_key.clone(), routing_key, interval, json };
+    let samples = samples("cancelled");
+    queue.create_queue(&samples.queue).await?;
     let cancelling = Cancelling::<B> { queue: &queue, proxy: &proxy };
-    let ran = on_every_operation(&cancelling, &texts, |_, _| true).await;
+    let ran = on_every_operation(&cancelling, &samples, |_| true).await;
     for (operation, result) in ran {
         match result {
             // An operation that sends no request is not cancelled.

@@ -46,7 +46,7 @@ async fn the_builder_takes_host_port_and_credentials_in_parts<B: Backend>(
     let builder =
         B::builder().host(&host).port(port).username(&user).password(&password).database(context.name());
     let builder = builder.application_name("in_parts").pool_size(2).idle_timeout(SOON).max_lifetime(SOON);
-    let queue = builder.acquire_timeout(SOON).connect_timeout(SOON).init(true).connect().await?;
+    let queue = builder.acquire_timeout(SOON).connect_timeout(SOON).install_extension(true).connect().await?;
     works(&queue).await?;
     let named = "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() \
                  AND application_name = 'in_parts'";

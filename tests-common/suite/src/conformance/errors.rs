@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pgmq_core::{AsyncQueue, ErrorKind, PollOptions, QueueError};
+use pgmq_core::{AsyncQueue, ErrorKind, Operation, PollOptions, QueueError};
 use serde_json::Value;
 
 use crate::kit::{
@@ -37,6 +37,10 @@ async fn every_operation_on_a_missing_queue_is_queue_not_found(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     for (operation, result) in on_every_queue_operation(&**queue, "missing").await {
+        if let Err(error) = &result {
+            let documented = Operation::find(operation).is_some_and(|row| row.errors.contains(&error.kind()));
+            assert!(documented, "{operation} does not document {:?}: {}", error.kind(), error_chain(error));
+        }
         match operation {
             // Creates the queue, so the error cannot be about a missing queue.
             "create_queue"
@@ -81,7 +85,7 @@ async fn an_error_names_the_operation_and_the_queue_and_keeps_its_cause(
 ) -> Outcome {
     let error = fails_as(ErrorKind::QueueNotFound, queue.send("Missing", &1).await);
     let text = error.to_string();
-    assert_eq!(text, "send on queue \"missing\": the queue does not exist; make it with create_queue");
+    assert_eq!(text, "send on queue \"missing\": the queue does not exist; create it with create_queue");
     queue.context.assert_sqlstate(&error, "42P01");
     assert!(
         error_chain(&error).contains("relation \"pgmq.q_missing\" does not exist"),

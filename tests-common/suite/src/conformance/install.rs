@@ -18,7 +18,7 @@ cases! { install:
 }
 
 async fn init_succeeds_if_pgmq_is_installed<B: Backend>(context: &TestContext<'_>) -> Outcome {
-    let queue = B::builder().url(context.url()).init(false).connect().await?;
+    let queue = B::builder().url(context.url()).install_extension(false).connect().await?;
     B::init(&queue).await?;
     B::init(&queue).await?;
     works(&queue).await
@@ -68,7 +68,7 @@ async fn without_pgmq_connect_init_and_version_fail_with_instructions<B: Backend
         assert_eq!(B::version(&queue).await?.source, InstallationSource::Extension);
         return Ok(());
     }
-    let queue = B::builder().url(empty.url()).init(false).connect().await?;
+    let queue = B::builder().url(empty.url()).install_extension(false).connect().await?;
     for result in [
         B::connect(empty.url()).await.map(drop),
         B::init(&queue).await,

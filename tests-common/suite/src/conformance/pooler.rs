@@ -101,7 +101,7 @@ async fn a_listener_can_bypass_the_pooler<B: Backend>(context: &TestContext<'_>)
     let by_a_call = B::with_listen_url(queue.clone(), context.direct_url());
     let builder = B::builder().url(context.url()).listen_url(context.direct_url());
     // Without the check of the installation, which may need other settings behind a pooler.
-    let by_the_builder = builder.init(false).connect().await?;
+    let by_the_builder = builder.install_extension(false).connect().await?;
     for listening in [by_a_call, by_the_builder] {
         let mut listener = B::listen(&listening, &[QUEUE]).await?;
         for n in 0..SESSIONS {

@@ -47,7 +47,8 @@ async fn use_a_few<B: Backend>(queue: &B::Queue) -> Outcome {
 }
 
 async fn statements_stay_prepared_if_enabled<B: Backend>(context: &TestContext<'_>) -> Outcome {
-    let builder = B::builder().url(context.url()).pool_size(1).init(false).prepared_statements(true);
+    let builder =
+        B::builder().url(context.url()).pool_size(1).install_extension(false).prepared_statements(true);
     let queue = builder.connect().await?;
     for _ in 0..2 {
         use_a_few::<B>(&queue).await?;
@@ -59,7 +60,8 @@ async fn statements_stay_prepared_if_enabled<B: Backend>(context: &TestContext<'
 /// Statements that a transaction prepares stay, also if it is rolled back. Statements that were prepared
 /// outside of a transaction are used in it.
 async fn statements_stay_prepared_across_transactions<B: Backend>(context: &TestContext<'_>) -> Outcome {
-    let builder = B::builder().url(context.url()).pool_size(1).init(false).prepared_statements(true);
+    let builder =
+        B::builder().url(context.url()).pool_size(1).install_extension(false).prepared_statements(true);
     let queue = builder.connect().await?;
     for _ in 0..2 {
         let rolled_back = B::transaction(&queue, &[Step::Send(QUEUE), Step::GiveUp]).await;
@@ -77,7 +79,8 @@ async fn statements_stay_prepared_across_transactions<B: Backend>(context: &Test
 }
 
 async fn statements_do_not_stay_prepared_if_disabled<B: Backend>(context: &TestContext<'_>) -> Outcome {
-    let builder = B::builder().url(context.url()).pool_size(1).init(false).prepared_statements(false);
+    let builder =
+        B::builder().url(context.url()).pool_size(1).install_extension(false).prepared_statements(false);
     let connected = builder.connect().await;
     if B::BEHIND_POOLERS == Pooled::No {
         let error = fails_as(ErrorKind::InvalidArgument, connected.map(drop));

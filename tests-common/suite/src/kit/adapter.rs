@@ -55,7 +55,7 @@ macro_rules! client {
                 application_name: &str, listen_url: &str, pool_size: u32,
                 acquire_timeout: ::std::time::Duration, connect_timeout: ::std::time::Duration,
                 idle_timeout: ::std::time::Duration, max_lifetime: ::std::time::Duration,
-                prepared_statements: bool, init: bool
+                prepared_statements: bool, install_extension: bool
             }
 
             async fn connect(self) -> Result<$queue, Self::Error> {
@@ -107,7 +107,7 @@ macro_rules! client {
             }
 
             fn with_listen_url(queue: $queue, url: &str) -> $queue {
-                $($wrap)*(queue $($unwrap)*.listening_by(url))
+                $($wrap)*(queue $($unwrap)*.with_listen_url(url))
             }
 
             async fn init(queue: &$queue) -> Result<(), Self::Error> {

@@ -39,7 +39,7 @@ pub trait Client: 'static {
     fn from_env() -> impl Future<Output = Result<Self::Queue, Self::Error>>;
     /// Creates a queue over the user's pool, by `From`.
     fn from_pool(pool: Self::Pool) -> Self::Queue;
-    /// Calls `listening_by`.
+    /// Calls `with_listen_url`.
     fn with_listen_url(queue: Self::Queue, url: &str) -> Self::Queue;
     /// Calls `init`.
     fn init(queue: &Self::Queue) -> impl Future<Output = Result<(), Self::Error>>;
@@ -170,7 +170,7 @@ pub trait Builder: Sized {
     fn idle_timeout(self, timeout: Duration) -> Self;
     fn max_lifetime(self, lifetime: Duration) -> Self;
     fn prepared_statements(self, prepared: bool) -> Self;
-    fn init(self, init: bool) -> Self;
+    fn install_extension(self, install: bool) -> Self;
     fn connect(self) -> impl Future<Output = Result<Self::Queue, Self::Error>>;
 }
 

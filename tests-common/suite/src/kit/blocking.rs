@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use pgmq_core::{AsyncQueue, Output, Queue, Statement};
+use pgmq_core::{AsyncQueue, Output, Query, Queue};
 
 /// A blocking queue as an [`AsyncQueue`], whose futures are ready when they are returned.
 ///
@@ -18,11 +18,8 @@ pub struct Blocking<Q>(pub Q);
 impl<Q: Queue> AsyncQueue for Blocking<Q> {
     type Error = Q::Error;
 
-    fn run<O: Output>(
-        &self,
-        statement: Statement<'_, O>,
-    ) -> impl Future<Output = Result<O, Q::Error>> + Send {
-        ready(self.0.run(statement))
+    fn run_query<O: Output>(&self, query: Query<'_, O>) -> impl Future<Output = Result<O, Q::Error>> + Send {
+        ready(self.0.run_query(query))
     }
 }
 

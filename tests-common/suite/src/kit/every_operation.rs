@@ -1,133 +1,66 @@
-//! Runs every operation of the table, with sample arguments by their names.
+//! Runs every operation of the table, with sample arguments.
 
-use std::time::Duration;
+use std::{fmt, future::Future, pin::Pin, time::Duration};
 
 use pgmq_core::{
-    ArchivePartitionOptions, ArchivedMessage, AsyncQueue, Message, NotifyOptions, NotifyThrottle,
-    PartitionOptions, PollOptions, QueueInfo, QueueMetrics, ReadOptions, RoutingMatch, SendBatchOptions,
-    SendOptions, TopicBinding, TopicMessage,
+    AsyncQueue, Operation, Output, Statement,
+    samples::{Samples, Visit},
 };
-use serde_json::Value;
-
-/// The texts among the arguments of operations. Numbers are always harmless.
-#[derive(Debug, Clone)]
-pub(crate) struct Texts {
-    pub(crate) queue: String,
-    pub(crate) routing_key: String,
-    pub(crate) pattern: String,
-    pub(crate) interval: String,
-    pub(crate) json: String,
-}
 
 /// The name of an operation, and its result in `Debug` format.
 pub(crate) type Ran<E> = (&'static str, Result<String, E>);
+
+/// Arguments that do no harm on a queue with this name.
+pub(crate) fn samples(queue: &str) -> Samples {
+    let [queue, routing_key, pattern, interval, json] =
+        [queue, "a.b", "a.b", "10000", "text"].map(ToOwned::to_owned);
+    let (ids, count, seconds, duration) = (vec![1, 2], 1, 0, Duration::from_secs(1));
+    Samples { queue, routing_key, pattern, interval, json, ids, count, seconds, duration, premake: None }
+}
 
 /// Runs every operation whose first argument is a queue, on the queue with this name.
 pub(crate) async fn on_every_queue_operation<Queue: AsyncQueue>(
     queue: &Queue,
     name: &str,
 ) -> Vec<Ran<Queue::Error>> {
-    let [routing_key, pattern, interval, json] = ["a.b", "a.b", "10000", "text"].map(ToOwned::to_owned);
-    let texts = Texts { queue: name.to_owned(), routing_key, pattern, interval, json };
-    on_every_operation(queue, &texts, |_, first_argument| first_argument == Some("queue")).await
+    on_every_operation(queue, &samples(name), |operation| operation.arguments.first() == Some(&"queue")).await
 }
 
-/// Runs the operations that `choose` selects by their names and the names of their first arguments.
+/// Runs the operations that `choose` selects, one after the other.
 pub(crate) async fn on_every_operation<Queue: AsyncQueue>(
-    on: &Queue,
-    texts: &Texts,
-    choose: impl Fn(&str, Option<&str>) -> bool,
+    queue: &Queue,
+    samples: &Samples,
+    choose: impl Fn(&Operation) -> bool,
 ) -> Vec<Ran<Queue::Error>> {
-    /// The type that messages decode to.
-    type T = Value;
-
-    let Texts { queue, routing_key, pattern, interval, json } = texts;
-    let options = Options {
-        send: SendOptions::new().headers(json).delay(0),
-        send_batch: SendBatchOptions::new().headers([Some(json), None]),
-        read: ReadOptions::new().vt(0).conditional(json),
-        poll: PollOptions::new().timeout(Duration::from_secs(1)),
-        partition: PartitionOptions::new().interval(&**interval).retention(&**interval),
-        archive: ArchivePartitionOptions::new().interval(&**interval).retention(&**interval),
-        notify: NotifyOptions::new(),
-    };
+    let mut chosen = Chosen { queue, choose, runs: Vec::new() };
+    samples.visit(&mut chosen);
     let mut ran = Vec::new();
-    macro_rules! argument {
-        (queue) => {
-            queue
-        };
-        (routing_key) => {
-            routing_key
-        };
-        (pattern) => {
-            pattern
-        };
-        (message) => {
-            json
-        };
-        (messages) => {
-            &[json, json]
-        };
-        (options) => {
-            options.as_ref()
-        };
-        (vt) => {
-            0
-        };
-        (qty) => {
-            1
-        };
-        (limit) => {
-            1
-        };
-        (msg_id) => {
-            1
-        };
-        (after_id) => {
-            0
-        };
-        (msg_ids) => {
-            &[1, 2]
-        };
-        (throttle) => {
-            Duration::from_secs(1)
-        };
+    for (operation, run) in chosen.runs {
+        ran.push((operation, run.await));
     }
-    macro_rules! each {
-        ($($(#[$doc:meta])* fn $name:ident $(<$T:ident: ($($bound:tt)+)>)? ($($arg:ident: $type:ty),* $(,)?) -> $output:ty;)*) => {$(
-            let arguments: &[&str] = &[$(stringify!($arg)),*];
-            if choose(stringify!($name), arguments.first().copied()) {
-                let result: Result<$output, _> = on.$name($(argument!($arg)),*).await;
-                ran.push((stringify!($name), result.map(|value| format!("{value:?}"))));
-            }
-        )*};
-    }
-    pgmq_core::operations!(each);
     ran
 }
 
-struct Options {
-    send: SendOptions,
-    send_batch: SendBatchOptions,
-    read: ReadOptions,
-    poll: PollOptions,
-    partition: PartitionOptions,
-    archive: ArchivePartitionOptions,
-    notify: NotifyOptions,
+/// A run of an operation, whose result is shown.
+type Run<'s, E> = Pin<Box<dyn Future<Output = Result<String, E>> + Send + 's>>;
+
+/// The chosen operations, each with its run. The run of a blocking queue is over when it is in the list.
+struct Chosen<'s, Queue: AsyncQueue, Choose> {
+    queue: &'s Queue,
+    choose: Choose,
+    runs: Vec<(&'static str, Run<'s, Queue::Error>)>,
 }
 
-/// An operation selects its options by their type.
-macro_rules! options {
-    ($($options:ty: $field:ident),*) => {$(
-        impl AsRef<$options> for Options {
-            fn as_ref(&self) -> &$options {
-                &self.$field
-            }
+impl<'s, Queue: AsyncQueue, Choose: Fn(&Operation) -> bool> Visit<'s> for Chosen<'s, Queue, Choose> {
+    fn visit<O: Output + fmt::Debug + 's>(
+        &mut self,
+        operation: &'static Operation,
+        statement: Statement<'s, O>,
+    ) {
+        if (self.choose)(operation) {
+            let run = self.queue.run(statement);
+            let shown = async move { run.await.map(|value| format!("{value:?}")) };
+            self.runs.push((operation.name, Box::pin(shown)));
         }
-    )*};
-}
-
-options! {
-    SendOptions: send, SendBatchOptions: send_batch, ReadOptions: read, PollOptions: poll,
-    PartitionOptions: partition, ArchivePartitionOptions: archive, NotifyOptions: notify
+    }
 }

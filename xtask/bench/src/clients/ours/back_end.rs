@@ -3,7 +3,7 @@
 use std::future::{Future, ready};
 
 use anyhow::Result;
-use pgmq_core::{AsyncQueue, Output, Queue, Statement};
+use pgmq_core::{AsyncQueue, Output, Query, Queue};
 
 use crate::payload::Order;
 
@@ -27,10 +27,7 @@ pub(crate) struct Blocking<Q>(pub(super) Q);
 impl<Q: Queue> AsyncQueue for Blocking<Q> {
     type Error = Q::Error;
 
-    fn run<O: Output>(
-        &self,
-        statement: Statement<'_, O>,
-    ) -> impl Future<Output = Result<O, Q::Error>> + Send {
-        ready(self.0.run(statement))
+    fn run_query<O: Output>(&self, query: Query<'_, O>) -> impl Future<Output = Result<O, Q::Error>> + Send {
+        ready(self.0.run_query(query))
     }
 }

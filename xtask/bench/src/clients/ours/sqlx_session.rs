@@ -1,7 +1,7 @@
 //! `pgmq-sqlx` on sessions that are kept, which shows the cost of sqlx's pool.
 
 use anyhow::Result;
-use pgmq_core::{AsyncQueue, Output, Statement};
+use pgmq_core::{AsyncQueue, Output, Query};
 use pgmq_sqlx::{Error, PGMQueue, Session};
 use sqlx::Connection;
 use tokio::sync::Mutex;
@@ -20,9 +20,9 @@ pub(crate) struct SqlxSession {
 impl AsyncQueue for SqlxSession {
     type Error = Error;
 
-    async fn run<O: Output>(&self, statement: Statement<'_, O>) -> Result<O, Error> {
+    async fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
         let mut session = self.sessions.mine().lock().await;
-        self.queue.with(&mut *session).run(statement).await
+        self.queue.with(&mut *session).run_query(query).await
     }
 }
 

@@ -8,7 +8,7 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::row::{Row, RowIndex};
 use diesel::sql_types::{BigInt, Bool, Jsonb};
-use pgmq_core::{Learned, Output, Plan, Query, RawJson, Statement, statement};
+use pgmq_core::{Action, Output, Query, RawJson, ServerVersion, Statement, statement};
 use pgmq_driver_diesel::{DieselQuery, Json};
 
 use crate::client::{BenchClient, QUEUE, VT};
@@ -92,15 +92,15 @@ fn load<O: Output, T>(
 
 /// The query of a statement that has one.
 pub(super) fn query_of<O: Output>(statement: Statement<'_, O>) -> Result<Query<'_, O>> {
-    match statement.plan() {
-        Plan::Query(query) => Ok(query),
-        Plan::Settled(_) => bail!("the statement asks for nothing"),
+    match statement.into_action() {
+        Action::Run(query) => Ok(query),
+        Action::Return(_) => bail!("the statement asks for nothing"),
     }
 }
 
 /// The newest variant of a query, as a fragment for Diesel.
 pub(super) fn fragment<'q, O: Output>(query: &'q Query<'_, O>) -> DieselQuery<'q> {
-    DieselQuery::new(query.form(&Learned::default(), true), query.params())
+    DieselQuery::new(query.variant_on_pool(&ServerVersion::default()), query.params())
 }
 
 /// The value of the only row.

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use pgmq_core::{Learned, Output, Plan, RawJson, Statement, statement};
+use pgmq_core::{Action, Output, RawJson, ServerVersion, Statement, statement};
 
 use crate::client::{QUEUE, VT};
 
@@ -36,11 +36,11 @@ pub(crate) struct Sql {
 }
 
 fn text<O: Output>(statement: Statement<'static, O>) -> &'static str {
-    match statement.plan() {
+    match statement.into_action() {
         // As on a connection outside of transactions, where an older server reports that it lacks this
         // variant. The texts are few, and are leaked on purpose.
-        Plan::Query(query) => String::leak(query.form(&Learned::default(), true).text.to_owned()),
-        Plan::Settled(_) => unreachable!("these arguments ask for something"),
+        Action::Run(query) => String::leak(query.variant_on_pool(&ServerVersion::default()).text.to_owned()),
+        Action::Return(_) => unreachable!("these arguments ask for something"),
     }
 }
 
