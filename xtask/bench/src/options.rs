@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(workloads(&["--quick", "--only", "pop,send"]).unwrap(), ["send", "pop"]);
         assert_eq!(workloads(&[]).unwrap().len(), WORKLOADS.len());
         let error = workloads(&["--only=sned"]).unwrap_err().to_string();
-        assert!(error.starts_with("there is no workload \"sned\"; there are send, "), "{error}");
+        assert!(error.starts_with("there is no workload \"sned\"; choose from send, "), "{error}");
         assert!(parse(&["--fast"]).is_err());
     }
 }
