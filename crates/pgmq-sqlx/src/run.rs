@@ -147,7 +147,7 @@ pub(crate) async fn run_in_transaction<O: Output>(
 /// ROLLBACK after the BEGIN.
 struct OpenTransaction<'c> {
     connection: &'c mut PgConnection,
-    /// `true` once the server has answered. From then on, the driver rolls back a dropped transaction.
+    /// `true` once the transaction has begun. From then on, the driver rolls back a dropped transaction.
     has_begun: bool,
 }
 
