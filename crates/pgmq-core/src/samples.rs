@@ -1,10 +1,16 @@
 //! A statement of every operation, with sample arguments. For tests and tools, not for applications.
 
 use std::fmt;
+use std::time::Duration;
 
-use crate::backend::prelude::*;
 use crate::decode::Output;
+use crate::message::{ArchivedMessage, Message};
 use crate::operations::{Operation, rows};
+use crate::options::{
+    ArchivePartitionOptions, NotifyOptions, PartitionOptions, PollOptions, ReadOptions, SendBatchOptions,
+    SendOptions,
+};
+use crate::records::{NotifyThrottle, QueueInfo, QueueMetrics, RoutingMatch, TopicBinding, TopicMessage};
 use crate::statement::{self, Statement};
 
 /// Receives a statement of each operation, which borrows from the [`Samples`] for `'s`.

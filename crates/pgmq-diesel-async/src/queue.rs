@@ -147,9 +147,9 @@ impl PGMQueue {
         BoundQueue::new(connection.conn(), Arc::clone(&self.shared))
     }
 
-    /// Runs a closure in a transaction, which commits if the closure returns `Ok`, and rolls back if it
-    /// returns `Err`, panics, or is dropped.
+    /// Runs a closure in a transaction, which commits if the closure returns `Ok`, and rolls back otherwise.
     ///
+    /// A panic in the closure, or dropping the future, rolls back as well.
     /// If the closure returns `Ok` although a statement in it failed, nothing can be committed, and that is
     /// an error. Diesel's own `connection.transaction(..)` nests in it, as a savepoint.
     ///

@@ -122,9 +122,9 @@ impl PGMQueue {
         BoundQueue::new(connection.connection(), Arc::clone(&self.shared))
     }
 
-    /// Runs a closure in a transaction, which commits if the closure returns `Ok`, and rolls back if it
-    /// returns `Err` or panics.
+    /// Runs a closure in a transaction, which commits if the closure returns `Ok`, and rolls back otherwise.
     ///
+    /// A panic in the closure rolls back as well.
     /// If the closure returns `Ok` although a statement in it failed, nothing can be committed, and that is
     /// an error. Diesel's own `transaction` nests inside, as a savepoint.
     ///

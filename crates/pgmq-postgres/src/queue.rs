@@ -102,9 +102,9 @@ impl<M: ManageClients> PGMQueue<M> {
         BoundQueue::new(connection.conn(), Arc::clone(&self.shared))
     }
 
-    /// Runs a closure in a transaction, which commits if the closure returns `Ok`, and rolls back if it
-    /// returns `Err` or panics.
+    /// Runs a closure in a transaction, which commits if the closure returns `Ok`, and rolls back otherwise.
     ///
+    /// A panic in the closure rolls back as well.
     /// If the closure returns `Ok` although a statement in it failed, nothing can be committed, and that is
     /// an error.
     ///

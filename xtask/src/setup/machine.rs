@@ -3,11 +3,12 @@
 use std::ffi::OsStr;
 use std::io::{IsTerminal, stdin};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::{env, os::unix::net::UnixStream};
 
 use anyhow::Result;
 
+use super::command::succeeds;
 use super::need::Need;
 use super::programs;
 use super::registry::Registry;
@@ -91,13 +92,6 @@ impl Machine {
         let is_second = self.has_url || self.has_docker;
         self.programs.is_none() && (!is_second || needs.contains(&Need::ServerPrograms))
     }
-}
-
-/// Returns `true` if a program runs and succeeds.
-pub(super) fn succeeds(program: impl AsRef<OsStr>, arguments: &[&str]) -> bool {
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
 }
 
 fn is_on_path(program: &str) -> bool {

@@ -5,6 +5,7 @@
 //! out.
 
 mod apt;
+mod command;
 mod decide;
 mod hints;
 mod machine;

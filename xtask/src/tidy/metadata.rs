@@ -38,8 +38,6 @@ pub(super) struct MetaPackage {
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct MetaTarget {
-    /// Such as `lib`, `bin` or `test`.
-    pub(super) kind: Vec<String>,
     /// The file that the target begins with.
     pub(super) src_path: PathBuf,
 }

@@ -13,6 +13,9 @@ use crate::workspace::rust_files;
 /// The most lines that a file may have.
 const LONGEST: usize = 600;
 
+/// The table of operations is one macro, which cannot be split over files. It holds data and no logic.
+const MAY_BE_LONGER: &str = "crates/pgmq-core/src/operations/table.rs";
+
 /// The verbs of a statement with more behind them.
 const VERBS: [&str; 19] = [
     "ALTER",
@@ -43,7 +46,7 @@ pub(super) fn files_are_short(repository: &Repository) -> Result<Vec<String>> {
     let mut findings = Vec::new();
     for_each_file(repository, |place, source| {
         let lines = source.lines().count();
-        if lines > LONGEST {
+        if lines > LONGEST && place != MAY_BE_LONGER {
             findings.push(format!("{place}: has {lines} lines; split it, {LONGEST} are the most"));
         }
         Ok(())

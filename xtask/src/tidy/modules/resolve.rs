@@ -89,12 +89,6 @@ impl Tree {
         path
     }
 
-    /// The module with this path, for tests.
-    #[cfg(test)]
-    pub(in super::super) fn find(&self, path: &str) -> Id {
-        self.ids().find(|id| self.path(*id).join("::") == path).unwrap()
-    }
-
     pub(in super::super) fn file_of(&self, found: &Found) -> &Path {
         self.file(found.module)
     }
