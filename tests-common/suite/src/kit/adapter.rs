@@ -59,7 +59,8 @@ macro_rules! client {
             }
 
             async fn connect(self) -> Result<$queue, Self::Error> {
-                Ok($($wrap)*(self.0.connect()$($wait)*?))
+                let queue = self.0.connect()$($wait)*?;
+                Ok($($wrap)*(queue))
             }
         }
 
@@ -95,11 +96,13 @@ macro_rules! client {
             }
 
             async fn connect(url: &str) -> Result<$queue, Self::Error> {
-                Ok($($wrap)*(::$backend::PGMQueue::connect(url)$($wait)*?))
+                let queue = ::$backend::PGMQueue::connect(url)$($wait)*?;
+                Ok($($wrap)*(queue))
             }
 
             async fn from_env() -> Result<$queue, Self::Error> {
-                Ok($($wrap)*(::$backend::PGMQueue::from_env()$($wait)*?))
+                let queue = ::$backend::PGMQueue::from_env()$($wait)*?;
+                Ok($($wrap)*(queue))
             }
 
             fn from_pool(pool: Self::Pool) -> $queue {
