@@ -1,6 +1,6 @@
 //! The chores of this workspace, as `cargo xtask <command>`.
 //!
-//! Each command is a module: [`bench`], [`demo`], [`setup`], [`test`] and [`tidy`].
+//! Each command is a module: `bench`, `demo`, `setup`, `test` and `tidy`.
 //! [`workspace`] and [`cargo`] know the repository, [`server`] provides the Postgres of a test run, and
 //! [`terminal`] prints.
 

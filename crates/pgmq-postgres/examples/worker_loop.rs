@@ -147,8 +147,10 @@ fn work(queue: &PGMQueue, id: i64, job: &Job) -> Result<Result<(), &'static str>
 fn dead_letter(queue: &PGMQueue, message: &Message<RawJson>) -> Result<(), Error> {
     queue.transaction(|transaction| {
         let queue = queue.with(transaction);
-        queue.send(DEAD_LETTERS, &message.message)?;
-        queue.delete(JOBS, message.msg_id)?;
+        // Another worker may have acknowledged the message meanwhile.
+        if queue.delete(JOBS, message.msg_id)? {
+            queue.send(DEAD_LETTERS, &message.message)?;
+        }
         Ok(())
     })
 }

@@ -150,8 +150,10 @@ async fn dead_letter(queue: &PGMQueue, message: &Message<RawJson>) -> Result<(),
     queue
         .transaction(async |transaction| {
             let queue = queue.with(transaction);
-            queue.send(DEAD_LETTERS, &message.message).await?;
-            queue.delete(JOBS, message.msg_id).await?;
+            // Another worker may have acknowledged the message meanwhile.
+            if queue.delete(JOBS, message.msg_id).await? {
+                queue.send(DEAD_LETTERS, &message.message).await?;
+            }
             Ok(())
         })
         .await
