@@ -48,6 +48,7 @@ impl Builder {
     }
 }
 
+/// Connecting.
 impl PGMQueue {
     /// Connects by a URL or libpq connection string, with a pool of up to 10 connections, and creates the
     /// extension if PGMQ is missing.
