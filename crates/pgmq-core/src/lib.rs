@@ -55,7 +55,7 @@ pub use api::*;
 pub use call::{Call, Context};
 pub use decode::{Record, Rows};
 pub use error::Error;
-pub use installation::ServerLook;
+pub use installation::{RecordedVersion, ServerLook};
 pub use operations::{AsyncQueue, Feature, Group, OPERATIONS, Operation, Property, Queue};
 pub use param::{JsonArray, JsonText, Param};
 pub use row::{CellError, Row};

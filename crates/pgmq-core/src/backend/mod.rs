@@ -20,6 +20,7 @@ mod shared;
 mod timestamptz;
 mod tls;
 
+pub use crate::operations::run_async;
 pub use backoff::Backoff;
 pub use cache_generation::CacheGeneration;
 pub use channels::Channels;

@@ -7,4 +7,4 @@ mod table;
 
 pub(crate) use catalog::rows;
 pub use catalog::{Feature, Group, OPERATIONS, Operation, Property};
-pub use queue::{AsyncQueue, Queue};
+pub use queue::{AsyncQueue, Queue, run_async};

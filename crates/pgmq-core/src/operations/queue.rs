@@ -85,6 +85,20 @@ pub trait AsyncQueue {
     crate::operations!([async_methods] {});
 }
 
+/// Runs a statement like [`AsyncQueue::run`], on a queue that is `Sync`.
+///
+/// The future borrows the queue and creates the future of the query when it is polled, so it has room for that future
+/// once. The provided method cannot borrow a queue that may not be `Sync`, and needs the room twice.
+pub async fn run_async<Q: AsyncQueue + Sync, O: Output>(
+    queue: &Q,
+    statement: Statement<'_, O>,
+) -> Result<O, Q::Error> {
+    match statement.into_action() {
+        Action::Return(result) => Ok(result?),
+        Action::Run(query) => queue.run_query(query).await,
+    }
+}
+
 /// The methods of [`Queue`].
 macro_rules! methods {
     ({} $(
@@ -180,7 +194,7 @@ macro_rules! inherent_async_methods {
             pub fn $name $(<$T: $($bound)+>)? (
                 &self, $($arg: $type),*
             ) -> impl Future<Output = Result<$output, Error>> + Send {
-                $crate::AsyncQueue::run(self, $crate::statement::$name($($arg),*))
+                $crate::backend::run_async(self, $crate::statement::$name($($arg),*))
             }
         )*}
     };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pgmq_core::{AsyncQueue, Error, ErrorKind, Output, Query};
+use pgmq_core::{AsyncQueue, Error, ErrorKind, Output, Query, Statement};
 use pgmq_test_server::proxy::Proxy;
 
 use crate::{
@@ -36,8 +36,12 @@ impl<B: Backend> AsyncQueue for Cancelling<'_, B> {
     type Error = B::Error;
 
     async fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, B::Error> {
+        self.queue.run_query(query).await
+    }
+
+    async fn run<O: Output>(&self, statement: Statement<'_, O>) -> Result<O, B::Error> {
         self.proxy.freeze();
-        let answer = B::timeout(CANCEL_AFTER, self.queue.run_query(query)).await;
+        let answer = B::timeout(CANCEL_AFTER, self.queue.run(statement)).await;
         self.proxy.thaw();
         if let Some(answer) = answer {
             return answer;
