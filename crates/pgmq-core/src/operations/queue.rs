@@ -87,8 +87,13 @@ pub trait AsyncQueue {
 
 /// Runs a statement like [`AsyncQueue::run`], on a queue that is `Sync`.
 ///
-/// The future borrows the queue and creates the future of the query when it is polled, so it has room for that future
-/// once. The provided method cannot borrow a queue that may not be `Sync`, and needs the room twice.
+/// The future borrows the queue and creates the future of the query when it is polled, so it has room for
+/// that future once. The provided method cannot borrow a queue that may not be `Sync`, and needs the room
+/// twice.
+///
+/// # Errors
+///
+/// The error of the arguments, the server, the connection or the decoding.
 pub async fn run_async<Q: AsyncQueue + Sync, O: Output>(
     queue: &Q,
     statement: Statement<'_, O>,

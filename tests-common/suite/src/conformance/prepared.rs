@@ -68,11 +68,12 @@ async fn statements_stay_prepared_across_transactions<B: Backend>(context: &Test
         assert!(matches!(rolled_back, Err(UserError::GaveUp)), "{rolled_back:?}");
         assert_on_connection::<B>(&queue, &format!("{COUNT} = 1")).await?;
     }
-    // The queue learns that the server supports a newer variant of the statement.
+    // The queue learns that the server supports a newer variant of the statement, if it does.
     queue.send(QUEUE, &1).await?;
+    let variants = if context.has_pgmq("1.5.0") { 2 } else { 1 };
     for _ in 0..2 {
         B::transaction(&queue, &[Step::Send(QUEUE), Step::Send(QUEUE)]).await.map_err(queue_error)?;
-        assert_on_connection::<B>(&queue, &format!("{COUNT} = 2")).await?;
+        assert_on_connection::<B>(&queue, &format!("{COUNT} = {variants}")).await?;
     }
     assert_eq!(queue.metrics(QUEUE).await?.queue_length, 5);
     Ok(())
