@@ -31,7 +31,8 @@ cargo xtask test [OPTION ...] [PACKAGE ...] [-- FILTER]
     Other arguments after -- go to the test programs, such as --exact or --test-threads=1.
     --install               installs missing packages without a question
     --postgres-bin FOLDER   starts the server programs in this folder
-    --pgmq VERSION          installs an older PGMQ: 1.5.1 as an extension, 1.5.1-sql as plain SQL
+    --pgmq VERSION          runs the conformance suites on an older PGMQ: 1.5.1 is the extension,
+                            1.5.1-sql is plain SQL
     --pgbouncer             has the back ends work through PgBouncer in transaction mode
     --tls LIBRARY           runs the tests of encrypted connections, with rustls or native-tls
     --faults                runs only the fault injection, about a hundred faults for each back end, and reports the outcome

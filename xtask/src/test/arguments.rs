@@ -10,6 +10,8 @@ use crate::setup::POSTGRES_BIN;
 
 const PGBOUNCER: &str = "PGMQ_TEST_PGBOUNCER";
 const FAULTS: &str = "PGMQ_TEST_FAULTS";
+/// The variable for the version of an older PGMQ.
+pub(super) const PGMQ_VERSION: &str = "PGMQ_TEST_PGMQ_VERSION";
 
 const USAGE: &str = "usage: cargo xtask test [--install] [--postgres-bin FOLDER] [--pgmq VERSION] [--pgbouncer] \
                      [--tls LIBRARY] [--faults] [PACKAGE ...] [-- FILTER]";
@@ -35,7 +37,7 @@ impl Arguments {
             match argument {
                 lexopt::Arg::Long("install") => install = true,
                 lexopt::Arg::Long("postgres-bin") => variables.push((POSTGRES_BIN, parser.value()?)),
-                lexopt::Arg::Long("pgmq") => variables.push(("PGMQ_TEST_PGMQ_VERSION", parser.value()?)),
+                lexopt::Arg::Long("pgmq") => variables.push((PGMQ_VERSION, parser.value()?)),
                 lexopt::Arg::Long("pgbouncer") => {
                     // The variable may name another program.
                     let program = env::var_os(PGBOUNCER).unwrap_or_else(|| "pgbouncer".into());

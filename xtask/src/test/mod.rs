@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use self::arguments::Arguments;
+use self::arguments::{Arguments, PGMQ_VERSION};
 use self::build::{CONFORMANCE, Selection};
 use self::progress::Progress;
 use self::report::Report;
@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     let mut report = Report::default();
     match run {
         Run::Encrypted(library) => suite.encrypted(library, &ready, &mut report)?,
-        Run::Faults => suite.faults(&mut report)?,
+        Run::Faults | Run::OlderPgmq => suite.conformance(&mut report)?,
         Run::Selected => suite.usual(&mut report)?,
         Run::Everything => {
             suite.usual(&mut report)?;
@@ -64,6 +64,8 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
 enum Run {
     /// The fault trials alone, at full length.
     Faults,
+    /// The conformance suites alone, on an older PGMQ. Their cases know what it lacks; other tests do not.
+    OlderPgmq,
     /// The cases about TLS alone, with one library.
     Encrypted(&'static Library),
     /// A part of the tests, without other builds.
@@ -79,6 +81,7 @@ impl Run {
         }
         Ok(match selection.is_all() && arguments.for_programs.is_empty() {
             _ if arguments.asks_for_faults() => Self::Faults,
+            _ if arguments.value(PGMQ_VERSION).is_some() => Self::OlderPgmq,
             true => Self::Everything,
             false => Self::Selected,
         })
@@ -90,7 +93,9 @@ impl Run {
             Self::Encrypted(library) if library.needs_openssl() => {
                 &[Need::CCompiler, Need::Postgres, Need::OpenSsl]
             }
-            Self::Faults | Self::Encrypted(_) | Self::Selected => &[Need::CCompiler, Need::Postgres],
+            Self::Faults | Self::OlderPgmq | Self::Encrypted(_) | Self::Selected => {
+                &[Need::CCompiler, Need::Postgres]
+            }
         }
     }
 }
@@ -111,8 +116,8 @@ impl Suite<'_> {
         docs::run(self.server, self.selection, self.for_programs, report)
     }
 
-    /// Runs the suite of each back end, which has only the fault trials then.
-    fn faults(&self, report: &mut Report) -> Result<()> {
+    /// Runs the suite of each back end, and no other tests.
+    fn conformance(&self, report: &mut Report) -> Result<()> {
         let programs = build::programs(self.server, self.selection)?;
         for program in programs.iter().filter(|program| program.label().1 == CONFORMANCE) {
             self.follow(program, report)?;
