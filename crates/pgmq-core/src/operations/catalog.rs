@@ -106,7 +106,7 @@ macro_rules! catalog {
     ({} $(
         $(#[doc $($group_doc:tt)*])*
         mod $group:ident {$(
-            $(#[doc $($doc:tt)*])* #[operation $about:tt]
+            $(#[doc $($doc:tt)*])+ #[operation $about:tt]
             fn $name:ident $(<$T:ident: ($($bound:tt)+)>)? ($($argument:ident: $type:ty),* $(,)?) -> $output:ty;
         )*}
     )*) => {

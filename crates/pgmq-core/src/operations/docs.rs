@@ -74,6 +74,9 @@ macro_rules! operation_error {
     (Decode) => {
         "a payload does not fit `T`. The error carries the messages."
     };
+    (Database) => {
+        "the server or an extension refuses the call. The source of the error has the server's text."
+    };
 }
 
 /// The example of an operation, for a sync or an async back end.

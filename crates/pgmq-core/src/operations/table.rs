@@ -47,11 +47,11 @@ macro_rules! operations {
                 /// Creates a queue whose tables are partitioned by `pg_partman`, with PGMQ's default sizes.
                 ///
                 /// The extension `pg_partman` must be installed. An existing partitioned queue of that name
-                /// is left as it is.
+                /// is left as it is. If a queue of another kind has the name, the call fails.
                 #[operation {
                     calls: "pgmq.create_partitioned", manual: "create_partitioned",
                     properties: [NeedsPartman],
-                    errors: [InvalidArgument, Unsupported],
+                    errors: [InvalidArgument, Unsupported, Database],
                     example: "queue.create_partitioned_queue(\"events\")",
                 }]
                 fn create_partitioned_queue(queue: &str) -> ();
@@ -62,7 +62,7 @@ macro_rules! operations {
                     calls: "pgmq.create_partitioned", manual: "create_partitioned",
                     needs: [Premake (1, 13, 0)],
                     properties: [NeedsPartman],
-                    errors: [InvalidArgument, Unsupported],
+                    errors: [InvalidArgument, Unsupported, Database],
                     given: "let options = PartitionOptions::new().interval(\"1 day\").retention(\"30 days\")",
                     example: "queue.create_partitioned_queue_with(\"events\", &options)",
                 }]
