@@ -19,16 +19,19 @@ pub trait QueueError: std::error::Error + Send + Sync + 'static {
     fn sqlstate(&self) -> Option<&str>;
 
     /// Returns `true` if the same call can succeed when it is retried; see [`ErrorKind::is_transient`].
+    ///
+    /// After an error of kind [`ErrorKind::Connection`], the failed call is in doubt: a retry of a send can
+    /// store the message twice.
     fn is_transient(&self) -> bool {
         // A missing database (3D000) is of kind `Connection`, but no amount of waiting creates it.
         self.kind().is_transient() && self.sqlstate() != Some("3D000")
     }
 
-    /// The messages that the failed call had read but could not decode; see [`Error::undecoded`].
+    /// All messages of the failed call as raw JSON, if one of them did not decode; see [`Error::undecoded`].
     fn undecoded(&self) -> &[Message<RawJson>];
 }
 
-/// An error that the client found by itself, and neither the driver nor the server reported.
+/// An error that the client detected, and neither the driver nor the server reported.
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -69,7 +72,7 @@ impl Error {
         self.0.kind
     }
 
-    /// All messages of a call that could not be decoded, as the server sent them.
+    /// All messages of the failed call as raw JSON, if one of them did not decode.
     ///
     /// Before a payload turns out not to fit, `read` has already hidden the messages of the call, and `pop`
     /// has deleted them. An error of kind [`ErrorKind::Decode`] therefore carries every one of them,

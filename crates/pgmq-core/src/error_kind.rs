@@ -2,17 +2,18 @@
 
 use std::fmt;
 
-/// The kind of an error. The errors of all back ends report one, so code over several drivers can decide by
-/// it.
+/// The kind of an error. The errors of all back ends report one, so the same `match` works with every
+/// driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// An argument is invalid: a bad queue name, a negative time, headers that do not match the batch.
-    /// Nothing was sent, unless only the server could check the argument.
+    /// An argument is invalid: a bad queue name, a negative time, headers that do not match the batch, or a
+    /// URL or a TLS setting that the back end does not support. Nothing was sent, unless only the server
+    /// could check the argument.
     InvalidArgument,
     /// The queue does not exist. `create_queue` creates it.
     QueueNotFound,
-    /// PGMQ is not installed in this database. A back end's `init` creates the extension if the server offers
+    /// PGMQ is not installed in this database. A queue's `init` creates the extension if the server offers
     /// it.
     NotInstalled,
     /// The server's PGMQ lacks a function or an option of the call, or the extension `pg_partman` is missing.
@@ -28,7 +29,8 @@ pub enum ErrorKind {
     /// failure, or a prepared statement that an upgrade made stale or that the server has forgotten. Roll
     /// back and retry.
     Conflict,
-    /// No connection to the server could be made, or the connection was lost.
+    /// No connection to the server could be made, or the connection was lost. An operation that was in flight
+    /// is in doubt: the server may or may not have done it.
     Connection,
     /// A timeout expired: that of a statement, of a lock, or of the wait for a pooled connection.
     Timeout,

@@ -14,7 +14,7 @@ use crate::run::run;
 /// The queue on your own connection or in your own transaction: its operations commit and roll back with your
 /// statements.
 ///
-/// [`PGMQueue::with`](crate::PGMQueue::with) makes one. Operations that are polled together are pipelined:
+/// Created by [`PGMQueue::with`](crate::PGMQueue::with). Operations that are polled together are pipelined:
 /// the driver sends them one after the other, without waiting for the answers in between. An operation that
 /// was polled once, and is then kept without being polled, may block the others, because the driver prepares
 /// one statement at a time. So poll all of them together, or drop the futures that you do not await.

@@ -1,17 +1,16 @@
-//! A worker: woken by notifications, polling from time to time as well, with retries, a dead-letter queue and
-//! a clean stop.
+//! A worker: notifications as a hint, polling as the backstop, retries with backoff, a dead-letter queue, and
+//! a clean shutdown.
 //!
-//! Delivery is at-least-once: a message that is read and not acknowledged (archived or deleted) is read
-//! again.
+//! Delivery is at-least-once: a message that the worker does not acknowledge, by `archive` or `delete`, is
+//! read again.
 //!
 //! Connects by `DATABASE_URL`, such as `postgres://user:password@localhost/database`, or by `PG_HOST` and the
-//! like. Works until Ctrl-C, or until it has finished the given number of messages:
+//! like. Runs until Ctrl-C, or until the given number of messages is acknowledged:
 //!
 //! ```text
 //! cargo run --example diesel_worker_loop -- 5
 //! ```
 
-use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -21,19 +20,17 @@ use pgmq_diesel::{Error, Listener, Message, PGMQueue, QueueError, RawJson};
 use serde::{Deserialize, Serialize};
 
 const JOBS: &str = "worker_loop_jobs";
-/// The dead-letter queue: messages whose retries are used up, for a person to look at.
+/// The dead-letter queue: poison messages, which the worker no longer attempts, for a person to look at.
 const DEAD_LETTERS: &str = "worker_loop_dead_letters";
 const BATCH: u32 = 10;
-/// The time for which a read message is in flight here and hidden from other workers. Longer than one step of
-/// the work takes, with room to spare.
+/// The time for which a message in flight is hidden from other workers. Longer than one step of the work
+/// takes, with room to spare.
 const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(30);
-/// The time between polls without a notification. A notification may be lost, and none is sent for a message
-/// that becomes visible again.
+/// The interval at which the queue is polled without a notification. A notification may be lost, and none is
+/// sent for a message that becomes visible again.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// The most attempts to process a message.
-const MAX_ATTEMPTS: i32 = 3;
-/// The pause before the first retry. Each further one waits longer by the same time.
-const BACKOFF: Duration = Duration::from_secs(1);
+/// The number of reads after which a message that fails becomes a dead letter.
+const MAX_READS: i32 = 3;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Job {
@@ -55,14 +52,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // Three jobs that succeed, one that always fails, and a message that is not a job.
     let job = |name: &str, steps| Job { name: name.to_owned(), steps };
-    queue.send_batch(JOBS, &[job("short", 1), job("long", 3), job("failing", 0), job("medium", 2)])?;
+    queue.send_batch(JOBS, &[job("short", 1), job("long", 3), job("poison", 0), job("medium", 2)])?;
     queue.send(JOBS, "not a job")?;
 
-    let mut finished = 0;
-    while finished < limit && !stop.load(Ordering::Relaxed) {
+    let mut acknowledged = 0;
+    while acknowledged < limit && !stop.load(Ordering::Relaxed) {
         match process_batch(&queue, &mut listener, &stop) {
-            Ok(more) => finished += more,
-            // The server restarts, for example. Messages in flight become visible again after their timeout.
+            Ok(more) => acknowledged += more,
+            // The server restarts, for example. Messages that were read and not acknowledged become visible
+            // again.
             Err(error) if error.is_transient() => {
                 eprintln!("{error}; retrying");
                 thread::sleep(POLL_INTERVAL);
@@ -70,36 +68,43 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Err(error) => return Err(error.into()),
         }
     }
-    println!("stopped after {finished} messages");
+    println!("stopped after {acknowledged} messages");
     Ok(())
 }
 
-/// Reads and handles one batch, or waits if the queue is empty. Returns the number of messages that are
-/// finished.
+/// Reads one batch and handles its messages, or waits for a message. Returns the number of acknowledged
+/// messages.
 fn process_batch(queue: &PGMQueue, listener: &mut Listener, stop: &AtomicBool) -> Result<usize, Error> {
-    // Read as raw JSON, so that a message that is not a job does not make the whole batch fail.
+    // Read as raw JSON, so that a message that is not a job does not fail the whole batch.
     let mut messages = queue.read_batch::<RawJson>(JOBS, VISIBILITY_TIMEOUT, BATCH)?.into_iter();
     if messages.len() == 0 {
         listener.next_timeout(POLL_INTERVAL)?;
         return Ok(0);
     }
-    let mut finished = 0;
+    let mut acknowledged = 0;
     while let Some(message) = messages.next() {
         if stop.load(Ordering::Relaxed) {
-            // Messages that were not started become visible at once, for another worker.
-            let not_started: Vec<_> =
-                iter::once(message).chain(messages).map(|message| message.msg_id).collect();
-            queue.set_vt_batch::<RawJson>(JOBS, &not_started, 0)?;
+            // Makes the messages that were not begun visible at once, for another worker.
+            let unbegun: Vec<_> =
+                std::iter::once(message).chain(messages).map(|message| message.msg_id).collect();
+            queue.set_vt_batch::<RawJson>(JOBS, &unbegun, 0)?;
             break;
         }
-        finished += usize::from(handle(queue, &message)?);
+        acknowledged += usize::from(handle(queue, &message)?);
     }
-    Ok(finished)
+    Ok(acknowledged)
 }
 
-/// Handles one message. Returns `true` if it is finished: acknowledged, or moved to the dead-letter queue.
+/// Handles a message. Returns `true` if the message was acknowledged, and `false` if it will be retried.
 fn handle(queue: &PGMQueue, message: &Message<RawJson>) -> Result<bool, Error> {
     let id = message.msg_id;
+    // A message that crashes its worker never gets to the code after the work.
+    if message.read_ct > MAX_READS {
+        println!("message {id} was read {} times; moved to the dead-letter queue", message.read_ct);
+        dead_letter(queue, message)?;
+        return Ok(true);
+    }
+    // No retry can make the payload deserialize.
     let Ok(job) = message.message.parse::<Job>() else {
         println!("message {id} is not a job: {}", message.message);
         dead_letter(queue, message)?;
@@ -108,42 +113,43 @@ fn handle(queue: &PGMQueue, message: &Message<RawJson>) -> Result<bool, Error> {
     match work(queue, id, &job)? {
         Ok(()) => {
             println!("message {id}: {} is done", job.name);
-            // Acknowledges the message. `delete` does too, without keeping a copy.
             queue.archive(JOBS, id)?;
             Ok(true)
         }
-        Err(reason) if message.read_ct >= MAX_ATTEMPTS => {
-            println!("message {id}: {} {reason}, after {MAX_ATTEMPTS} attempts", job.name);
+        Err(reason) if message.read_ct >= MAX_READS => {
+            println!("message {id}: {} {reason}; moved to the dead-letter queue", job.name);
             dead_letter(queue, message)?;
             Ok(true)
         }
         Err(reason) => {
-            // Without a backoff, the retry would come when the visibility timeout has passed.
-            let pause = BACKOFF * message.read_ct.unsigned_abs();
-            println!("message {id}: {} {reason}; retry in {pause:?}", job.name);
-            queue.set_vt::<RawJson>(JOBS, id, pause)?;
+            // A backoff that grows with each retry. Without it, the message would be retried when its
+            // visibility timeout is over.
+            let backoff = Duration::from_secs(1) * message.read_ct.unsigned_abs();
+            println!("message {id}: {} {reason}; retry in {backoff:?}", job.name);
+            queue.set_vt::<RawJson>(JOBS, id, backoff)?;
             Ok(false)
         }
     }
 }
 
-/// Does the work. The outer error is the queue's, and the inner one the job's.
+/// Does the work. The outer error is the queue's, and the inner one is the job's.
 fn work(queue: &PGMQueue, id: i64, job: &Job) -> Result<Result<(), &'static str>, Error> {
     if job.steps == 0 {
-        return Ok(Err("has failed"));
+        return Ok(Err("failed"));
     }
     for _ in 0..job.steps {
-        // Before each step, the message is hidden for another visibility timeout.
+        // Extends the visibility timeout before each step, so that no other worker reads the message during
+        // the step.
         if queue.set_vt::<RawJson>(JOBS, id, VISIBILITY_TIMEOUT)?.is_none() {
-            return Ok(Err("was deleted meanwhile"));
+            return Ok(Err("was acknowledged by another worker"));
         }
         thread::sleep(Duration::from_millis(100));
     }
     Ok(Ok(()))
 }
 
-/// Moves a message to the dead-letter queue, in one transaction: it is always in exactly one of the two
-/// queues.
+/// Moves a message to the dead-letter queue in one transaction, so that a failure leaves it in exactly one of
+/// the two queues.
 fn dead_letter(queue: &PGMQueue, message: &Message<RawJson>) -> Result<(), Error> {
     queue.transaction(|connection| {
         let queue = queue.with(connection);

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::pool::Pool;
 use crate::queue::PGMQueue;
 
-/// Builds a queue with its own pool. [`PGMQueue::builder`] makes one.
+/// Builds a queue with its own pool. Created by [`PGMQueue::builder`].
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct Builder {
@@ -24,7 +24,7 @@ pub struct Builder {
 impl Builder {
     pgmq_core::settings_methods!();
 
-    /// Connects, and creates the extension if PGMQ is missing, unless that is switched off.
+    /// Connects, and creates the extension if PGMQ is missing, unless `install_extension(false)` is set.
     ///
     /// # Errors
     ///

@@ -11,8 +11,8 @@ use crate::conninfo::unusable;
 /// An error of this back end.
 ///
 /// The text reports the call, its queue, and what to do about the error. The cause is
-/// [`source`](std::error::Error::source), and is not printed twice. Use [`kind`](QueueError::kind) to tell
-/// errors apart.
+/// [`source`](std::error::Error::source), and is not repeated in the text. Use [`kind`](QueueError::kind) to
+/// tell errors apart.
 ///
 /// Diesel passes on the server's SQLSTATE only for a few kinds of errors. For others it is recovered from the
 /// server's message, if that belongs to one SQLSTATE only. Otherwise [`sqlstate`](QueueError::sqlstate) is
@@ -20,7 +20,7 @@ use crate::conninfo::unusable;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An error that the client found by itself: an invalid argument, or a result that does not decode.
+    /// An error that the client detected: an invalid argument, or a result that does not decode.
     #[error(transparent)]
     Client(#[from] pgmq_core::Error),
     /// An error that the server or the driver reported.
@@ -29,13 +29,13 @@ pub enum Error {
     /// An error of connecting.
     #[error(transparent)]
     Connect(Failure<ConnectionError>),
-    /// An error of acquiring a connection from the pool.
+    /// No connection could be acquired from the pool.
     #[error(transparent)]
     Pool(Failure<PoolError>),
 }
 
 impl Error {
-    /// The messages that the failed call had read but could not decode, by value; see
+    /// All messages of the failed call as raw JSON, by value, if one of them did not decode; see
     /// [`undecoded`](QueueError::undecoded).
     pub fn into_undecoded(self) -> Vec<Message<RawJson>> {
         match self {

@@ -98,6 +98,12 @@ fn process_batch(queue: &PGMQueue, listener: &mut Listener, stop: &AtomicBool) -
 /// Handles a message. Returns `true` if the message was acknowledged, and `false` if it will be retried.
 fn handle(queue: &PGMQueue, message: &Message<RawJson>) -> Result<bool, Error> {
     let id = message.msg_id;
+    // A message that crashes its worker never gets to the code after the work.
+    if message.read_ct > MAX_READS {
+        println!("message {id} was read {} times; moved to the dead-letter queue", message.read_ct);
+        dead_letter(queue, message)?;
+        return Ok(true);
+    }
     // No retry can make the payload deserialize.
     let Ok(job) = message.message.parse::<Job>() else {
         println!("message {id} is not a job: {}", message.message);

@@ -14,7 +14,7 @@ use crate::run::ConnRef;
 /// The queue on your own connection or in your own transaction: its operations commit and roll back with your
 /// statements.
 ///
-/// [`PGMQueue::with`](crate::PGMQueue::with) makes one.
+/// Created by [`PGMQueue::with`](crate::PGMQueue::with).
 ///
 /// Operations are not retried here: an error of the server leaves a transaction unusable, as always in
 /// Postgres.

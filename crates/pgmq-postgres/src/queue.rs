@@ -51,7 +51,7 @@ impl<M: ManageClients> PGMQueue<M> {
         backend::init(self, &self.shared.server)
     }
 
-    /// Returns the source and the version of the PGMQ installation, from a look at the catalogue: no DDL, no
+    /// Reads the source and the version of the PGMQ installation from the system catalogue: no DDL, no
     /// locks.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ impl<M: ManageClients> PGMQueue<M> {
         &self.pool
     }
 
-    /// Acquires a connection of the driver's own type from the pool, for other work than the queue's.
+    /// Acquires a connection of the driver's own type from the pool, for your own statements.
     /// Dropping the session releases it.
     ///
     /// # Errors
@@ -105,8 +105,11 @@ impl<M: ManageClients> PGMQueue<M> {
     /// Runs a closure in a transaction, which commits if the closure returns `Ok`, and rolls back otherwise.
     ///
     /// A panic in the closure rolls back as well.
-    /// If the closure returns `Ok` although a statement in it failed, nothing can be committed, and that is
+    /// If the closure returns `Ok` although a statement in it failed, nothing is committed, and the result is
     /// an error.
+    ///
+    /// The closure runs at most once. Operations on the queue itself, without
+    /// [`with`](Self::with), use another connection and are not part of the transaction.
     ///
     /// # Examples
     ///
@@ -150,7 +153,7 @@ impl<M: ManageClients> PGMQueue<M> {
 
     /// Listens for messages sent to these queues, on a dedicated connection that reconnects when it is lost.
     ///
-    /// The queues have to notify: see [`enable_notify`](Self::enable_notify).
+    /// Notifications must be enabled on the queues: see [`enable_notify`](Self::enable_notify).
     ///
     /// # Errors
     ///
@@ -165,7 +168,7 @@ impl<M: ManageClients> PGMQueue<M> {
         Listener::connect(config.into(), tls, channels, limit)
     }
 
-    /// Sets the URL by which [`listen`](Self::listen) connects, for a queue over your own pool.
+    /// Sets the URL that [`listen`](Self::listen) connects to, for a queue over your own pool.
     #[must_use]
     pub fn with_listen_url(self, url: impl Into<String>) -> Self {
         Self { listen_url: Some(url.into().into()), ..self }

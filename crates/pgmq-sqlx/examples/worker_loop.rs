@@ -1,6 +1,9 @@
 //! A worker: notifications as a hint, polling as the backstop, retries with backoff, a dead-letter queue, and
 //! a clean shutdown.
 //!
+//! Delivery is at-least-once: a message that the worker does not acknowledge, by `archive` or `delete`, is
+//! read again.
+//!
 //! Connects by `DATABASE_URL`, such as `postgres://user:password@localhost/database`, or by `PG_HOST` and the
 //! like. Runs until Ctrl-C, or until the given number of messages is acknowledged:
 //!
@@ -16,7 +19,7 @@ use pgmq_sqlx::{Error, Listener, Message, PGMQueue, QueueError, RawJson};
 use serde::{Deserialize, Serialize};
 
 const JOBS: &str = "worker_loop_jobs";
-/// The dead-letter queue: messages that the worker no longer attempts, for a person to look at.
+/// The dead-letter queue: poison messages, which the worker no longer attempts, for a person to look at.
 const DEAD_LETTERS: &str = "worker_loop_dead_letters";
 const BATCH: u32 = 10;
 /// The time for which a message in flight is hidden from other workers. Longer than one step of the work
@@ -101,7 +104,13 @@ async fn process_batch(queue: &PGMQueue, listener: &mut Listener, stop: &AtomicB
 /// Handles a message. Returns `true` if the message was acknowledged, and `false` if it will be retried.
 async fn handle(queue: &PGMQueue, message: &Message<RawJson>) -> Result<bool, Error> {
     let id = message.msg_id;
-    // A retry cannot help a payload that does not deserialize.
+    // A message that crashes its worker never gets to the code after the work.
+    if message.read_ct > MAX_READS {
+        println!("message {id} was read {} times; moved to the dead-letter queue", message.read_ct);
+        dead_letter(queue, message).await?;
+        return Ok(true);
+    }
+    // No retry can make the payload deserialize.
     let Ok(job) = message.message.parse::<Job>() else {
         println!("message {id} is not a job: {}", message.message);
         dead_letter(queue, message).await?;
@@ -119,7 +128,8 @@ async fn handle(queue: &PGMQueue, message: &Message<RawJson>) -> Result<bool, Er
             Ok(true)
         }
         Err(reason) => {
-            // Without a backoff, the message would be retried when its visibility timeout is over.
+            // A backoff that grows with each retry. Without it, the message would be retried when its
+            // visibility timeout is over.
             let backoff = Duration::from_secs(1) * message.read_ct.unsigned_abs();
             println!("message {id}: {} {reason}; retry in {backoff:?}", job.name);
             queue.set_vt::<RawJson>(JOBS, id, backoff).await?;
@@ -128,7 +138,7 @@ async fn handle(queue: &PGMQueue, message: &Message<RawJson>) -> Result<bool, Er
     }
 }
 
-/// The work itself. The outer error is the queue's, the inner one the job's.
+/// Does the work. The outer error is the queue's, and the inner one is the job's.
 async fn work(queue: &PGMQueue, id: i64, job: &Job) -> Result<Result<(), &'static str>, Error> {
     if job.steps == 0 {
         return Ok(Err("failed"));
@@ -144,8 +154,8 @@ async fn work(queue: &PGMQueue, id: i64, job: &Job) -> Result<Result<(), &'stati
     Ok(Ok(()))
 }
 
-/// Moves a message to the dead-letter queue in one transaction, so that it is always in exactly one of the
-/// two queues.
+/// Moves a message to the dead-letter queue in one transaction, so that a failure leaves it in exactly one of
+/// the two queues.
 async fn dead_letter(queue: &PGMQueue, message: &Message<RawJson>) -> Result<(), Error> {
     queue
         .transaction(async |transaction| {

@@ -15,7 +15,7 @@ use crate::run::{run, run_in_transaction};
 /// The queue on your own connection or in your own transaction: its operations commit and roll back with your
 /// statements.
 ///
-/// [`PGMQueue::with`](crate::PGMQueue::with) makes one. Operations that are polled together run one at a
+/// Created by [`PGMQueue::with`](crate::PGMQueue::with). Operations that are polled together run one at a
 /// time, so an operation that is kept without being polled blocks the others: poll them together, or drop
 /// them.
 ///

@@ -13,7 +13,7 @@ use crate::queue::PGMQueue;
 use crate::server::{Server, watch_client};
 use crate::timeout::timeout;
 
-/// Builds a queue with its own pool. [`PGMQueue::builder`] makes one.
+/// Builds a queue with its own pool. Created by [`PGMQueue::builder`].
 ///
 /// Settings that are not given come from the variables `PGHOST`, `PGUSER`, `PGPASSWORD`, ... and from the
 /// password file, as usual for this driver.
@@ -26,7 +26,7 @@ pub struct Builder {
 impl Builder {
     pgmq_core::settings_methods!();
 
-    /// Connects, and creates the extension if PGMQ is missing, unless that is switched off.
+    /// Connects, and creates the extension if PGMQ is missing, unless `install_extension(false)` is set.
     ///
     /// # Errors
     ///

@@ -9,12 +9,12 @@ use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
 /// An error of this back end.
 ///
 /// The text reports the call, its queue, and what to do about the error. The cause is
-/// [`source`](std::error::Error::source), and is not printed twice. Use [`kind`](QueueError::kind) to tell
-/// errors apart.
+/// [`source`](std::error::Error::source), and is not repeated in the text. Use [`kind`](QueueError::kind) to
+/// tell errors apart.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An error that the client found by itself: an invalid argument, or a result that does not decode.
+    /// An error that the client detected: an invalid argument, or a result that does not decode.
     #[error(transparent)]
     Client(#[from] pgmq_core::Error),
     /// An error that the server, or the driver and its pool, reported.
@@ -23,7 +23,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The messages that the failed call had read but could not decode, by value; see
+    /// All messages of the failed call as raw JSON, by value, if one of them did not decode; see
     /// [`undecoded`](QueueError::undecoded).
     pub fn into_undecoded(self) -> Vec<Message<RawJson>> {
         match self {

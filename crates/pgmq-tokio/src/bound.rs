@@ -13,7 +13,7 @@ use crate::run::ConnRef;
 /// The queue on your own connection or in your own transaction: its operations commit and roll back with your
 /// statements.
 ///
-/// [`PGMQueue::with`](crate::PGMQueue::with) makes one. Operations that are polled together are pipelined:
+/// Created by [`PGMQueue::with`](crate::PGMQueue::with). Operations that are polled together are pipelined:
 /// the driver sends them one after the other, without waiting for the answers in between.
 ///
 /// Operations are not retried here: an error of the server leaves a transaction unusable, as always in

@@ -58,7 +58,7 @@ impl<M: ManageClients> PGMQueue<M> {
         backend::init_async(self, &self.shared.server).await
     }
 
-    /// Returns the source and the version of the PGMQ installation, from a look at the catalogue: no DDL, no
+    /// Reads the source and the version of the PGMQ installation from the system catalogue: no DDL, no
     /// locks.
     ///
     /// # Errors
@@ -73,7 +73,7 @@ impl<M: ManageClients> PGMQueue<M> {
         &self.pool
     }
 
-    /// Acquires a connection of the driver's own type from the pool, for other work than the queue's.
+    /// Acquires a connection of the driver's own type from the pool, for your own statements.
     /// Dropping the session releases it.
     ///
     /// # Errors
@@ -146,8 +146,11 @@ impl<M: ManageClients> PGMQueue<M> {
     /// Runs a closure in a transaction, which commits if the closure returns `Ok`, and rolls back otherwise.
     ///
     /// A panic in the closure, or dropping the future, rolls back as well.
-    /// If the closure returns `Ok` although a statement in it failed, nothing can be committed, and that is
+    /// If the closure returns `Ok` although a statement in it failed, nothing is committed, and the result is
     /// an error.
+    ///
+    /// The closure runs at most once. Operations on the queue itself, without
+    /// [`with`](Self::with), use another connection and are not part of the transaction.
     ///
     /// # Examples
     ///
@@ -191,7 +194,7 @@ impl<M: ManageClients> PGMQueue<M> {
 
     /// Listens for messages sent to these queues, on a dedicated connection that reconnects when it is lost.
     ///
-    /// The queues have to notify: see [`enable_notify`](Self::enable_notify).
+    /// Notifications must be enabled on the queues: see [`enable_notify`](Self::enable_notify).
     ///
     /// # Errors
     ///
@@ -205,7 +208,7 @@ impl<M: ManageClients> PGMQueue<M> {
         Listener::connect(config, tls, channels).await
     }
 
-    /// Sets the URL by which [`listen`](Self::listen) connects, for a queue over your own pool.
+    /// Sets the URL that [`listen`](Self::listen) connects to, for a queue over your own pool.
     #[must_use]
     pub fn with_listen_url(self, url: impl Into<String>) -> Self {
         Self { listen_url: Some(url.into().into()), ..self }

@@ -32,7 +32,7 @@ macro_rules! installing {
             }
         }
 
-        /// Returns the source and the version of the installation, from a look at the catalogue: no DDL, no
+        /// Reads the source and the version of the installation from the system catalogue: no DDL, no
         /// locks.
         ///
         /// # Errors

@@ -10,7 +10,7 @@ pub trait Reported {
     /// The kind of error.
     fn kind(&self) -> ErrorKind;
 
-    /// The messages that the failed call had read but could not decode.
+    /// All messages of the failed call as raw JSON, if one of them did not decode.
     fn undecoded(&self) -> &[Message<RawJson>];
 }
 

@@ -278,11 +278,11 @@ macro_rules! settings_methods {
 
         /// Sets whether statements stay prepared on their connections; the default depends on the driver.
         ///
-        /// The server parses and plans a prepared statement once per connection, and not on each call. By
-        /// default `pgmq-postgres` and `pgmq-tokio` prepare no statements, and work behind any pooler. The
-        /// other back ends prepare them by default, and need `false` here behind a pooler in transaction mode
-        /// that does not support prepared statements. `pgmq-diesel-async` always prepares, and refuses
-        /// `false`.
+        /// The server parses a prepared statement once per connection, and may reuse its plan. By default
+        /// `pgmq-postgres` and `pgmq-tokio` prepare no statements, and work behind any pooler. The other back
+        /// ends prepare them by default, and need `false` here behind a pooler in transaction mode that does
+        /// not support prepared statements. `pgmq-diesel-async` always prepares: with `false`, its `connect`
+        /// fails with `InvalidArgument`.
         #[must_use]
         pub fn prepared_statements(mut self, prepared: bool) -> Self {
             self.settings.prepared_statements = Some(prepared);
