@@ -74,7 +74,7 @@ impl PGMQueue {
     ///
     /// # Errors
     ///
-    /// Those of [`connect`](Self::connect), and
+    /// Fails as [`connect`](Self::connect) does, and with
     /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument), if a variable is not valid.
     pub async fn from_env() -> Result<Self, Error> {
         let settings = Settings::from_vars(|name| env::var(name))?;

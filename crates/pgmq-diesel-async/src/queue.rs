@@ -173,7 +173,7 @@ impl PGMQueue {
     ///
     /// # Errors
     ///
-    /// Those of the closure, and of acquiring a connection, beginning and committing.
+    /// Returns the error of the closure, or of acquiring the connection, of `BEGIN` or of `COMMIT`.
     pub async fn transaction<R, E: From<Error>>(
         &self,
         work: impl AsyncFnOnce(&mut AsyncPgConnection) -> Result<R, E>,

@@ -32,7 +32,7 @@ pub(crate) fn conninfo(settings: &Settings) -> Result<String, Error> {
 ///
 /// # Errors
 ///
-/// Those of [`conninfo`].
+/// Fails as [`conninfo`] does.
 pub(crate) fn listen_conninfo(settings: &Settings, listen_url: Option<&str>) -> Result<String, Error> {
     match listen_url {
         Some(url) => compose(url, settings.connect_timeout, []),
