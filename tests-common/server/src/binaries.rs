@@ -1,25 +1,11 @@
 //! Finds Postgres' server programs on this machine.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::env;
+use std::path::{Path, PathBuf};
+
+use pgmq_test_programs::{POSTGRES_BIN, is_complete};
 
 use crate::error::ServerError;
-
-const VARIABLE: &str = "PGMQ_TEST_POSTGRES_BIN";
-
-/// Folders in which packages create one folder per version: the parent, the prefix of the versions' folders,
-/// and the folder of the programs below them.
-const PACKAGES: [(&str, &str, &str); 6] = [
-    ("/usr/lib/postgresql", "", "bin"),
-    ("/usr", "pgsql-", "bin"),
-    ("/usr/local", "pgsql", "bin"),
-    ("/opt/homebrew/opt", "postgresql", "bin"),
-    ("/usr/local/opt", "postgresql", "bin"),
-    ("/Applications/Postgres.app/Contents/Versions", "", "bin"),
-];
 
 /// Returns the folder with `initdb`, `postgres` and `pg_ctl`, if this machine has one.
 ///
@@ -28,20 +14,16 @@ const PACKAGES: [(&str, &str, &str); 6] = [
 /// If `PGMQ_TEST_POSTGRES_BIN` names a folder without them. An explicit choice is never replaced by another
 /// server.
 pub(crate) fn find() -> Result<Option<PathBuf>, ServerError> {
-    if let Some(folder) = env::var_os(VARIABLE) {
-        let folder = PathBuf::from(folder);
-        return if complete(&folder) {
-            Ok(Some(folder))
-        } else {
-            Err(ServerError::new(format!(
-                "{VARIABLE} is {}, which does not contain initdb, postgres and pg_ctl",
-                folder.display()
-            )))
-        };
+    let Some(folder) = env::var_os(POSTGRES_BIN) else { return Ok(pgmq_test_programs::find()) };
+    let folder = PathBuf::from(folder);
+    if is_complete(&folder) {
+        Ok(Some(folder))
+    } else {
+        Err(ServerError::new(format!(
+            "{POSTGRES_BIN} is {}, which does not contain initdb, postgres and pg_ctl",
+            folder.display()
+        )))
     }
-    let path = env::var_os("PATH").unwrap_or_default();
-    let packaged = PACKAGES.iter().flat_map(|(parent, prefix, below)| versions(parent, prefix, below));
-    Ok(env::split_paths(&path).chain(pg_config()).chain(packaged).find(|folder| complete(folder)))
 }
 
 /// Returns the path of one of the programs in such a folder.
@@ -51,56 +33,4 @@ pub(crate) fn program(folder: &Path, name: &str) -> PathBuf {
     let program = folder.join(name);
     let linked = || Some(folder.join("postgres").canonicalize().ok()?.with_file_name(name));
     if program.is_file() { program } else { linked().unwrap_or(program) }
-}
-
-fn complete(folder: &Path) -> bool {
-    ["initdb", "postgres", "pg_ctl"].iter().all(|program| folder.join(program).is_file())
-}
-
-fn pg_config() -> Option<PathBuf> {
-    let output = Command::new("pg_config").arg("--bindir").output().ok()?;
-    Some(PathBuf::from(String::from_utf8(output.stdout).ok()?.trim()))
-}
-
-/// Lists the packaged versions below a folder, newest first.
-fn versions(parent: &str, prefix: &str, below: &str) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
-    let mut found: Vec<(u32, PathBuf)> = entries
-        .flatten()
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            let version = name.strip_prefix(prefix)?;
-            Some((number(version), entry.path().join(below)))
-        })
-        .collect();
-    found.sort_by(|a, b| b.cmp(a));
-    found.into_iter().map(|(_, folder)| folder).collect()
-}
-
-/// Returns the first number in a version such as `@17` or `16.2`, or 0.
-fn number(version: &str) -> u32 {
-    let digits = version.trim_start_matches(|c: char| !c.is_ascii_digit());
-    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-    digits.get(..end).and_then(|digits| digits.parse().ok()).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::{number, versions};
-
-    #[test]
-    fn versions_are_ordered_by_number() {
-        assert_eq!(number("@17"), 17);
-        assert_eq!(number("9.6"), 9);
-        assert_eq!(number("latest"), 0);
-
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["pgsql-9", "pgsql-15", "other-99"] {
-            fs::create_dir(folder.path().join(name)).unwrap();
-        }
-        let found = versions(folder.path().to_str().unwrap(), "pgsql-", "bin");
-        assert_eq!(found, [folder.path().join("pgsql-15/bin"), folder.path().join("pgsql-9/bin")]);
-    }
 }

@@ -61,7 +61,7 @@ impl Machine {
         });
         Ok(Self {
             has_url: env::var_os("PGMQ_TEST_DATABASE_URL").is_some(),
-            programs: chosen.clone().or_else(programs::find),
+            programs: chosen.clone().or_else(pgmq_test_programs::find),
             chosen,
             has_docker: has_docker(),
             fetched: Registry::ALL.iter().find_map(|registry| registry.fetched(&target)),

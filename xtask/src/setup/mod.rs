@@ -19,11 +19,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use pgmq_test_programs::POSTGRES_BIN;
 
 use self::decide::{Consent, Step};
 use self::machine::Machine;
 pub(crate) use self::need::Need;
-pub(crate) use self::programs::POSTGRES_BIN;
 use crate::terminal::{say, with_causes};
 
 /// The state of the machine after the set-up.

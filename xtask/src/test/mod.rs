@@ -19,6 +19,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use pgmq_test_programs::POSTGRES_BIN;
 
 use self::arguments::{Arguments, PGMQ_VERSION};
 use self::build::{CONFORMANCE, Selection};
@@ -26,7 +27,7 @@ use self::progress::Progress;
 use self::report::Report;
 use self::tls::Library;
 use crate::server::TestServer;
-use crate::setup::{self, Need, POSTGRES_BIN, Ready};
+use crate::setup::{self, Need, Ready};
 use crate::workspace::{chosen, packages};
 
 pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
