@@ -36,6 +36,8 @@ pub struct Settings {
     pub idle_timeout: Option<Duration>,
     /// The age after which a connection is closed when it is next idle; `None` sets no limit.
     pub max_lifetime: Option<Duration>,
+    /// The time without a notification after which a listener checks that the server still answers.
+    pub listener_check_interval: Duration,
     /// `true` if statements stay prepared on the connections; `None` leaves the choice to the back end.
     pub prepared_statements: Option<bool>,
     /// `true` if `connect` checks that PGMQ is installed, and creates the extension if it is missing.
@@ -58,6 +60,7 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Some(Duration::from_secs(600)),
             max_lifetime: Some(Duration::from_secs(1800)),
+            listener_check_interval: Duration::from_secs(30),
             prepared_statements: None,
             install_extension: true,
         }
@@ -133,6 +136,7 @@ impl Settings {
             ("connect_timeout", Some(self.connect_timeout)),
             ("idle_timeout", self.idle_timeout),
             ("max_lifetime", self.max_lifetime),
+            ("listener_check_interval", Some(self.listener_check_interval)),
         ];
         for (name, span) in spans {
             match span {
@@ -273,6 +277,18 @@ macro_rules! settings_methods {
         #[must_use]
         pub fn max_lifetime(mut self, lifetime: impl Into<Option<::std::time::Duration>>) -> Self {
             self.settings.max_lifetime = lifetime.into();
+            self
+        }
+
+        /// Sets the time without a notification after which a listener checks that the server still answers;
+        /// the default is 30 seconds.
+        ///
+        /// A connection that was lost without a word, such as by a firewall that forgot it, looks like one on
+        /// which nothing happens. The check is one round trip on the listener's connection. A listener whose
+        /// server does not answer within the connect timeout reconnects.
+        #[must_use]
+        pub fn listener_check_interval(mut self, interval: ::std::time::Duration) -> Self {
+            self.settings.listener_check_interval = interval;
             self
         }
 

@@ -55,6 +55,7 @@ macro_rules! client {
                 application_name: &str, listen_url: &str, pool_size: u32,
                 acquire_timeout: ::std::time::Duration, connect_timeout: ::std::time::Duration,
                 idle_timeout: ::std::time::Duration, max_lifetime: ::std::time::Duration,
+                listener_check_interval: ::std::time::Duration,
                 prepared_statements: bool, install_extension: bool
             }
 

@@ -169,6 +169,7 @@ pub trait Builder: Sized {
     fn connect_timeout(self, timeout: Duration) -> Self;
     fn idle_timeout(self, timeout: Duration) -> Self;
     fn max_lifetime(self, lifetime: Duration) -> Self;
+    fn listener_check_interval(self, interval: Duration) -> Self;
     fn prepared_statements(self, prepared: bool) -> Self;
     fn install_extension(self, install: bool) -> Self;
     fn connect(self) -> impl Future<Output = Result<Self::Queue, Self::Error>>;
