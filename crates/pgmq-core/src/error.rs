@@ -20,11 +20,26 @@ pub trait QueueError: std::error::Error + Send + Sync + 'static {
 
     /// Returns `true` if the same call can succeed when it is retried; see [`ErrorKind::is_transient`].
     ///
-    /// After an error of kind [`ErrorKind::Connection`], the failed call is in doubt: a retry of a send can
-    /// store the message twice.
+    /// Ask [`is_in_doubt`](Self::is_in_doubt) as well before you retry a call that must not have its effect
+    /// twice.
     fn is_transient(&self) -> bool {
-        // A missing database (3D000) is of kind `Connection`, but no amount of waiting creates it.
-        self.kind().is_transient() && self.sqlstate() != Some("3D000")
+        self.kind().is_transient()
+    }
+
+    /// Returns `true` if the server may have done what the failed call asked for: the connection was lost
+    /// after the request was sent, and before the server's answer arrived. A retry of a send can then store
+    /// the message twice.
+    ///
+    /// Returns `false` if the client knows that nothing was committed: the request was never sent, or the
+    /// server reported an error. An error of kind [`ErrorKind::Decode`] is not in doubt either: the server has
+    /// done what was asked.
+    ///
+    /// Inside a transaction that is not committed yet, nothing is committed in either case. The error of an
+    /// operation there may still be in doubt, because an operation does not know of the transaction around it.
+    ///
+    /// The default is `true` for all errors of kind [`ErrorKind::Connection`].
+    fn is_in_doubt(&self) -> bool {
+        self.kind() == ErrorKind::Connection
     }
 
     /// All messages of the failed call as raw JSON, if one of them did not decode; see [`Error::undecoded`].
@@ -100,6 +115,10 @@ impl QueueError for Error {
         None
     }
 
+    fn is_in_doubt(&self) -> bool {
+        false
+    }
+
     fn undecoded(&self) -> &[Message<RawJson>] {
         self.undecoded()
     }
@@ -141,13 +160,14 @@ struct FailureInner<E> {
     kind: ErrorKind,
     context: Option<Context>,
     waited: Option<Duration>,
+    is_in_doubt: bool,
     cause: E,
 }
 
 impl<E> Failure<E> {
     /// Creates a failure that belongs to no call in particular.
     pub fn new(kind: ErrorKind, cause: E) -> Self {
-        Self(Box::new(FailureInner { kind, context: None, waited: None, cause }))
+        Self(Box::new(FailureInner { kind, context: None, waited: None, is_in_doubt: false, cause }))
     }
 
     /// Sets the call in which the error happened.
@@ -167,6 +187,19 @@ impl<E> Failure<E> {
     /// The kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
+    }
+
+    /// Sets whether the server may have done what the failed call asked for. The default is `false`.
+    #[must_use]
+    pub fn in_doubt(mut self, is_in_doubt: bool) -> Self {
+        self.0.is_in_doubt = is_in_doubt;
+        self
+    }
+
+    /// Returns `true` if the server may have done what the failed call asked for; see
+    /// [`QueueError::is_in_doubt`].
+    pub fn is_in_doubt(&self) -> bool {
+        self.0.is_in_doubt
     }
 
     /// The driver's own error.
@@ -214,6 +247,7 @@ impl<E: fmt::Debug> fmt::Debug for Failure<E> {
         f.debug_struct("Failure")
             .field("kind", &self.0.kind)
             .field("text", &self.to_string())
+            .field("is_in_doubt", &self.0.is_in_doubt)
             .field("cause", &self.0.cause)
             .finish()
     }
@@ -223,6 +257,49 @@ impl<E: std::error::Error + 'static> std::error::Error for Failure<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.0.cause)
     }
+}
+
+/// The methods of [`QueueError`], as inherent methods of a back end's error, so that applications need not
+/// import the trait. For back ends.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! error_methods {
+    () => {
+        /// The kind of the error.
+        pub fn kind(&self) -> $crate::ErrorKind {
+            $crate::QueueError::kind(self)
+        }
+
+        /// The server's five-character SQLSTATE, if the server reported the error and the driver passes it
+        /// on.
+        pub fn sqlstate(&self) -> Option<&str> {
+            $crate::QueueError::sqlstate(self)
+        }
+
+        /// Returns `true` if the same call can succeed when it is retried a little later, with nothing
+        /// changed.
+        ///
+        /// Ask [`is_in_doubt`](Self::is_in_doubt) as well before you retry a call that must not have its
+        /// effect twice.
+        pub fn is_transient(&self) -> bool {
+            $crate::QueueError::is_transient(self)
+        }
+
+        /// Returns `true` if the server may have done what the failed call asked for: the connection was lost
+        /// after the request was sent, and before the server's answer arrived. A retry of a send can then
+        /// store the message twice.
+        ///
+        /// Returns `false` if the client knows that nothing was committed. Inside a transaction that is not
+        /// committed yet, nothing is committed in either case.
+        pub fn is_in_doubt(&self) -> bool {
+            $crate::QueueError::is_in_doubt(self)
+        }
+
+        /// All messages of the failed call as raw JSON, if one of them did not decode: no message is lost.
+        pub fn undecoded(&self) -> &[$crate::Message<$crate::RawJson>] {
+            $crate::QueueError::undecoded(self)
+        }
+    };
 }
 
 #[cfg(test)]

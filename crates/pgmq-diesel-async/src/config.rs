@@ -4,8 +4,8 @@ use std::env;
 
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use pgmq_core::ErrorKind;
 use pgmq_core::backend::{LastConnectError, Settings};
-use pgmq_core::{ErrorKind, QueueError};
 use pgmq_driver_tokio_postgres::config;
 
 use crate::endpoint::Endpoint;

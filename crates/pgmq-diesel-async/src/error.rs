@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use diesel::ConnectionError;
 use diesel_async::pooled_connection::PoolError;
-use pgmq_core::backend::Reported;
+use pgmq_core::backend::{FailureClass, Reported};
 use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
 use pgmq_driver_diesel::{connecting_kind_of, kind_of, sqlstate_of};
 use pgmq_driver_tokio_postgres::{handshake, kind_of as driver_kind_of};
@@ -12,8 +12,8 @@ use pgmq_driver_tokio_postgres::{handshake, kind_of as driver_kind_of};
 /// An error of this back end.
 ///
 /// The text reports the call, its queue, and what to do about the error. The cause is
-/// [`source`](std::error::Error::source), and is not repeated in the text. Use [`kind`](QueueError::kind) to
-/// tell errors apart.
+/// [`source`](std::error::Error::source), and is not repeated in the text. Use [`kind`](Self::kind) to tell
+/// errors apart.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -32,8 +32,10 @@ pub enum Error {
 }
 
 impl Error {
+    pgmq_core::error_methods!();
+
     /// All messages of the failed call as raw JSON, by value, if one of them did not decode; see
-    /// [`undecoded`](QueueError::undecoded).
+    /// [`undecoded`](Self::undecoded).
     pub fn into_undecoded(self) -> Vec<Message<RawJson>> {
         match self {
             Self::Client(error) => error.into_undecoded(),
@@ -42,8 +44,33 @@ impl Error {
     }
 
     /// Makes a function that adds the call in which an error of Diesel's happened.
-    pub(crate) fn during(context: Context) -> impl FnOnce(diesel::result::Error) -> Self {
-        |error| Self::Driver(Failure::new(kind_of(&error), error).during(context))
+    pub(crate) fn during(
+        context: Context,
+        class: FailureClass,
+    ) -> impl FnOnce(diesel::result::Error) -> Self {
+        move |error| {
+            let failure = Failure::new(kind_of(&error, Some(context.call)), error);
+            Self::Driver(failure.during(context).in_doubt(class.is_in_doubt()))
+        }
+    }
+
+    /// The same error, of a request that may have been committed.
+    pub(crate) fn in_doubt(self) -> Self {
+        match self {
+            Self::Driver(failure) => Self::Driver(failure.in_doubt(true)),
+            other => other,
+        }
+    }
+
+    /// An error of COMMIT, after which the transaction is in doubt if the connection was lost.
+    pub(crate) fn committing(error: diesel::result::Error) -> Self {
+        match Self::from(error) {
+            Self::Driver(failure) => {
+                let is_lost = failure.kind() == ErrorKind::Connection;
+                Self::Driver(failure.in_doubt(is_lost))
+            }
+            other => other,
+        }
     }
 
     /// Adds how long the caller waited for a connection.
@@ -80,6 +107,10 @@ impl QueueError for Error {
         }
     }
 
+    fn is_in_doubt(&self) -> bool {
+        self.reported().is_in_doubt()
+    }
+
     fn undecoded(&self) -> &[Message<RawJson>] {
         self.reported().undecoded()
     }
@@ -87,7 +118,7 @@ impl QueueError for Error {
 
 impl From<diesel::result::Error> for Error {
     fn from(error: diesel::result::Error) -> Self {
-        Self::Driver(Failure::new(kind_of(&error), error))
+        Self::Driver(Failure::new(kind_of(&error, None), error))
     }
 }
 
@@ -95,7 +126,7 @@ impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
         match handshake(error) {
             Ok(error) => Self::Client(error),
-            Err(error) => Self::Connect(Failure::new(driver_kind_of(&error), error)),
+            Err(error) => Self::Connect(Failure::new(driver_kind_of(&error, None), error)),
         }
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use futures_core::Stream;
+use pgmq_core::Notification;
 use pgmq_core::backend::{Backoff, Channels};
-use pgmq_core::{Notification, QueueError};
 use pgmq_driver_tokio_postgres::{EventReceiver, EventSender, events};
 use tokio::task::JoinHandle;
 

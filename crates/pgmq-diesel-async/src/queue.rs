@@ -8,7 +8,7 @@ use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::{PoolError, PoolableConnection};
 use pgmq_core::backend::prelude::*;
 use pgmq_core::backend::{self, Channels, LastConnectError, Next, Retry, Settings};
-use pgmq_core::{AsyncQueue, ErrorKind, Failure, Installation, Output, Query, QueueError};
+use pgmq_core::{AsyncQueue, ErrorKind, Failure, Installation, Output, Query};
 use pgmq_driver_tokio_postgres::{Permit, Tls, listen_config};
 
 use crate::bound::BoundQueue;
@@ -120,8 +120,7 @@ impl PGMQueue {
 
     /// Waits until the server has ended a session whose end it has announced.
     async fn await_end(&self, connection: &AsyncPgConnection) {
-        // Once the socket is closed, the pool notices the end too; released before, the connection would be
-        // handed out again.
+        // Only once the connection has ended does the driver tell what its last report was about.
         let _ = timeout(self.shared.settings.connect_timeout, sync(connection)).await;
     }
 
@@ -186,11 +185,13 @@ impl PGMQueue {
                 Err(error) => error,
             };
             // Nothing was begun, so the transaction can begin on another connection.
-            if error.kind() != ErrorKind::Connection || retry.reconnect() == Next::Fail {
+            if error.kind() != ErrorKind::Connection {
                 return Err(error.into());
             }
-            self.await_end(&session).await;
-            drop(session);
+            discard(session);
+            if retry.reconnect() == Next::Discard {
+                return Err(error.into());
+            }
             session = self.next_session().await?;
         }
     }
@@ -261,21 +262,29 @@ impl AsyncQueue for PGMQueue {
                 Err(failed) => failed,
             };
             match retry.after(class, variant) {
-                Next::UseOlderVariant => {}
+                Next::UseOlderVariant | Next::Repeat => {}
                 Next::Reprepare => {
                     // Diesel cannot drop the stale statements from its cache; they go with the connection.
                     discard(session);
                     session = self.next_session().await?;
                 }
                 Next::Reconnect => {
-                    self.await_end(&session).await;
-                    // Without a reply, the report only ended the connection, and the query may have been
-                    // committed before.
-                    if !server_replied(&mut session) {
-                        return Err(error);
+                    // A refusal to write is a reply in any case.
+                    if error.kind() != ErrorKind::ReadOnly {
+                        self.await_end(&session).await;
+                        // Without a reply, the report only ended the connection, and the query may have been
+                        // committed before.
+                        if !server_replied(&mut session) {
+                            discard(session);
+                            return Err(error.in_doubt());
+                        }
                     }
-                    drop(session);
+                    discard(session);
                     session = self.next_session().await?;
+                }
+                Next::Discard => {
+                    discard(session);
+                    return Err(error);
                 }
                 Next::Fail => return Err(error),
             }

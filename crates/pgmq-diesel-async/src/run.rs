@@ -48,9 +48,9 @@ async fn load<O: Output>(
     // this crate that has had an effect returns at least one row, and the rows come before that report. So
     // without a row, nothing was completed that must not be done again. The one statement without rows, which
     // creates the extension, does so only if the extension is missing.
-    let failed = |error: diesel::result::Error, has_row: bool| RunError {
-        class: failure_class(&error, has_row),
-        error: Error::during(query.context())(error),
+    let failed = |error: diesel::result::Error, has_row: bool| {
+        let class = failure_class(&error, has_row);
+        RunError { class, error: Error::during(query.context(), class)(error) }
     };
     let loading = connection.load(statement);
     let mut stream = loading.await.map_err(|error| failed(error, false))?;

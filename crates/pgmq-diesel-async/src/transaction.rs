@@ -70,7 +70,7 @@ impl<'s> OpenTransaction<'s> {
             }
             Err(error) => {
                 self.roll_back().await;
-                Err(error.into())
+                Err(Error::committing(error))
             }
         }
     }

@@ -116,7 +116,7 @@ impl r2d2::HandleError<r2d2::Error> for ErrorRecorder {
     fn handle_error(&self, error: r2d2::Error) {
         let kind = match &error {
             r2d2::Error::ConnectionError(error) => connecting_kind_of(error),
-            r2d2::Error::QueryError(error) => kind_of(error),
+            r2d2::Error::QueryError(error) => kind_of(error, None),
         };
         self.0.record(kind, error);
     }

@@ -2,7 +2,7 @@
 
 use diesel::ConnectionError;
 use diesel::r2d2::PoolError;
-use pgmq_core::backend::{Reported, untrusted};
+use pgmq_core::backend::{FailureClass, Reported, untrusted};
 use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
 use pgmq_driver_diesel::{connecting_kind_of, connecting_sqlstate_of, kind_of, sqlstate_of};
 
@@ -11,8 +11,8 @@ use crate::conninfo::unusable;
 /// An error of this back end.
 ///
 /// The text reports the call, its queue, and what to do about the error. The cause is
-/// [`source`](std::error::Error::source), and is not repeated in the text. Use [`kind`](QueueError::kind) to
-/// tell errors apart.
+/// [`source`](std::error::Error::source), and is not repeated in the text. Use [`kind`](Self::kind) to tell
+/// errors apart.
 ///
 /// Diesel passes on the server's SQLSTATE only for a few kinds of errors. For others it is recovered from the
 /// server's message, if that belongs to one SQLSTATE only. Otherwise [`sqlstate`](QueueError::sqlstate) is
@@ -35,8 +35,10 @@ pub enum Error {
 }
 
 impl Error {
+    pgmq_core::error_methods!();
+
     /// All messages of the failed call as raw JSON, by value, if one of them did not decode; see
-    /// [`undecoded`](QueueError::undecoded).
+    /// [`undecoded`](Self::undecoded).
     pub fn into_undecoded(self) -> Vec<Message<RawJson>> {
         match self {
             Self::Client(error) => error.into_undecoded(),
@@ -45,8 +47,25 @@ impl Error {
     }
 
     /// Makes a function that adds the call in which an error of the driver happened.
-    pub(crate) fn during(context: Context) -> impl FnOnce(diesel::result::Error) -> Self {
-        |error| Self::Driver(Failure::new(kind_of(&error), error).during(context))
+    pub(crate) fn during(
+        context: Context,
+        class: FailureClass,
+    ) -> impl FnOnce(diesel::result::Error) -> Self {
+        move |error| {
+            let failure = Failure::new(kind_of(&error, Some(context.call)), error);
+            Self::Driver(failure.during(context).in_doubt(class.is_in_doubt()))
+        }
+    }
+
+    /// An error of COMMIT, after which the transaction is in doubt if the connection was lost.
+    pub(crate) fn committing(error: diesel::result::Error) -> Self {
+        match Self::from(error) {
+            Self::Driver(failure) => {
+                let is_lost = failure.kind() == ErrorKind::Connection;
+                Self::Driver(failure.in_doubt(is_lost))
+            }
+            other => other,
+        }
     }
 
     /// The error of connecting, by `conninfo` if the string is known.
@@ -86,6 +105,10 @@ impl QueueError for Error {
         }
     }
 
+    fn is_in_doubt(&self) -> bool {
+        self.reported().is_in_doubt()
+    }
+
     fn undecoded(&self) -> &[Message<RawJson>] {
         self.reported().undecoded()
     }
@@ -94,7 +117,7 @@ impl QueueError for Error {
 impl From<diesel::result::Error> for Error {
     /// Among others for Diesel's own `transaction`, which needs the conversion.
     fn from(error: diesel::result::Error) -> Self {
-        Self::Driver(Failure::new(kind_of(&error), error))
+        Self::Driver(Failure::new(kind_of(&error, None), error))
     }
 }
 

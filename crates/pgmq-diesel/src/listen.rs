@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use diesel::PgConnection;
+use pgmq_core::Notification;
 use pgmq_core::backend::{Backoff, Channels};
-use pgmq_core::{Notification, QueueError};
 
 use crate::connect::{Connecting, greet};
 use crate::error::Error;

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use diesel::connection::{AnsiTransactionManager, TransactionManager};
 use diesel::pg::PgConnection;
-use diesel::r2d2::{ConnectionManager, PooledConnection, R2D2Connection};
+use diesel::r2d2::{ConnectionManager, PooledConnection};
 use pgmq_core::backend;
 
 use crate::connection::sealed::Bind;
@@ -40,11 +41,10 @@ impl Losses {
     }
 }
 
-/// Releases a lost connection, which the pool then discards.
+/// Releases a connection that must not be used again, and that the pool therefore discards.
 pub(crate) fn discard(mut session: Session) {
-    // Diesel does not notice every loss by itself. The ping makes it notice, and the pool asks Diesel. libpq
-    // fails a ping on a lost connection without a round trip.
-    drop(session.ping());
+    // The pool asks Diesel if a connection is broken, and Diesel asks its transaction manager.
+    AnsiTransactionManager::transaction_manager_status_mut(&mut *session).set_in_error();
 }
 
 impl Bind for Session {

@@ -8,7 +8,7 @@ use diesel::pg::PgConnection;
 use diesel::r2d2::PoolError;
 use pgmq_core::backend::prelude::*;
 use pgmq_core::backend::{self, Channels, LastConnectError, Next, Retry, Settings};
-use pgmq_core::{ErrorKind, Failure, Installation, Output, Query, Queue, QueueError};
+use pgmq_core::{ErrorKind, Failure, Installation, Output, Query, Queue};
 
 use crate::bound::BoundQueue;
 use crate::connection::Connection;
@@ -178,10 +178,14 @@ impl PGMQueue {
                 Err(error) => Error::from(error),
             };
             // Nothing was begun, so the transaction can begin on another connection.
-            if !self.record_loss(&error) || retry.reconnect() == Next::Fail {
+            if !self.record_loss(&error) {
                 return Err(error);
             }
-            session = self.replace(session)?;
+            discard(session);
+            if retry.reconnect() == Next::Discard {
+                return Err(error);
+            }
+            session = self.acquire(FRESH)?;
         }
     }
 
@@ -265,16 +269,15 @@ impl Queue for PGMQueue {
                 }
                 Err(failed) => failed,
             };
-            let is_loss = self.record_loss(&error);
+            self.record_loss(&error);
             match retry.after(class, variant) {
-                Next::UseOlderVariant | Next::Reprepare => {}
+                Next::UseOlderVariant | Next::Reprepare | Next::Repeat => {}
                 Next::Reconnect => session = self.replace(session)?,
-                Next::Fail => {
-                    if is_loss {
-                        discard(session);
-                    }
+                Next::Discard => {
+                    discard(session);
                     return Err(error);
                 }
+                Next::Fail => return Err(error),
             }
         }
     }

@@ -33,9 +33,9 @@ fn load<O: Output>(
     query: &Query<'_, O>,
     variant: SqlVariant<'_>,
 ) -> Result<O, RunError> {
-    let failed = |error: diesel::result::Error, is_complete: bool| RunError {
-        class: failure_class(&error, is_complete),
-        error: Error::during(query.context())(error),
+    let failed = |error: diesel::result::Error, is_complete: bool| {
+        let class = failure_class(&error, is_complete);
+        RunError { class, error: Error::during(query.context(), class)(error) }
     };
     let statement = DieselQuery::new(variant, query.params()).cached(is_cached(variant));
     // In the row-by-row mode, `load` itself fails only if neither a row nor "command complete" has arrived.

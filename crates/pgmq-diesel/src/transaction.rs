@@ -38,7 +38,7 @@ impl OpenTransaction {
                 if committed.is_err() {
                     self.roll_back(connection);
                 }
-                Ok(committed?)
+                committed.map_err(Error::committing)
             }
             // The server itself refuses to release a savepoint if that is not possible, and Diesel then rolls
             // back.

@@ -7,19 +7,19 @@
 
 use diesel::ConnectionError;
 use diesel::result::{DatabaseErrorKind, Error};
-use pgmq_core::ErrorKind;
-use pgmq_core::backend::{FailureClass, refuses_client};
+use pgmq_core::backend::{FailureClass, ServerReport, refuses_client};
+use pgmq_core::{Call, ErrorKind};
 
-/// The kind of an error.
-pub fn kind_of(error: &Error) -> ErrorKind {
+/// The kind of an error in a call; `None` for an error outside an operation.
+pub fn kind_of(error: &Error, call: Option<Call>) -> ErrorKind {
     match error {
         Error::DatabaseError(kind, report) => match (sqlstate_of(error), kind) {
-            (Some(sqlstate), _) => ErrorKind::of_report(sqlstate, report.message()),
+            (Some(sqlstate), _) => ServerReport::new(sqlstate, report.message()).kind(call),
             (None, DatabaseErrorKind::ClosedConnection) => ErrorKind::Connection,
             (None, DatabaseErrorKind::UnableToSendCommand) => unsent(report.message()),
             _ => ErrorKind::Database,
         },
-        Error::RollbackErrorOnCommit { commit_error, .. } => kind_of(commit_error),
+        Error::RollbackErrorOnCommit { commit_error, .. } => kind_of(commit_error, call),
         Error::InvalidCString(_) => ErrorKind::InvalidArgument,
         Error::SerializationError(_) | Error::QueryBuilderError(_) => ErrorKind::Encode,
         Error::DeserializationError(_) => ErrorKind::Decode,
@@ -33,7 +33,7 @@ pub fn kind_of(error: &Error) -> ErrorKind {
 pub fn connecting_kind_of(error: &ConnectionError) -> ErrorKind {
     match error {
         ConnectionError::BadConnection(text) => match connecting_sqlstate_by_wording(text) {
-            Some(sqlstate) => ErrorKind::of_report(sqlstate, text),
+            Some(sqlstate) => ServerReport::new(sqlstate, text).kind(None),
             None if refuses_client(text) => ErrorKind::PermissionDenied,
             None if is_unusable(text) => ErrorKind::InvalidArgument,
             None => ErrorKind::Connection,
@@ -41,7 +41,7 @@ pub fn connecting_kind_of(error: &ConnectionError) -> ErrorKind {
         ConnectionError::InvalidCString(_) | ConnectionError::InvalidConnectionUrl(_) => {
             ErrorKind::InvalidArgument
         }
-        ConnectionError::CouldntSetupConfiguration(error) => kind_of(error),
+        ConnectionError::CouldntSetupConfiguration(error) => kind_of(error, None),
         _ => ErrorKind::Connection,
     }
 }
@@ -76,8 +76,9 @@ pub fn connecting_sqlstate_of(error: &ConnectionError) -> Option<&'static str> {
 pub fn failure_class(error: &Error, is_complete: bool) -> FailureClass {
     match (error, sqlstate_of(error)) {
         (Error::DatabaseError(_, report), Some(sqlstate)) => {
-            FailureClass::of_report(sqlstate, report.message(), is_complete)
+            ServerReport::new(sqlstate, report.message()).failure_class(is_complete)
         }
+        _ if kind_of(error, None) == ErrorKind::Connection => FailureClass::Lost,
         _ => FailureClass::Other,
     }
 }
@@ -89,6 +90,8 @@ const BEGINNINGS: &[(&str, &str)] = &[
     ("terminating connection because of crash", "57P02"),
     ("terminating connection due to idle-session timeout", "57P05"),
     ("terminating connection due to idle-in-transaction timeout", "25P03"),
+    ("terminating connection due to transaction timeout", "25P04"),
+    ("query_wait_timeout", "08P01"),
     ("the database system is", "57P03"),
     ("remaining connection slots are reserved", "53300"),
     ("too many connections for", "53300"),
@@ -155,7 +158,7 @@ fn sqlstate_by(message: &str, begins: impl Fn(&str) -> bool) -> Option<&'static 
             () if is_missing && message.contains("FATAL:  role \"") => Some("28000"),
             () if is_missing && message.contains("database \"") => Some("3D000"),
             // PGMQ's own exceptions.
-            () if ErrorKind::of_report("P0001", message) != ErrorKind::Database => Some("P0001"),
+            () if ServerReport::new("P0001", message).kind(None) != ErrorKind::Database => Some("P0001"),
             () => None,
         }
     })
@@ -255,7 +258,7 @@ mod tests {
             ("order 7 waits: a deadlock detected by hand", ErrorKind::Database),
             ("FATAL:  terminating connection due to administrator command\n", ErrorKind::Connection),
         ] {
-            assert_eq!(kind_of(&reported(message)), kind, "{message}");
+            assert_eq!(kind_of(&reported(message), None), kind, "{message}");
         }
     }
 
@@ -298,7 +301,10 @@ mod tests {
                 ErrorKind::PermissionDenied,
             ),
             ("connection to server failed: FATAL:  role \"u\" does not exist", ErrorKind::PermissionDenied),
-            ("connection to server failed: FATAL:  database \"d\" does not exist", ErrorKind::Connection),
+            (
+                "connection to server failed: FATAL:  database \"d\" does not exist",
+                ErrorKind::DatabaseNotFound,
+            ),
             ("invalid connection option \"hots\"\n", ErrorKind::InvalidArgument),
             ("invalid sslmode value: \"maybe\"\n", ErrorKind::InvalidArgument),
             (

@@ -1,13 +1,14 @@
 //! The classification of the driver's errors.
 
-use pgmq_core::backend::{FailureClass, refuses_client, untrusted};
-use pgmq_core::{Error as ClientError, ErrorKind};
+use pgmq_core::backend::{FailureClass, ServerReport, refuses_client, untrusted};
+use pgmq_core::{Call, Error as ClientError, ErrorKind};
 use tokio_postgres::Error;
+use tokio_postgres::error::DbError;
 
-/// The kind of an error.
-pub fn kind_of(error: &Error) -> ErrorKind {
+/// The kind of an error in a call; `None` for an error outside an operation.
+pub fn kind_of(error: &Error, call: Option<Call>) -> ErrorKind {
     match error.as_db_error() {
-        Some(report) => ErrorKind::of_report(report.code().code(), report.message()),
+        Some(report) => server_report(report).kind(call),
         // The driver distinguishes the other errors by their text alone.
         None => {
             let text = error.to_string();
@@ -70,7 +71,16 @@ fn causes(error: &Error) -> impl Iterator<Item = &(dyn std::error::Error + 'stat
 /// reported the command as complete.
 pub fn failure_class(error: &Error, is_complete: bool) -> FailureClass {
     match error.as_db_error() {
-        Some(report) => FailureClass::of_report(report.code().code(), report.message(), is_complete),
+        Some(report) => server_report(report).failure_class(is_complete),
+        None if kind_of(error, None) == ErrorKind::Connection => FailureClass::Lost,
         None => FailureClass::Other,
+    }
+}
+
+fn server_report(report: &DbError) -> ServerReport<'_> {
+    ServerReport {
+        routine: report.routine(),
+        has_context: report.where_().is_some(),
+        ..ServerReport::new(report.code().code(), report.message())
     }
 }

@@ -5,8 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fallible_iterator::FallibleIterator;
+use pgmq_core::Notification;
 use pgmq_core::backend::{Backoff, Channels};
-use pgmq_core::{Notification, QueueError};
 use pgmq_driver_tokio_postgres::Tls;
 use postgres::{Client, Config};
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use pgmq_core::backend::prelude::*;
 use pgmq_core::backend::{self, Channels, LastConnectError, Next, Retry, Settings};
-use pgmq_core::{ErrorKind, Failure, Installation, Output, Query, Queue, QueueError};
+use pgmq_core::{ErrorKind, Failure, Installation, Output, Query, Queue};
 use pgmq_driver_tokio_postgres::{connect_limit, listen_config};
 
 use crate::bound::BoundQueue;
@@ -137,16 +137,19 @@ impl<M: ManageClients> PGMQueue<M> {
             let error = match Transaction::begin(client, statements) {
                 Ok(mut transaction) => {
                     let done = work(&mut transaction)?;
-                    transaction.commit().map_err(Error::from)?;
+                    transaction.commit().map_err(Error::committing)?;
                     return Ok(done);
                 }
                 Err(error) => Error::from(error),
             };
             // Nothing was begun, so the transaction can begin on another connection.
-            if !self.is_loss(&error) || retry.reconnect() == Next::Fail {
+            if !self.is_loss(&error) {
                 return Err(error.into());
             }
-            drop(session);
+            discard(session);
+            if retry.reconnect() == Next::Discard {
+                return Err(error.into());
+            }
             session = self.session()?;
         }
     }
@@ -223,10 +226,14 @@ impl<M: ManageClients> Queue for PGMQueue<M> {
             };
             self.is_loss(&error);
             match retry.after(class, variant) {
-                Next::UseOlderVariant | Next::Reprepare => {}
+                Next::UseOlderVariant | Next::Reprepare | Next::Repeat => {}
                 Next::Reconnect => {
-                    drop(session);
+                    discard(session);
                     session = self.session()?;
+                }
+                Next::Discard => {
+                    discard(session);
+                    return Err(error);
                 }
                 Next::Fail => return Err(error),
             }

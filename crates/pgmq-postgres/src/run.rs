@@ -4,6 +4,7 @@ use fallible_iterator::FallibleIterator;
 use pgmq_core::backend::FailureClass;
 use pgmq_core::{Output, Param, Query, SqlVariant};
 use pgmq_driver_tokio_postgres::{SqlParam, StatementCache, TokioRow, failure_class, sql_types};
+use postgres::error::{DbError, SqlState};
 use postgres::types::Type;
 use postgres::{GenericClient, RowIter, Statement};
 
@@ -66,9 +67,9 @@ impl ConnRef<'_> {
     }
 
     fn load<O: Output>(&mut self, query: &Query<'_, O>, variant: SqlVariant<'_>) -> Result<O, RunError> {
-        let failed = |error: postgres::Error, is_complete: bool| RunError {
-            class: classify(&error, is_complete),
-            error: Error::during(query.context())(error),
+        let failed = |error: postgres::Error, is_complete: bool| {
+            let class = classify(&error, is_complete);
+            RunError { class, error: Error::during(query.context(), class)(error) }
         };
         let mut arriving = self.start(variant.text, query.params()).map_err(|error| failed(error, false))?;
         let mut rows = query.rows();
@@ -109,11 +110,12 @@ fn typed<'s, 'a>(params: &'s [Param<'a>]) -> impl ExactSizeIterator<Item = (SqlP
 ///
 /// This driver reads past an answer. If the server's report that it ends the session follows closely, the
 /// driver returns the report and drops the answer. The report therefore proves that nothing was committed
-/// only if it names the function that was running.
+/// only if it names the function that was running. A refusal to write is an answer, and not such a report.
 fn classify(error: &postgres::Error, is_complete: bool) -> FailureClass {
-    let names_its_place = || error.as_db_error().is_some_and(|report| report.where_().is_some());
+    let proves =
+        |report: &DbError| report.where_().is_some() || *report.code() == SqlState::READ_ONLY_SQL_TRANSACTION;
     match failure_class(error, is_complete) {
-        FailureClass::NotCommitted if !names_its_place() => FailureClass::Other,
+        FailureClass::NotCommitted if !error.as_db_error().is_some_and(proves) => FailureClass::Lost,
         class => class,
     }
 }

@@ -3,14 +3,15 @@
 use std::borrow::Cow;
 use std::io;
 
-use pgmq_core::backend::{Reported, refuses_client, untrusted};
-use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
+use pgmq_core::backend::{FailureClass, Reported, ServerReport, refuses_client, untrusted};
+use pgmq_core::{Call, Context, ErrorKind, Failure, Message, QueueError, RawJson};
+use sqlx::postgres::PgDatabaseError;
 
 /// An error of this back end.
 ///
 /// The text reports the call, its queue, and what to do about the error. The cause is
-/// [`source`](std::error::Error::source), and is not repeated in the text. Use [`kind`](QueueError::kind) to
-/// tell errors apart.
+/// [`source`](std::error::Error::source), and is not repeated in the text. Use [`kind`](Self::kind) to tell
+/// errors apart.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -23,8 +24,10 @@ pub enum Error {
 }
 
 impl Error {
+    pgmq_core::error_methods!();
+
     /// All messages of the failed call as raw JSON, by value, if one of them did not decode; see
-    /// [`undecoded`](QueueError::undecoded).
+    /// [`undecoded`](Self::undecoded).
     pub fn into_undecoded(self) -> Vec<Message<RawJson>> {
         match self {
             Self::Client(error) => error.into_undecoded(),
@@ -48,8 +51,22 @@ impl Error {
     }
 
     /// Makes a function that adds the call in which an error of the driver happened.
-    pub(crate) fn during(context: Context) -> impl FnOnce(sqlx::Error) -> Self {
-        |error| Self::Driver(Failure::new(kind_of(&error), error).during(context))
+    pub(crate) fn during(context: Context, class: FailureClass) -> impl FnOnce(sqlx::Error) -> Self {
+        move |error| {
+            let failure = Failure::new(kind_of(&error, Some(context.call)), error);
+            Self::Driver(failure.during(context).in_doubt(class.is_in_doubt()))
+        }
+    }
+
+    /// An error of COMMIT, after which the transaction is in doubt if the connection was lost.
+    pub(crate) fn committing(error: sqlx::Error) -> Self {
+        match Self::from(error) {
+            Self::Driver(failure) => {
+                let is_lost = failure.kind() == ErrorKind::Connection;
+                Self::Driver(failure.in_doubt(is_lost))
+            }
+            other => other,
+        }
     }
 
     fn reported(&self) -> &dyn Reported {
@@ -60,11 +77,22 @@ impl Error {
     }
 }
 
-fn kind_of(error: &sqlx::Error) -> ErrorKind {
+/// The server's report of an error, if there is one.
+pub(crate) fn server_report(error: &sqlx::Error) -> Option<ServerReport<'_>> {
+    let report = error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?;
+    Some(ServerReport {
+        routine: report.routine(),
+        has_context: report.r#where().is_some(),
+        ..ServerReport::new(report.code(), report.message())
+    })
+}
+
+/// The kind of an error in a call; `None` for an error outside an operation.
+pub(crate) fn kind_of(error: &sqlx::Error, call: Option<Call>) -> ErrorKind {
+    if let Some(report) = server_report(error) {
+        return report.kind(call);
+    }
     match error {
-        sqlx::Error::Database(report) => {
-            ErrorKind::of_report(report.code().as_deref().unwrap_or_default(), report.message())
-        }
         sqlx::Error::PoolTimedOut => ErrorKind::Timeout,
         sqlx::Error::Configuration(_) | sqlx::Error::InvalidArgument(_) | sqlx::Error::Tls(_) => {
             ErrorKind::InvalidArgument
@@ -90,6 +118,10 @@ impl QueueError for Error {
         }
     }
 
+    fn is_in_doubt(&self) -> bool {
+        self.reported().is_in_doubt()
+    }
+
     fn undecoded(&self) -> &[Message<RawJson>] {
         self.reported().undecoded()
     }
@@ -97,7 +129,7 @@ impl QueueError for Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        Self::Driver(Failure::new(kind_of(&error), error))
+        Self::Driver(Failure::new(kind_of(&error, None), error))
     }
 }
 

@@ -11,8 +11,8 @@ use futures_core::stream::BoxStream;
 use futures_timer::Delay;
 use futures_util::future::{Either, select};
 use futures_util::stream::{StreamExt, unfold};
+use pgmq_core::Notification;
 use pgmq_core::backend::{Backoff, Channels};
-use pgmq_core::{Notification, QueueError};
 use sqlx::postgres::{PgListener, PgPoolOptions};
 
 use crate::error::Error;

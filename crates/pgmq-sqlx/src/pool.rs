@@ -28,6 +28,11 @@ pub(crate) struct DriverState {
     pub(crate) prepared: PreparedMode,
 }
 
+/// Releases a connection that must not be used again, and that the pool therefore closes.
+pub(crate) fn discard(mut session: Session) {
+    session.close_on_drop();
+}
+
 impl Bind for Session {
     fn conn(&mut self) -> &mut PgConnection {
         self

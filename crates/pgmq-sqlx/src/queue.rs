@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pgmq_core::backend::prelude::*;
 use pgmq_core::backend::{self, Channels, LastConnectError, Next, PING, Retry, Settings};
-use pgmq_core::{AsyncQueue, ErrorKind, Failure, Installation, Output, Query, QueueError};
+use pgmq_core::{AsyncQueue, ErrorKind, Failure, Installation, Output, Query};
 use sqlx::Connection as _;
 
 use crate::bound::BoundQueue;
@@ -13,7 +13,7 @@ use crate::connection::Connection;
 use crate::error::Error;
 use crate::in_flight::InFlight;
 use crate::listen::Listener;
-use crate::pool::{DriverState, Pool, Session, Shared, Transaction};
+use crate::pool::{DriverState, Pool, Session, Shared, Transaction, discard};
 use crate::run::{RunError, run, run_in_transaction};
 use crate::server::Server;
 
@@ -151,7 +151,7 @@ impl PGMQueue {
     fn not_begun(&self, error: Error, retry: &mut Retry<'_>) -> Result<(), Error> {
         let timed_out =
             matches!(&error, Error::Driver(failure) if matches!(failure.cause(), sqlx::Error::PoolTimedOut));
-        if error.kind() != ErrorKind::Connection || timed_out || retry.reconnect() == Next::Fail {
+        if error.kind() != ErrorKind::Connection || timed_out || retry.reconnect() == Next::Discard {
             return Err(error);
         }
         self.shared.driver.losses.record();
@@ -219,7 +219,7 @@ async fn complete<R, E: From<Error>>(
     let done = work(&mut transaction).await?;
     // On COMMIT alone, the server would roll back a failed transaction and report success.
     sqlx::raw_sql(PING).execute(&mut *transaction).await.map_err(Error::from)?;
-    transaction.commit().await.map_err(Error::from)?;
+    transaction.commit().await.map_err(Error::committing)?;
     Ok(done)
 }
 
@@ -250,13 +250,16 @@ impl AsyncQueue for PGMQueue {
             };
             if error.kind() == ErrorKind::Connection {
                 losses.record();
-                session.close_on_drop();
             }
             match retry.after(class, variant) {
-                Next::UseOlderVariant | Next::Reprepare => {}
+                Next::UseOlderVariant | Next::Reprepare | Next::Repeat => {}
                 Next::Reconnect => {
-                    drop(session);
+                    discard(session);
                     session = self.session().await?;
+                }
+                Next::Discard => {
+                    discard(session);
+                    return Err(error);
                 }
                 Next::Fail => return Err(error),
             }

@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt;
 use pgmq_core::backend::{FailureClass, ROLLBACK};
-use pgmq_core::{Output, Query, SqlVariant};
-use sqlx::postgres::PgDatabaseError;
+use pgmq_core::{ErrorKind, Output, Query, SqlVariant};
 use sqlx::{AssertSqlSafe, Connection, Either, Executor, PgConnection};
 
-use crate::error::Error;
+use crate::error::{Error, kind_of, server_report};
 use crate::wire::{SqlxRow, arguments};
 
 /// The error of a query, and its class.
@@ -20,24 +19,13 @@ pub(crate) struct RunError {
 
 impl RunError {
     fn new<O: Output>(query: &Query<'_, O>, error: sqlx::Error, is_complete: bool) -> Self {
-        let report =
-            error.as_database_error().and_then(|report| report.try_downcast_ref::<PgDatabaseError>());
-        let class = match report {
-            Some(report) if !is_complete && is_about_a_prepared_statement(report) => FailureClass::StalePlan,
-            Some(report) => FailureClass::of_report(report.code(), report.message(), is_complete),
+        let class = match server_report(&error) {
+            Some(report) => report.failure_class(is_complete),
+            None if kind_of(&error, None) == ErrorKind::Connection => FailureClass::Lost,
             None => FailureClass::Other,
         };
-        Self { class, error: Error::during(query.context())(error) }
+        Self { class, error: Error::during(query.context(), class)(error) }
     }
-}
-
-/// Returns `true` if the server itself refused a prepared statement, rather than a function in it: PGMQ has
-/// changed since, so that the statement would return other columns; or the statement was deallocated; or a
-/// pooler has given this client the server session of another.
-fn is_about_a_prepared_statement(report: &PgDatabaseError) -> bool {
-    let routines = ["RevalidateCachedQuery", "FetchPreparedStatement", "StorePreparedStatement"];
-    ["0A000", "26000", "42P05"].contains(&report.code())
-        && report.routine().is_some_and(|routine| routines.contains(&routine))
 }
 
 /// The record of whether the connections keep statements prepared for the next run.

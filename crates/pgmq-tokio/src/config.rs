@@ -2,7 +2,6 @@
 
 use std::env;
 
-use pgmq_core::QueueError;
 use pgmq_core::backend::{LastConnectError, Settings};
 
 use crate::error::Error;

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use pgmq_core::backend::Reported;
+use pgmq_core::backend::{FailureClass, Reported};
 use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
 use pgmq_driver_tokio_postgres::{handshake, kind_of};
 
 /// An error of this back end.
 ///
 /// The text reports the call, its queue, and what to do about the error. The cause is
-/// [`source`](std::error::Error::source), and is not repeated in the text. Use [`kind`](QueueError::kind) to
-/// tell errors apart.
+/// [`source`](std::error::Error::source), and is not repeated in the text. Use [`kind`](Self::kind) to tell
+/// errors apart.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -26,8 +26,10 @@ pub enum Error {
 }
 
 impl Error {
+    pgmq_core::error_methods!();
+
     /// All messages of the failed call as raw JSON, by value, if one of them did not decode; see
-    /// [`undecoded`](QueueError::undecoded).
+    /// [`undecoded`](Self::undecoded).
     pub fn into_undecoded(self) -> Vec<Message<RawJson>> {
         match self {
             Self::Client(error) => error.into_undecoded(),
@@ -36,8 +38,33 @@ impl Error {
     }
 
     /// Returns a function that wraps an error of the driver, with the call that failed.
-    pub(crate) fn during(context: Context) -> impl FnOnce(tokio_postgres::Error) -> Self {
-        |error| Self::Driver(Failure::new(kind_of(&error), error).during(context))
+    pub(crate) fn during(
+        context: Context,
+        class: FailureClass,
+    ) -> impl FnOnce(tokio_postgres::Error) -> Self {
+        move |error| {
+            let failure = Failure::new(kind_of(&error, Some(context.call)), error);
+            Self::Driver(failure.during(context).in_doubt(class.is_in_doubt()))
+        }
+    }
+
+    /// The same error, of a request that turned out not to have been sent.
+    pub(crate) fn not_in_doubt(self) -> Self {
+        match self {
+            Self::Driver(failure) => Self::Driver(failure.in_doubt(false)),
+            other => other,
+        }
+    }
+
+    /// An error of COMMIT, after which the transaction is in doubt if the connection was lost.
+    pub(crate) fn committing(error: tokio_postgres::Error) -> Self {
+        match Self::from(error) {
+            Self::Driver(failure) => {
+                let is_lost = failure.kind() == ErrorKind::Connection;
+                Self::Driver(failure.in_doubt(is_lost))
+            }
+            other => other,
+        }
     }
 
     /// Adds how long the caller waited for a connection.
@@ -82,6 +109,10 @@ impl QueueError for Error {
         self.driver()?.code().map(|code| code.code())
     }
 
+    fn is_in_doubt(&self) -> bool {
+        self.reported().is_in_doubt()
+    }
+
     fn undecoded(&self) -> &[Message<RawJson>] {
         self.reported().undecoded()
     }
@@ -91,7 +122,7 @@ impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
         match handshake(error) {
             Ok(error) => Self::Client(error),
-            Err(error) => Self::Driver(Failure::new(kind_of(&error), error)),
+            Err(error) => Self::Driver(Failure::new(kind_of(&error, None), error)),
         }
     }
 }

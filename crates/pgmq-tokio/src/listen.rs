@@ -5,8 +5,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
+use pgmq_core::Notification;
 use pgmq_core::backend::{Backoff, Channels};
-use pgmq_core::{Notification, QueueError};
 use pgmq_driver_tokio_postgres::{EventReceiver, EventSender, Tls, connect_limit, events};
 use tokio::task::JoinHandle;
 use tokio_postgres::tls::MakeTlsConnect;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use pgmq_core::backend::prelude::*;
 use pgmq_core::backend::{self, Channels, FailureClass, LastConnectError, Next, Retry, Settings};
-use pgmq_core::{AsyncQueue, ErrorKind, Failure, Installation, Output, Query, QueueError};
+use pgmq_core::{AsyncQueue, ErrorKind, Failure, Installation, Output, Query};
 use pgmq_driver_tokio_postgres::{Permit, Tls, listen_config};
 
 use crate::bound::BoundQueue;
@@ -16,9 +16,8 @@ use crate::error::Error;
 use crate::in_flight::InFlight;
 use crate::listen::Listener;
 use crate::manager::{ManageClients, Manager};
-use crate::pool::{DriverState, Pool, Session, Shared};
+use crate::pool::{DriverState, Pool, Session, Shared, discard};
 use crate::run::RunError;
-use crate::timeout::timeout;
 use crate::transaction::Transaction;
 
 /// PGMQ over a pool of connections.
@@ -115,12 +114,9 @@ impl<M: ManageClients> PGMQueue<M> {
         }
     }
 
-    /// Exchanges a session that the server is ending for another one.
+    /// Exchanges a session that must not be used again for another one.
     async fn replace(&self, session: Session<M>) -> Result<Session<M>, Error> {
-        // The server has announced the end of the session. Once the socket is closed, the pool notices that
-        // too; released before, the connection would be handed out again.
-        let _ = timeout(self.shared.settings.connect_timeout, session.client().check_connection()).await;
-        drop(session);
+        discard(session);
         self.next_session().await
     }
 
@@ -182,7 +178,11 @@ impl<M: ManageClients> PGMQueue<M> {
             };
             let session = in_flight.release();
             // Nothing was begun, so the transaction can begin on another connection.
-            if error.kind() != ErrorKind::Connection || retry.reconnect() == Next::Fail {
+            if error.kind() != ErrorKind::Connection {
+                return Err(error.into());
+            }
+            if retry.reconnect() == Next::Discard {
+                discard(session);
                 return Err(error.into());
             }
             let session = self.replace(session).await?;
@@ -240,7 +240,7 @@ async fn complete<R, E: From<Error>>(
     work: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<R, E>,
 ) -> Result<R, E> {
     let done = work(&mut transaction).await?;
-    transaction.commit().await.map_err(Error::from)?;
+    transaction.commit().await.map_err(Error::committing)?;
     Ok(done)
 }
 
@@ -269,10 +269,17 @@ impl<M: ManageClients> AsyncQueue for PGMQueue<M> {
             };
             // The server had ended the idle connection, so the driver never sent the query.
             let was_unsent = error.is_closed() && session.ended_idle();
-            let class = if was_unsent { FailureClass::NotCommitted } else { class };
+            let (class, error) = match was_unsent {
+                true => (FailureClass::NotCommitted, error.not_in_doubt()),
+                false => (class, error),
+            };
             match retry.after(class, variant) {
-                Next::UseOlderVariant | Next::Reprepare => {}
+                Next::UseOlderVariant | Next::Reprepare | Next::Repeat => {}
                 Next::Reconnect => session = self.replace(session).await?,
+                Next::Discard => {
+                    discard(session);
+                    return Err(error);
+                }
                 Next::Fail => return Err(error),
             }
         }

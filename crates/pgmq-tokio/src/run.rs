@@ -46,9 +46,9 @@ impl ConnRef<'_> {
     }
 
     async fn load<O: Output>(self, query: &Query<'_, O>, variant: SqlVariant<'_>) -> Result<O, RunError> {
-        let failed = |error: tokio_postgres::Error, is_complete: bool| RunError {
-            class: failure_class(&error, is_complete),
-            error: Error::during(query.context())(error),
+        let failed = |error: tokio_postgres::Error, is_complete: bool| {
+            let class = failure_class(&error, is_complete);
+            RunError { class, error: Error::during(query.context(), class)(error) }
         };
         let mut stream = pin!(self.start(query, variant).await.map_err(|error| failed(error, false))?);
         let mut rows = query.rows();

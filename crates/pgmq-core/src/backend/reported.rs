@@ -10,6 +10,9 @@ pub trait Reported {
     /// The kind of error.
     fn kind(&self) -> ErrorKind;
 
+    /// Returns `true` if the server may have done what the failed call asked for.
+    fn is_in_doubt(&self) -> bool;
+
     /// All messages of the failed call as raw JSON, if one of them did not decode.
     fn undecoded(&self) -> &[Message<RawJson>];
 }
@@ -17,6 +20,10 @@ pub trait Reported {
 impl Reported for Error {
     fn kind(&self) -> ErrorKind {
         self.kind()
+    }
+
+    fn is_in_doubt(&self) -> bool {
+        false
     }
 
     fn undecoded(&self) -> &[Message<RawJson>] {
@@ -27,6 +34,10 @@ impl Reported for Error {
 impl<E> Reported for Failure<E> {
     fn kind(&self) -> ErrorKind {
         self.kind()
+    }
+
+    fn is_in_doubt(&self) -> bool {
+        self.is_in_doubt()
     }
 
     fn undecoded(&self) -> &[Message<RawJson>] {

@@ -9,16 +9,21 @@ use crate::version::Version;
 /// Decides what to do after a query on a pooled connection has failed. Holds no connection and does no I/O.
 ///
 /// A query runs again only if the server is known to have committed nothing, and each reason to run it again
-/// has its own limit: the oldest SQL variant once, a statement prepared again once, and the given number
-/// of reconnects.
+/// has its own limit: the oldest SQL variant once, a statement prepared again once, a conflict with concurrent
+/// queries [`CONFLICTS`] times, and the given number of reconnects.
 #[derive(Debug)]
 pub struct Retry<'v> {
     server: &'v ServerVersion,
     /// The PGMQ version that the server turned out to lack.
     lacks: Option<Version>,
     may_reprepare: bool,
+    conflicts_left: u32,
     reconnects_left: u32,
 }
+
+/// The number of times that a query runs again after a conflict. Of the queries that conflict with each other,
+/// one succeeds each time.
+const CONFLICTS: u32 = 10;
 
 /// The next step after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,16 +32,26 @@ pub enum Next {
     UseOlderVariant,
     /// Run the query again, with the statement prepared again.
     Reprepare,
+    /// Run the query again as it is.
+    Repeat,
     /// Discard the connection, and run the query again on another one.
     Reconnect,
-    /// Return the error.
+    /// Discard the connection, and return the error.
+    Discard,
+    /// Release the connection, and return the error.
     Fail,
 }
 
 impl<'v> Retry<'v> {
     /// A policy for one query, which allows it to move to another connection up to `reconnects` times.
     pub fn new(server: &'v ServerVersion, reconnects: u32) -> Self {
-        Self { server, lacks: None, may_reprepare: true, reconnects_left: reconnects }
+        Self {
+            server,
+            lacks: None,
+            may_reprepare: true,
+            conflicts_left: CONFLICTS,
+            reconnects_left: reconnects,
+        }
     }
 
     /// The SQL variant to run.
@@ -69,21 +84,31 @@ impl<'v> Retry<'v> {
                 self.may_reprepare = false;
                 Next::Reprepare
             }
+            (FailureClass::NotSerializable, _) if take_one(&mut self.conflicts_left) => Next::Repeat,
             (FailureClass::NotCommitted, _) => self.reconnect(),
-            _ => Next::Fail,
+            (FailureClass::SessionEnded | FailureClass::Lost, _) => Next::Discard,
+            (
+                FailureClass::UnknownFunction
+                | FailureClass::StalePlan
+                | FailureClass::NotSerializable
+                | FailureClass::Other,
+                _,
+            ) => Next::Fail,
         }
     }
 
-    /// Decides what to do after a connection was found to be lost before the query was sent.
+    /// Decides what to do after a connection was found to be lost before anything was sent on it that the
+    /// server could commit.
     pub fn reconnect(&mut self) -> Next {
-        match self.reconnects_left.checked_sub(1) {
-            Some(left) => {
-                self.reconnects_left = left;
-                Next::Reconnect
-            }
-            None => Next::Fail,
-        }
+        if take_one(&mut self.reconnects_left) { Next::Reconnect } else { Next::Discard }
     }
+}
+
+/// Takes one from a number of attempts, and returns `false` if none is left.
+fn take_one(left: &mut u32) -> bool {
+    let remaining = left.checked_sub(1);
+    *left = remaining.unwrap_or_default();
+    remaining.is_some()
 }
 
 #[cfg(test)]
@@ -150,7 +175,28 @@ mod tests {
             for _ in 0..reconnects {
                 assert_eq!(retry.after(FailureClass::NotCommitted, variant), Next::Reconnect);
             }
-            assert_eq!(retry.after(FailureClass::NotCommitted, variant), Next::Fail);
+            assert_eq!(retry.after(FailureClass::NotCommitted, variant), Next::Discard);
+        }
+    }
+
+    #[test]
+    fn a_conflict_is_repeated_a_limited_number_of_times() {
+        let (server, query) = (ServerVersion::default(), send());
+        let mut retry = Retry::new(&server, 0);
+        let variant = retry.variant(&query);
+        for _ in 0..CONFLICTS {
+            assert_eq!(retry.after(FailureClass::NotSerializable, variant), Next::Repeat);
+        }
+        assert_eq!(retry.after(FailureClass::NotSerializable, variant), Next::Fail);
+    }
+
+    #[test]
+    fn a_connection_that_cannot_be_used_again_is_discarded() {
+        let (server, query) = (ServerVersion::default(), send());
+        let mut retry = Retry::new(&server, 9);
+        let variant = retry.variant(&query);
+        for class in [FailureClass::SessionEnded, FailureClass::Lost] {
+            assert_eq!(retry.after(class, variant), Next::Discard);
         }
     }
 
@@ -163,7 +209,7 @@ mod tests {
         assert_eq!(retry.after(FailureClass::StalePlan, newer), Next::Reprepare);
         assert_eq!(retry.after(FailureClass::UnknownFunction, newer), Next::UseOlderVariant);
         let oldest = retry.variant(&query);
-        assert_eq!(retry.after(FailureClass::NotCommitted, oldest), Next::Fail);
+        assert_eq!(retry.after(FailureClass::NotCommitted, oldest), Next::Discard);
         assert_eq!(retry.after(FailureClass::StalePlan, oldest), Next::Fail);
     }
 

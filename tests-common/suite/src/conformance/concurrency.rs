@@ -12,7 +12,7 @@ use pgmq_core::{AsyncQueue, ErrorKind, Message, NotifyOptions, QueueError, SendB
 use serde_json::json;
 
 use crate::kit::{
-    backend::{Backend, Step, UserError},
+    backend::{Backend, Builder, Step, UserError},
     check::{fails_as, ids, sorted},
     context::{QUEUE, QueueUnderTest, TestContext},
     failure::{Failure, Outcome},
@@ -24,6 +24,7 @@ cases! { concurrency:
     standalone [send, read, delete] sixty_four_consumers_process_each_message_of_sixteen_producers_once;
     standalone [read_batch, delete_batch, pop, pop_batch]
         consumers_that_pop_and_consumers_that_read_share_no_message;
+    standalone [create_queue] serializable_sessions_that_create_the_same_queue_all_succeed;
     standalone [create_queue, drop_queue] concurrent_create_and_drop_leave_a_queue_complete_or_gone;
     standalone [enable_notify_with, send]
         sending_to_notifying_queues_in_opposite_orders_is_a_conflict_and_a_retry_works;
@@ -137,6 +138,23 @@ async fn send_all(queue: &impl AsyncQueue) -> Result<Ids, Failure> {
         sent.push(queue.send(QUEUE, &n).await?);
     }
     Ok(sent)
+}
+
+async fn serializable_sessions_that_create_the_same_queue_all_succeed<B: Backend>(
+    context: &TestContext<'_>,
+) -> Outcome {
+    const SESSIONS: u32 = 8;
+
+    let url = context.url_with("-c default_transaction_isolation=serializable");
+    let queue = B::builder().url(&url).pool_size(SESSIONS).connect().await?;
+    for round in 0..5 {
+        let create = |queue: B::Queue| async move { queue.create_queue(&format!("same_{round}")).await };
+        let tasks = (0..SESSIONS).map(|_| -> Task<_> { Box::pin(create(queue.clone())) });
+        for end in B::join_all(tasks.collect()).await {
+            end?;
+        }
+    }
+    Ok(())
 }
 
 async fn concurrent_create_and_drop_leave_a_queue_complete_or_gone<B: Backend>(

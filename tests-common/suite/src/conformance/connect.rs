@@ -62,7 +62,7 @@ async fn the_parts_of_the_builder_take_precedence_over_the_url<B: Backend>(
     let builder = B::builder().url(&url).database(context.name()).username(&user).password(&password);
     works(&builder.connect().await?).await?;
     let error = fails_as(
-        ErrorKind::Connection,
+        ErrorKind::DatabaseNotFound,
         B::builder().url(&url).database("there_is_no_such_database").connect().await.map(drop),
     );
     context.assert_sqlstate(&error, "3D000");
@@ -72,8 +72,10 @@ async fn the_parts_of_the_builder_take_precedence_over_the_url<B: Backend>(
 async fn the_options_of_a_url_take_effect<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let url = context.url_with("-c default_transaction_read_only=on");
     let queue = B::connect(&url).await?;
-    let error = fails_as(ErrorKind::Database, queue.send(QUEUE, &1).await);
+    let error = fails_as(ErrorKind::ReadOnly, queue.send(QUEUE, &1).await);
     context.assert_sqlstate(&error, "25006");
+    assert!(error.is_transient() && !error.is_in_doubt());
+    assert!(error.to_string().contains("the server is read-only"), "{error}");
     Ok(())
 }
 
@@ -121,10 +123,11 @@ async fn a_wrong_password_is_refused_and_not_shown<B: Backend>(context: &TestCon
 async fn a_missing_database_is_reported_immediately<B: Backend>(context: &TestContext<'_>) -> Outcome {
     let started = Instant::now();
     let missing = B::builder().url(context.url()).database("there_is_no_such_database").connect().await;
-    let error = fails_as(ErrorKind::Connection, missing.map(drop));
+    let error = fails_as(ErrorKind::DatabaseNotFound, missing.map(drop));
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
     context.assert_sqlstate(&error, "3D000");
     assert!(!error.is_transient(), "waiting does not create the database");
+    assert!(error.to_string().contains("the database does not exist"), "{error}");
     assert!(error_chain(&error).contains("there_is_no_such_database"), "{}", error_chain(&error));
     Ok(())
 }
@@ -135,7 +138,7 @@ async fn connecting_to_a_closed_port_fails_immediately<B: Backend>(_: &TestConte
     let builder = B::builder().host("127.0.0.1").port(port).username("me").database("mine");
     let error = fails_as(ErrorKind::Connection, builder.connect().await.map(drop));
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
-    assert!(error.is_transient() && error.sqlstate().is_none());
+    assert!(error.is_transient() && error.sqlstate().is_none() && !error.is_in_doubt());
     assert!(error_chain(&error).to_lowercase().contains("refused"), "{}", error_chain(&error));
     Ok(())
 }

@@ -1,17 +1,23 @@
 //! Every kind of error that a server can be made to return.
 
-use std::time::{Duration, Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use pgmq_core::{AsyncQueue, ErrorKind, Operation, PollOptions, QueueError};
 use serde_json::Value;
 
-use crate::kit::{
-    backend::Backend,
-    check::fails_as,
-    context::{QUEUE, QueueUnderTest, TestContext},
-    every_operation::on_every_queue_operation,
-    failure::{Outcome, error_chain},
-    table::{case, cases},
+use crate::{
+    conformance::round_trips::recorded,
+    kit::{
+        backend::Backend,
+        check::{fails_as, works},
+        context::{QUEUE, QueueUnderTest, TestContext},
+        every_operation::on_every_queue_operation,
+        failure::{Failure, Outcome, error_chain},
+        table::{case, cases},
+    },
 };
 
 cases! { errors:
@@ -29,6 +35,7 @@ cases! { errors:
     standalone [purge] exceeding_lock_timeout_is_a_timeout;
     pool [read_with_poll] a_call_that_the_server_ended_uncommitted_is_retried_once;
     standalone [read_with_poll] a_connection_lost_during_a_call_is_a_connection_error;
+    direct [send] only_a_request_without_an_answer_is_in_doubt;
     everywhere [send] an_exception_of_a_trigger_is_a_database_error_with_its_sqlstate;
     pool [send, send_with] a_function_missing_from_a_trigger_does_not_cause_a_retry;
 }
@@ -298,6 +305,34 @@ async fn a_connection_lost_during_a_call_is_a_connection_error<B: Backend>(
     B::on_connection(&queue, context, &case!(is_not_retried)).await?;
     // The next call uses another connection.
     assert_eq!(queue.send(QUEUE, &1).await?, 1);
+    Ok(())
+}
+
+const AWAIT_A_BLOCKED_SESSION: &str = "DO $$ BEGIN LOOP \
+       PERFORM pg_stat_clear_snapshot(); \
+       EXIT WHEN EXISTS (SELECT FROM pg_stat_activity \
+         WHERE datname = current_database() AND wait_event_type = 'Lock'); \
+       PERFORM pg_sleep(0.01); \
+     END LOOP; END $$";
+
+async fn only_a_request_without_an_answer_is_in_doubt<B: Backend>(context: &TestContext<'_>) -> Outcome {
+    let (proxy, queue) = recorded::<B>(context).await?;
+    works(&queue).await?;
+    // The server has the request, and waits for a lock when the connection is lost.
+    context.execute("BEGIN; LOCK TABLE pgmq.q_q")?;
+    let blocked = context.execute_in_background(AWAIT_A_BLOCKED_SESSION.to_owned());
+    let cut = thread::spawn(move || {
+        blocked.join()?;
+        proxy.cut();
+        Ok::<_, Failure>(proxy)
+    });
+    let error = fails_as(ErrorKind::Connection, queue.send(QUEUE, &1).await);
+    let _proxy = cut.join().unwrap()?;
+    assert!(error.is_in_doubt(), "{error:?}");
+    context.execute("ROLLBACK")?;
+    // The server has answered, so nothing is in doubt.
+    let error = fails_as(ErrorKind::QueueNotFound, queue.send("missing", &1).await);
+    assert!(!error.is_in_doubt());
     Ok(())
 }
 
