@@ -31,6 +31,21 @@ pub enum Param<'a> {
     JsonbArray(JsonArray),
 }
 
+impl Param<'_> {
+    /// The size in bytes in which the parameter is sent, without its length and type.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Int4(_) => 4,
+            Self::Int8(_) | Self::Timestamptz(_) => 8,
+            // Each element of an array has a length of 4 bytes.
+            Self::Int8Array(elements) => elements.len().saturating_mul(12),
+            Self::Jsonb(json) => json.as_bytes().len(),
+            Self::JsonbArray(array) => array.text.len().saturating_add(array.len().saturating_mul(5)),
+        }
+    }
+}
+
 /// A JSON text that `jsonb` can hold, serialized once and sent as it is.
 #[derive(Clone, PartialEq)]
 pub struct JsonText(Vec<u8>);

@@ -1,13 +1,21 @@
 //! Parameters in the binary format of the wire.
 
+use std::fmt;
+
 use bytes::{BufMut, BytesMut};
 use pgmq_core::{JsonArray, Param};
 use postgres_protocol::types::{ArrayDimension, array_to_sql, int8_to_sql};
 use postgres_types::{IsNull, ToSql, Type, to_sql_checked};
 
 /// A parameter of a statement, in the form that the driver sends.
-#[derive(Debug)]
 pub struct SqlParam<'s, 'a>(pub &'s Param<'a>);
+
+impl fmt::Debug for SqlParam<'_, '_> {
+    /// Shows the type and the size, because the driver logs its parameters, and this one may be a payload.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} bytes", self.sql_type(), self.0.size())
+    }
+}
 
 impl SqlParam<'_, '_> {
     /// The SQL type to which the statement casts the parameter.

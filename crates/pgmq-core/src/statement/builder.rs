@@ -121,7 +121,9 @@ impl<'a> StatementBuilder<'a> {
         self.build(Sql { text: text.into(), newer: Some((since, newer)) })
     }
 
-    fn build<O: Output>(self, sql: Sql) -> Statement<'a, O> {
+    fn build<O: Output>(mut self, sql: Sql) -> Statement<'a, O> {
+        let size = check_size(self.params.iter().map(Param::size).sum());
+        self.take(size);
         let Self { call, queue, params, refused, .. } = self;
         let body = match refused {
             None => Body::Query { sql, params },
@@ -135,6 +137,23 @@ impl<'a> StatementBuilder<'a> {
         let Self { call, queue, refused, .. } = self;
         Statement { call, queue, body: refused.map_or(Body::Answer(answer), Body::Refused), sort: None }
     }
+}
+
+/// The largest number of bytes that the server takes in one message.
+const LARGEST: usize = (1 << 30) - 1;
+
+/// Checks that the server accepts parameters of this size in bytes. The server closes the connection on which
+/// a larger message arrives, so the client could not tell it from a lost one, and would send it again.
+fn check_size(bytes: usize) -> Result<(), Error> {
+    // Leaves room for the lengths and types of the parameters.
+    if bytes <= LARGEST - LARGEST / 16 {
+        return Ok(());
+    }
+    let text = format!(
+        "the call has {} MB, and the server takes up to 1 GB in one message; send it in several calls",
+        bytes >> 20
+    );
+    Err(Error::new(ErrorKind::InvalidArgument, text))
 }
 
 /// JSON that was serialized when it was given as an option, as a parameter.
@@ -151,4 +170,18 @@ pub(crate) fn count(what: &str, count: u32) -> Result<i32, Error> {
     i32::try_from(count).map_err(|_| {
         Error::new(ErrorKind::InvalidArgument, format!("the {what} is {count}; give at most 2147483647"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_the_server_would_hang_up_on_is_refused() {
+        assert!(check_size(1_000_000_000).is_ok());
+        let error = check_size(5 * (230 << 20)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        assert!(error.to_string().contains("1150 MB"), "{error}");
+        assert!(!error.kind().is_transient());
+    }
 }

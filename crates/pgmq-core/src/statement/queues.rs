@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::error_kind::ErrorKind;
-use crate::operations::{Feature, rows};
+use crate::operations::{Feature, Operation, rows};
 use crate::options::{ArchivePartitionOptions, PartitionOptions};
 use crate::records::QueueInfo;
 use crate::statement::builder::{StatementBuilder, count};
@@ -63,12 +63,12 @@ pub fn create_unlogged_queue(queue: &str) -> Statement<'_, ()> {
 
 /// Builds `create_partitioned_queue`.
 pub fn create_partitioned_queue(queue: &str) -> Statement<'_, ()> {
-    StatementBuilder::on(queue, &rows::create_partitioned_queue).sql(partitioned!(""))
+    partitionable(queue, &rows::create_partitioned_queue).sql(partitioned!(""))
 }
 
 /// Builds `create_partitioned_queue_with`.
 pub fn create_partitioned_queue_with<'a>(queue: &'a str, options: &PartitionOptions) -> Statement<'a, ()> {
-    let builder = StatementBuilder::on(queue, &rows::create_partitioned_queue_with)
+    let builder = partitionable(queue, &rows::create_partitioned_queue_with)
         .text(options.interval.0.clone())
         .text(options.retention.0.clone());
     match options.premake {
@@ -77,6 +77,16 @@ pub fn create_partitioned_queue_with<'a>(queue: &'a str, options: &PartitionOpti
             ", partition_interval=>$2::text, retention_interval=>$3::text, premake=>$4::integer"
         )),
     }
+}
+
+/// A builder for an operation that passes the tables of a queue to pg_partman, which splits names at periods.
+fn partitionable<'a>(queue: &'a str, operation: &'static Operation) -> StatementBuilder<'a> {
+    let mut builder = StatementBuilder::on(queue, operation);
+    if queue.contains('.') {
+        let text = "pg_partman does not support names with periods; give the queue another name";
+        builder.refuse(Error::new(ErrorKind::InvalidArgument, text));
+    }
+    builder
 }
 
 fn premake(partitions: u32) -> Result<i32, Error> {
@@ -146,7 +156,7 @@ pub fn validate_queue_name(queue: &str) -> Statement<'_, ()> {
 
 /// Builds `convert_archive_partitioned`.
 pub fn convert_archive_partitioned(queue: &str) -> Statement<'_, ()> {
-    StatementBuilder::on(queue, &rows::convert_archive_partitioned)
+    partitionable(queue, &rows::convert_archive_partitioned)
         .sql("SELECT pgmq.convert_archive_partitioned(table_name=>$1::text)")
 }
 
@@ -155,7 +165,7 @@ pub fn convert_archive_partitioned_with<'a>(
     queue: &'a str,
     options: &ArchivePartitionOptions,
 ) -> Statement<'a, ()> {
-    StatementBuilder::on(queue, &rows::convert_archive_partitioned_with)
+    partitionable(queue, &rows::convert_archive_partitioned_with)
         .text(options.interval.0.clone())
         .text(options.retention.0.clone())
         .int(count("number of leading partitions", options.leading_partition))

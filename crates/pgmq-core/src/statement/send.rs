@@ -90,13 +90,10 @@ fn batch<'a, T: Serialize>(
     const VARIANTS: SqlVariants =
         variants!("SELECT pgmq.send_batch(queue_name=>$1::text, msgs=>$2::jsonb[]", "", "jsonb[]", delay);
     builder.take(check_headers(messages.len(), options));
-    if messages.is_empty() {
-        return builder.answer(Vec::new());
-    }
     let headers = optional_json(&options.headers, Param::JsonbArray);
     let (builder, given) =
         builder.param(JsonArray::of_all(messages).map(Param::JsonbArray)).options(headers, options.delay);
-    builder.sql(VARIANTS.get(given))
+    if messages.is_empty() { builder.answer(Vec::new()) } else { builder.sql(VARIANTS.get(given)) }
 }
 
 /// Checks that there are as many headers as messages, since each message gets its own.

@@ -136,13 +136,10 @@ fn batch<'a, T: Serialize>(
         delay
     );
     builder.take(check_headers(messages.len(), options));
-    if messages.is_empty() {
-        return builder.answer(Vec::new());
-    }
     let headers = optional_json(&options.headers, Param::JsonbArray);
     let (builder, given) =
         builder.param(JsonArray::of_all(messages).map(Param::JsonbArray)).options(headers, options.delay);
-    builder.sql(VARIANTS.get(given))
+    if messages.is_empty() { builder.answer(Vec::new()) } else { builder.sql(VARIANTS.get(given)) }
 }
 
 /// A builder for an operation on a routing key, which is the first parameter.
