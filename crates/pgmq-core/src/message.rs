@@ -1,6 +1,7 @@
 //! Messages, as reads return them.
 
 use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::raw_json::RawJson;
@@ -43,10 +44,50 @@ impl<T> Message<T> {
         Self { msg_id, read_ct: 0, enqueued_at: epoch, last_read_at: None, vt: epoch, message, headers: None }
     }
 
+    /// Parses the headers into an `H`; `None` if the message has none.
+    ///
+    /// ```
+    /// use pgmq_core::{Message, RawJson};
+    ///
+    /// let mut message = Message::new(7, "hello");
+    /// assert_eq!(message.parse_headers::<serde_json::Value>()?, None);
+    /// message.headers = Some(RawJson::new(&[("trace", 5)])?);
+    /// assert_eq!(message.parse_headers()?, Some([("trace".to_owned(), 5)]));
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`serde_json::Error`], if the headers do not have the shape of `H`.
+    pub fn parse_headers<H: DeserializeOwned>(&self) -> Result<Option<H>, serde_json::Error> {
+        self.headers.as_ref().map(RawJson::parse).transpose()
+    }
+
     /// Returns the same message with another payload.
     pub fn map<U>(self, payload: impl FnOnce(T) -> U) -> Message<U> {
         let Self { msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers } = self;
         Message { msg_id, read_ct, enqueued_at, last_read_at, vt, message: payload(message), headers }
+    }
+}
+
+impl Message<RawJson> {
+    /// Parses the payload into a `T`, and returns the same message with it.
+    ///
+    /// ```
+    /// use pgmq_core::{Message, RawJson};
+    ///
+    /// let raw = Message::new(7, RawJson::new(&[1, 2])?);
+    /// assert_eq!(raw.parse::<Vec<i32>>()?, Message::new(7, vec![1, 2]));
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`serde_json::Error`], if the payload does not have the shape of `T`. The message is borrowed, so it
+    /// is still there.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<Message<T>, serde_json::Error> {
+        let payload = self.message.parse()?;
+        Ok(self.clone().map(|_| payload))
     }
 }
 
