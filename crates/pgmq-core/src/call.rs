@@ -33,6 +33,7 @@ impl Call {
 
 /// The call in which an error happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Context {
     /// The operation, and the PGMQ function that it calls.
     pub call: Call,

@@ -6,6 +6,7 @@ mod message;
 mod outputs;
 mod records;
 mod rows;
+mod sealed;
 
 pub use rows::{Output, Record, Rows};
 

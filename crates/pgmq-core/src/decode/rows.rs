@@ -1,14 +1,16 @@
 //! From the rows of a result to the value that an operation returns.
 
 use crate::call::Context;
+use crate::decode::sealed::Sealed;
 use crate::error::Error;
 use crate::error_kind::ErrorKind;
 use crate::message::Message;
 use crate::raw_json::RawJson;
 use crate::row::Row;
 
-/// The result of an operation, made from the records that its rows decode to.
-pub trait Output: Sized + Send {
+/// The result of an operation, made from the records that its rows decode to. Only types of this crate implement
+/// it.
+pub trait Output: Sealed + Sized + Send {
     /// The type that one row decodes to.
     type Record: Record;
 
@@ -16,8 +18,8 @@ pub trait Output: Sized + Send {
     fn from_records(records: Vec<Self::Record>) -> Option<Self>;
 }
 
-/// The type that one row decodes to.
-pub trait Record: Sized + Send {
+/// The type that one row decodes to. Only types of this crate implement it.
+pub trait Record: Sealed + Sized + Send {
     /// The positions of the record's columns in the result.
     type Columns: Send;
 

@@ -160,6 +160,7 @@ impl<'a, O: Output> Query<'a, O> {
 
 /// One variant of a query's SQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SqlVariant<'q> {
     /// The SQL.
     pub text: &'q str,
