@@ -56,7 +56,10 @@ pub use call::{Call, Context};
 pub use decode::{Record, Rows};
 pub use error::Error;
 pub use installation::{RecordedVersion, ServerLook};
-pub use operations::{AsyncQueue, Feature, Group, OPERATIONS, Operation, Property, Queue};
+pub use operations::{
+    AsyncListen, AsyncListening, AsyncQueue, Feature, Group, Listen, Listening, OPERATIONS, Operation,
+    Property, Queue,
+};
 pub use param::{JsonArray, JsonText, Param};
 pub use row::{CellError, Row};
 pub use server_version::ServerVersion;

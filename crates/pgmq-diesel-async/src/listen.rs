@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use futures_core::Stream;
-use pgmq_core::Notification;
 use pgmq_core::backend::{Backoff, Channels};
+use pgmq_core::{AsyncListening, Notification};
 use pgmq_driver_tokio_postgres::{EventReceiver, EventSender, events};
 use tokio::task::JoinHandle;
 
@@ -47,6 +47,17 @@ impl Listener {
     pub async fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Notification>, Error> {
         let event = tokio::time::timeout(timeout, self.events.next()).await;
         event.ok().flatten().transpose()
+    }
+}
+
+impl AsyncListening for Listener {
+    type Error = Error;
+
+    fn next_timeout(
+        &mut self,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Option<Notification>, Error>> + Send {
+        self.next_timeout(timeout)
     }
 }
 

@@ -8,7 +8,7 @@ use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::{PoolError, PoolableConnection};
 use pgmq_core::backend::prelude::*;
 use pgmq_core::backend::{self, Channels, LastConnectError, Next, Retry, Settings};
-use pgmq_core::{AsyncQueue, ErrorKind, Failure, Installation, Output, Query};
+use pgmq_core::{AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, Query};
 use pgmq_driver_tokio_postgres::{Permit, Tls, listen_config};
 
 use crate::bound::BoundQueue;
@@ -204,12 +204,19 @@ impl PGMQueue {
     ///
     /// The connection cannot be made; [`ErrorKind::InvalidArgument`], if the queue uses your own pool, which
     /// does not tell how to connect: set the URL by [`with_listen_url`](Self::with_listen_url).
-    pub async fn listen(&self, queues: &[&str]) -> Result<Listener, Error> {
-        let channels = Channels::new(queues)?;
-        let settings = &self.shared.settings;
-        let listen_url = self.listen_url.as_deref().or(settings.listen_url.as_deref());
-        let (config, tls) = listen_config(settings, listen_url)?;
-        Listener::connect(Endpoint::new(config, tls), channels).await
+    pub fn listen<S: AsRef<str>>(
+        &self,
+        queues: &[S],
+    ) -> impl Future<Output = Result<Listener, Error>> + Send + use<'_, S> {
+        // The future must not borrow the names, which need not be `Sync`.
+        let channels = Channels::new(queues);
+        async move {
+            let channels = channels?;
+            let settings = &self.shared.settings;
+            let listen_url = self.listen_url.as_deref().or(settings.listen_url.as_deref());
+            let (config, tls) = listen_config(settings, listen_url)?;
+            Listener::connect(Endpoint::new(config, tls), channels).await
+        }
     }
 
     /// Sets the URL that [`listen`](Self::listen) connects to, for a queue over your own pool.
@@ -289,6 +296,14 @@ impl AsyncQueue for PGMQueue {
                 Next::Fail => return Err(error),
             }
         }
+    }
+}
+
+impl AsyncListen for PGMQueue {
+    type Listener = Listener;
+
+    fn listen<S: AsRef<str>>(&self, queues: &[S]) -> impl Future<Output = Result<Listener, Error>> + Send {
+        self.listen(queues)
     }
 }
 

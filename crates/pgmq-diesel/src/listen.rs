@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use diesel::PgConnection;
-use pgmq_core::Notification;
 use pgmq_core::backend::{Backoff, Channels};
+use pgmq_core::{Listening, Notification};
 
 use crate::connect::{Connecting, greet};
 use crate::error::Error;
@@ -143,6 +143,14 @@ impl Iterator for Listener {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.next_timeout(Duration::MAX).transpose()
+    }
+}
+
+impl Listening for Listener {
+    type Error = Error;
+
+    fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Notification>, Error> {
+        self.next_timeout(timeout)
     }
 }
 

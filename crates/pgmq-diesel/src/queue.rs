@@ -8,7 +8,7 @@ use diesel::pg::PgConnection;
 use diesel::r2d2::PoolError;
 use pgmq_core::backend::prelude::*;
 use pgmq_core::backend::{self, Channels, LastConnectError, Next, Retry, Settings};
-use pgmq_core::{ErrorKind, Failure, Installation, Output, Query, Queue};
+use pgmq_core::{ErrorKind, Failure, Installation, Listen, Output, Query, Queue};
 
 use crate::bound::BoundQueue;
 use crate::connection::Connection;
@@ -197,7 +197,7 @@ impl PGMQueue {
     ///
     /// The connection cannot be made; [`ErrorKind::InvalidArgument`], if the queue uses your own pool, which
     /// does not tell how to connect: set the URL by [`with_listen_url`](Self::with_listen_url).
-    pub fn listen(&self, queues: &[&str]) -> Result<Listener, Error> {
+    pub fn listen<S: AsRef<str>>(&self, queues: &[S]) -> Result<Listener, Error> {
         let channels = Channels::new(queues)?;
         let settings = &self.shared.settings;
         let listen_url = self.listen_url.as_deref().or(settings.listen_url.as_deref());
@@ -280,6 +280,14 @@ impl Queue for PGMQueue {
                 Next::Fail => return Err(error),
             }
         }
+    }
+}
+
+impl Listen for PGMQueue {
+    type Listener = Listener;
+
+    fn listen<S: AsRef<str>>(&self, queues: &[S]) -> Result<Listener, Error> {
+        self.listen(queues)
     }
 }
 

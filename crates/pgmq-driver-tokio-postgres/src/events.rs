@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn a_slow_consumer_gets_one_event_of_each_sort() {
         let (sender, mut receiver) = events::<&str>();
-        let busy = Notification::Inserted { queue: "busy".to_owned() };
+        let busy = Notification::inserted("busy");
         for _ in 0..1000 {
             assert!(sender.send(Ok(busy.clone())) && sender.send(Err("refused")));
         }

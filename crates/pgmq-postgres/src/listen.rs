@@ -5,8 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fallible_iterator::FallibleIterator;
-use pgmq_core::Notification;
 use pgmq_core::backend::{Backoff, Channels};
+use pgmq_core::{Listening, Notification};
 use pgmq_driver_tokio_postgres::Tls;
 use postgres::{Client, Config};
 
@@ -137,6 +137,14 @@ impl Iterator for Listener {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.next_timeout(Duration::MAX).transpose()
+    }
+}
+
+impl Listening for Listener {
+    type Error = Error;
+
+    fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Notification>, Error> {
+        self.next_timeout(timeout)
     }
 }
 

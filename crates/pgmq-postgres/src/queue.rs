@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use pgmq_core::backend::prelude::*;
 use pgmq_core::backend::{self, Channels, LastConnectError, Next, Retry, Settings};
-use pgmq_core::{ErrorKind, Failure, Installation, Output, Query, Queue};
+use pgmq_core::{ErrorKind, Failure, Installation, Listen, Output, Query, Queue};
 use pgmq_driver_tokio_postgres::{connect_limit, listen_config};
 
 use crate::bound::BoundQueue;
@@ -162,7 +162,7 @@ impl<M: ManageClients> PGMQueue<M> {
     ///
     /// The connection cannot be made; [`ErrorKind::InvalidArgument`], if the queue uses your own pool, which
     /// does not tell how to connect: set the URL by [`with_listen_url`](Self::with_listen_url).
-    pub fn listen(&self, queues: &[&str]) -> Result<Listener, Error> {
+    pub fn listen<S: AsRef<str>>(&self, queues: &[S]) -> Result<Listener, Error> {
         let channels = Channels::new(queues)?;
         let settings = &self.shared.settings;
         let listen_url = self.listen_url.as_deref().or(settings.listen_url.as_deref());
@@ -238,6 +238,14 @@ impl<M: ManageClients> Queue for PGMQueue<M> {
                 Next::Fail => return Err(error),
             }
         }
+    }
+}
+
+impl<M: ManageClients> Listen for PGMQueue<M> {
+    type Listener = Listener;
+
+    fn listen<S: AsRef<str>>(&self, queues: &[S]) -> Result<Listener, Error> {
+        self.listen(queues)
     }
 }
 

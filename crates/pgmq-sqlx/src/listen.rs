@@ -11,8 +11,8 @@ use futures_core::stream::BoxStream;
 use futures_timer::Delay;
 use futures_util::future::{Either, select};
 use futures_util::stream::{StreamExt, unfold};
-use pgmq_core::Notification;
 use pgmq_core::backend::{Backoff, Channels};
+use pgmq_core::{AsyncListening, Notification};
 use sqlx::postgres::{PgListener, PgPoolOptions};
 
 use crate::error::Error;
@@ -80,6 +80,17 @@ impl Listener {
         if !is_pending {
             self.pending.push_back(event);
         }
+    }
+}
+
+impl AsyncListening for Listener {
+    type Error = Error;
+
+    fn next_timeout(
+        &mut self,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Option<Notification>, Error>> + Send {
+        self.next_timeout(timeout)
     }
 }
 
@@ -181,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_slow_consumer_gets_one_event_of_each_sort() {
-        let inserted = |queue: &str| Ok(Notification::Inserted { queue: queue.to_owned() });
+        let inserted = |queue: &str| Ok(Notification::inserted(queue));
         let refused = || Err(Error::from(sqlx::Error::PoolClosed));
         let events = (0..10_000).map(move |n| match n % 3 {
             0 => inserted("busy"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pgmq_core::backend::prelude::*;
 use pgmq_core::backend::{self, Channels, LastConnectError, Next, PING, Retry, Settings};
-use pgmq_core::{AsyncQueue, ErrorKind, Failure, Installation, Output, Query};
+use pgmq_core::{AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, Query};
 use sqlx::Connection as _;
 
 use crate::bound::BoundQueue;
@@ -165,14 +165,21 @@ impl PGMQueue {
     /// # Errors
     ///
     /// The connection cannot be made.
-    pub async fn listen(&self, queues: &[&str]) -> Result<Listener, Error> {
-        let channels = Channels::new(queues)?;
-        let settings = &self.shared.settings;
-        let server = match self.listen_url.as_deref().or(settings.listen_url.as_deref()) {
-            Some(url) => Server::from_url(url, settings.connect_timeout)?,
-            None => Server::from_pool(&self.pool, settings.connect_timeout)?,
-        };
-        Listener::connect(server, channels).await
+    pub fn listen<S: AsRef<str>>(
+        &self,
+        queues: &[S],
+    ) -> impl Future<Output = Result<Listener, Error>> + Send + use<'_, S> {
+        // The future must not borrow the names, which need not be `Sync`.
+        let channels = Channels::new(queues);
+        async move {
+            let channels = channels?;
+            let settings = &self.shared.settings;
+            let server = match self.listen_url.as_deref().or(settings.listen_url.as_deref()) {
+                Some(url) => Server::from_url(url, settings.connect_timeout)?,
+                None => Server::from_pool(&self.pool, settings.connect_timeout)?,
+            };
+            Listener::connect(server, channels).await
+        }
     }
 
     /// Sets the URL that [`listen`](Self::listen) connects to, for a queue over your own pool. Without such
@@ -264,6 +271,14 @@ impl AsyncQueue for PGMQueue {
                 Next::Fail => return Err(error),
             }
         }
+    }
+}
+
+impl AsyncListen for PGMQueue {
+    type Listener = Listener;
+
+    fn listen<S: AsRef<str>>(&self, queues: &[S]) -> impl Future<Output = Result<Listener, Error>> + Send {
+        self.listen(queues)
     }
 }
 

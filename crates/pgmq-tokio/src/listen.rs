@@ -5,8 +5,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
-use pgmq_core::Notification;
 use pgmq_core::backend::{Backoff, Channels};
+use pgmq_core::{AsyncListening, Notification};
 use pgmq_driver_tokio_postgres::{EventReceiver, EventSender, Tls, connect_limit, events};
 use tokio::task::JoinHandle;
 use tokio_postgres::tls::MakeTlsConnect;
@@ -49,6 +49,17 @@ impl Listener {
     pub async fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Notification>, Error> {
         let event = tokio::time::timeout(timeout, self.events.next()).await;
         event.ok().flatten().transpose()
+    }
+}
+
+impl AsyncListening for Listener {
+    type Error = Error;
+
+    fn next_timeout(
+        &mut self,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Option<Notification>, Error>> + Send {
+        self.next_timeout(timeout)
     }
 }
 

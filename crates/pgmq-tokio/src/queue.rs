@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use pgmq_core::backend::prelude::*;
 use pgmq_core::backend::{self, Channels, FailureClass, LastConnectError, Next, Retry, Settings};
-use pgmq_core::{AsyncQueue, ErrorKind, Failure, Installation, Output, Query};
+use pgmq_core::{AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, Query};
 use pgmq_driver_tokio_postgres::{Permit, Tls, listen_config};
 
 use crate::bound::BoundQueue;
@@ -200,12 +200,19 @@ impl<M: ManageClients> PGMQueue<M> {
     ///
     /// The connection cannot be made; [`ErrorKind::InvalidArgument`], if the queue uses your own pool, which
     /// does not tell how to connect: set the URL by [`with_listen_url`](Self::with_listen_url).
-    pub async fn listen(&self, queues: &[&str]) -> Result<Listener, Error> {
-        let channels = Channels::new(queues)?;
-        let settings = &self.shared.settings;
-        let listen_url = self.listen_url.as_deref().or(settings.listen_url.as_deref());
-        let (config, tls) = listen_config(settings, listen_url)?;
-        Listener::connect(config, tls, channels).await
+    pub fn listen<S: AsRef<str>>(
+        &self,
+        queues: &[S],
+    ) -> impl Future<Output = Result<Listener, Error>> + Send + use<'_, S, M> {
+        // The future must not borrow the names, which need not be `Sync`.
+        let channels = Channels::new(queues);
+        async move {
+            let channels = channels?;
+            let settings = &self.shared.settings;
+            let listen_url = self.listen_url.as_deref().or(settings.listen_url.as_deref());
+            let (config, tls) = listen_config(settings, listen_url)?;
+            Listener::connect(config, tls, channels).await
+        }
     }
 
     /// Sets the URL that [`listen`](Self::listen) connects to, for a queue over your own pool.
@@ -283,6 +290,14 @@ impl<M: ManageClients> AsyncQueue for PGMQueue<M> {
                 Next::Fail => return Err(error),
             }
         }
+    }
+}
+
+impl<M: ManageClients> AsyncListen for PGMQueue<M> {
+    type Listener = Listener;
+
+    fn listen<S: AsRef<str>>(&self, queues: &[S]) -> impl Future<Output = Result<Listener, Error>> + Send {
+        self.listen(queues)
     }
 }
 

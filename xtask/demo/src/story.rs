@@ -140,7 +140,7 @@ pub(super) async fn tell<A: Application>(url: &str, page: &mut Page) -> Result<(
     let started = Instant::now();
     let sent = queue.send(ORDERS, &order("white tea", 1)).await?;
     let notified = A::next(&mut listener, Duration::from_secs(10)).await?;
-    let Some(Notification::Inserted { queue: name }) = notified else {
+    let Some(Notification::Inserted { queue: name, .. }) = notified else {
         bail!("received {notified:?} instead of a notification of a message")
     };
     page.note(format!(

@@ -17,9 +17,9 @@ impl Channels {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`], if a name is not a queue name, or the list is empty.
-    pub fn new(queues: &[&str]) -> Result<Self, Error> {
-        let queues: Vec<_> =
-            queues.iter().map(|queue| fold(queue).map(|name| name.into_owned())).collect::<Result<_, _>>()?;
+    pub fn new<S: AsRef<str>>(queues: &[S]) -> Result<Self, Error> {
+        let folded = |queue: &S| fold(queue.as_ref()).map(|name| name.into_owned());
+        let queues: Vec<_> = queues.iter().map(folded).collect::<Result<_, _>>()?;
         if queues.is_empty() {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
@@ -42,7 +42,7 @@ impl Channels {
     /// The notification of a channel, if it belongs to one of the queues.
     pub fn notification(&self, channel_name: &str) -> Option<Notification> {
         let queue = self.queues.iter().find(|queue| channel(queue) == channel_name)?;
-        Some(Notification::Inserted { queue: queue.clone() })
+        Some(Notification::inserted(queue.clone()))
     }
 }
 
@@ -59,10 +59,10 @@ mod tests {
     fn channels_have_the_folded_names_of_queues() {
         let channels = Channels::new(&["MyQ", "a\"b"]).unwrap();
         assert_eq!(channels.listen_sql(), "LISTEN \"pgmq.q_myq.INSERT\";LISTEN \"pgmq.q_a\"\"b.INSERT\";");
-        let inserted = Some(Notification::Inserted { queue: "myq".to_owned() });
+        let inserted = Some(Notification::inserted("myq"));
         assert_eq!(channels.notification("pgmq.q_myq.INSERT"), inserted);
         assert_eq!(channels.notification("pgmq.q_other.INSERT"), None);
-        assert!(Channels::new(&[]).is_err());
+        assert!(Channels::new::<&str>(&[]).is_err());
         assert!(Channels::new(&["a'b"]).is_err());
     }
 }

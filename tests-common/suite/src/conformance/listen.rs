@@ -38,7 +38,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(300);
 
 fn inserted(queue: &str) -> Option<Notification> {
-    Some(Notification::Inserted { queue: queue.to_owned() })
+    Some(Notification::inserted(queue))
 }
 
 /// Connects, and enables notifications of each insert into the queue `q`.

@@ -58,7 +58,7 @@ async fn a_queue_over_a_user_supplied_pool_listens_by_a_url<B: Backend>(
 ) -> Outcome {
     let queue = B::from_pool(B::driver_pool(context.url(), 1).await?);
     queue.enable_notify_with(QUEUE, &NotifyOptions::new()).await?;
-    let inserted = Some(Notification::Inserted { queue: QUEUE.to_owned() });
+    let inserted = Some(Notification::inserted(QUEUE));
     if B::LISTENS_FROM_ANY_POOL {
         let mut listener = B::listen(&queue, &[QUEUE]).await?;
         queue.send(QUEUE, &1).await?;

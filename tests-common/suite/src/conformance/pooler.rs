@@ -106,7 +106,7 @@ async fn a_listener_can_bypass_the_pooler<B: Backend>(context: &TestContext<'_>)
         let mut listener = B::listen(&listening, &[QUEUE]).await?;
         for n in 0..SESSIONS {
             queue.send(QUEUE, &n).await?;
-            let inserted = Notification::Inserted { queue: QUEUE.to_owned() };
+            let inserted = Notification::inserted(QUEUE);
             assert_eq!(listener.next_timeout(LIMIT).await?, Some(inserted));
         }
     }

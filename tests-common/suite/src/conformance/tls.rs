@@ -359,7 +359,7 @@ async fn listening_is_encrypted_according_to_the_listen_url<B: Backend>(
     queue.enable_notify_with(QUEUE, &NotifyOptions::new()).await?;
     let mut listener = B::listen(&queue, &[QUEUE]).await?;
     queue.send(QUEUE, &1).await?;
-    let inserted = Some(Notification::Inserted { queue: QUEUE.to_owned() });
+    let inserted = Some(Notification::inserted(QUEUE));
     assert_eq!(listener.next_timeout(SOON).await?, inserted);
     assert!(sessions_are_encrypted(context)?);
     drop(listener);
