@@ -246,7 +246,7 @@ impl PGMQueue {
 }
 
 pgmq_core::operations!([pgmq_core::inherent_async_methods] {
-    example "pgmq_diesel_async" impl [] PGMQueue
+    example "pgmq_diesel_async" impl [] captures [] [] PGMQueue
 });
 
 impl AsyncQueue for PGMQueue {

@@ -230,7 +230,7 @@ async fn complete<R, E: From<Error>>(
     Ok(done)
 }
 
-pgmq_core::operations!([pgmq_core::inherent_async_methods] { example "pgmq_sqlx" impl [] PGMQueue });
+pgmq_core::operations!([pgmq_core::inherent_async_methods] { example "pgmq_sqlx" impl [] captures [] [] PGMQueue });
 
 impl AsyncQueue for PGMQueue {
     type Error = Error;

@@ -29,7 +29,9 @@ impl<'c> BoundQueue<'c> {
     }
 }
 
-pgmq_core::operations!([pgmq_core::inherent_async_methods] { example none impl [] BoundQueue<'_> });
+pgmq_core::operations!([pgmq_core::inherent_async_methods] {
+    example none impl [<'c>] captures ['c] [] BoundQueue<'c>
+});
 
 impl AsyncQueue for BoundQueue<'_> {
     type Error = Error;

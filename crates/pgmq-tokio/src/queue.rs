@@ -252,7 +252,7 @@ async fn complete<R, E: From<Error>>(
 }
 
 pgmq_core::operations!([pgmq_core::inherent_async_methods] {
-    example "pgmq_tokio" impl [<M: ManageClients>] PGMQueue<M>
+    example "pgmq_tokio" impl [<M: ManageClients>] captures [] [M] PGMQueue<M>
 });
 
 impl<M: ManageClients> AsyncQueue for PGMQueue<M> {

@@ -177,6 +177,8 @@ macro_rules! inherent_methods {
 
 /// The inherent methods of a back end's type that is an [`AsyncQueue`]; the twin of [`inherent_methods`]. For
 /// back ends.
+///
+/// The context also names what each future captures of the type: `captures [lifetimes] [types]`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! inherent_async_methods {
@@ -186,21 +188,53 @@ macro_rules! inherent_async_methods {
     )*) => {$(
         $crate::inherent_async_methods!(@group $context [$(#[doc $($group_doc)*])*] $($row)*);
     )*};
-    (@group { example $krate:tt impl [$($generics:tt)*] $self:ty } [$($group_doc:tt)*] $(
+    (@group { example $krate:tt impl [$($generics:tt)*] captures $lifetimes:tt $types:tt $self:ty }
+        [$($group_doc:tt)*] $(
         $(#[doc $($doc:tt)*])* #[operation $about:tt]
-        fn $name:ident $(<$T:ident: ($($bound:tt)+)>)? ($($arg:ident: $type:ty),* $(,)?) -> $output:ty;
+        fn $name:ident $(<$T:ident: ($($bound:tt)+)>)? ($($args:tt)*) -> $output:ty;
     )*) => {
         $($group_doc)*
         impl $($generics)* $self {$(
-            $(#[doc $($doc)*])*
-            #[doc = $crate::operation_calls!($about)]
-            #[doc = $crate::operation_errors!($about)]
-            #[doc = $crate::operation_example!(async $krate $about)]
-            pub fn $name $(<$T: $($bound)+>)? (
-                &self, $($arg: $type),*
-            ) -> impl Future<Output = Result<$output, Error>> + Send {
-                $crate::backend::run_async(self, $crate::statement::$name($($arg),*))
-            }
+            $crate::inherent_async_methods!(@method $lifetimes $types {
+                $(#[doc $($doc)*])*
+                #[doc = $crate::operation_calls!($about)]
+                #[doc = $crate::operation_errors!($about)]
+                #[doc = $crate::operation_example!(async $krate $about)]
+            } $name [$($T: ($($bound)+))?] ($($args)*) -> $output);
         )*}
+    };
+    // A message is serialized before the future exists, which therefore does not borrow it.
+    (@method [$($lifetime:lifetime)*] [$($type:ident)*] {$($docs:tt)*}
+        $name:ident [$T:ident: (Serialize $($bound:tt)*)]
+        ($queue:ident: &str $(, $arg:ident: $arg_type:ty)* $(,)?) -> $output:ty
+    ) => {
+        $($docs)*
+        pub fn $name<'q, $T: Serialize $($bound)*>(
+            &self, $queue: &'q str, $($arg: $arg_type),*
+        ) -> impl Future<Output = Result<$output, Error>> + Send + use<'_, 'q, $($lifetime,)* $T, $($type,)*> {
+            $crate::backend::run_async(self, $crate::statement::$name($queue, $($arg),*))
+        }
+    };
+    (@method [$($lifetime:lifetime)*] [$($type:ident)*] {$($docs:tt)*}
+        $name:ident [] ($queue:ident: &str $(, $arg:ident: $arg_type:ty)* $(,)?) -> $output:ty
+    ) => {
+        $($docs)*
+        pub fn $name<'q>(
+            &self, $queue: &'q str, $($arg: $arg_type),*
+        ) -> impl Future<Output = Result<$output, Error>> + Send + use<'_, 'q, $($lifetime,)* $($type,)*> {
+            $crate::backend::run_async(self, $crate::statement::$name($queue, $($arg),*))
+        }
+    };
+    // A read takes an `impl Into`, whose type cannot be named, and borrows nothing but the name of the queue
+    // and its options.
+    (@method $lifetimes:tt $types:tt {$($docs:tt)*}
+        $name:ident [$($T:ident: ($($bound:tt)+))?] ($($arg:ident: $arg_type:ty),* $(,)?) -> $output:ty
+    ) => {
+        $($docs)*
+        pub fn $name $(<$T: $($bound)+>)? (
+            &self, $($arg: $arg_type),*
+        ) -> impl Future<Output = Result<$output, Error>> + Send {
+            $crate::backend::run_async(self, $crate::statement::$name($($arg),*))
+        }
     };
 }
