@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 
 use crate::error::Error;
 use crate::error_kind::ErrorKind;
@@ -20,8 +20,8 @@ pub struct VisibilityTimeout(Span);
 
 /// The time at which a message becomes visible: after a span of time from now, or at a point in time.
 ///
-/// Converts from every type that converts to a [`VisibilityTimeout`], and from a [`DateTime<Utc>`]. A point
-/// in the past means now. The server's clock measures a span.
+/// Converts from every type that converts to a [`VisibilityTimeout`], and from a [`DateTime`] in any time
+/// zone. A point in the past means now. The server's clock measures a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delay(When);
 
@@ -135,9 +135,9 @@ macro_rules! spans {
 
 spans!(unsigned u32 u64, signed i32 i64);
 
-impl From<DateTime<Utc>> for Delay {
-    fn from(at: DateTime<Utc>) -> Self {
-        Self(When::At(at))
+impl<Tz: TimeZone> From<DateTime<Tz>> for Delay {
+    fn from(at: DateTime<Tz>) -> Self {
+        Self(When::At(at.to_utc()))
     }
 }
 
@@ -156,6 +156,7 @@ pub(crate) fn milliseconds(what: &str, duration: Duration) -> Result<i32, Error>
 
 #[cfg(test)]
 mod tests {
+    use chrono::FixedOffset;
     use proptest::prelude::*;
 
     use super::*;
@@ -185,6 +186,19 @@ mod tests {
         assert_eq!(vt(Duration::MAX), refused);
         assert!(milliseconds("throttle", Duration::MAX).is_err());
         assert_eq!(vt(i32::MAX), Ok(i32::MAX));
+    }
+
+    #[test]
+    fn a_point_in_time_is_the_same_in_every_time_zone() {
+        let utc = DateTime::from_timestamp(1_700_000_000, 5).unwrap();
+        let [east, west] = [14 * 3600, -12 * 3600].map(|offset| FixedOffset::east_opt(offset).unwrap());
+        assert_eq!(Delay::from(utc.with_timezone(&east)), Delay::from(utc));
+        assert_eq!(Delay::from(utc.with_timezone(&west)), Delay::from(utc));
+        // The ends of chrono's range have no local time in some time zones.
+        for end in [DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC] {
+            assert_eq!(Delay::from(end.with_timezone(&east)), Delay::from(end));
+            assert_eq!(Delay::from(end.with_timezone(&west)), Delay::from(end));
+        }
     }
 
     proptest! {
