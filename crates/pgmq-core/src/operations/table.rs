@@ -151,8 +151,10 @@ macro_rules! operations {
                 }]
                 fn detach_archive(queue: &str) -> ();
 
-                /// Creates the index on headers that speeds up grouped reads. An existing index is left as it
-                /// is.
+                /// Creates PGMQ's index on the headers of a queue. An existing index is left as it is.
+                ///
+                /// No grouped read can use this index:
+                /// [`create_fifo_group_index`](Self::create_fifo_group_index) creates one that they use.
                 #[operation {
                     calls: "pgmq.create_fifo_index",
                     since: (1, 9, 0),
@@ -169,6 +171,22 @@ macro_rules! operations {
                     example: "queue.create_fifo_indexes_all()",
                 }]
                 fn create_fifo_indexes_all() -> ();
+
+                /// Creates an index on the groups of a queue, which makes
+                /// [`read_grouped`](Self::read_grouped) faster if there are many groups. An existing index is
+                /// left as it is.
+                ///
+                /// PGMQ has no function for this index: the client creates it, by the name
+                /// `fifo_group_q_<queue>`, and only an owner of the queue's table may do so. The statement
+                /// waits for every transaction that has written to the queue, and blocks those that begin to
+                /// write to it meanwhile.
+                #[operation {
+                    calls: "pgmq.read_grouped",
+                    since: (1, 9, 0),
+                    errors: [InvalidArgument, QueueNotFound, Unsupported],
+                    example: "queue.create_fifo_group_index(\"orders\")",
+                }]
+                fn create_fifo_group_index(queue: &str) -> ();
 
                 /// Acquires the lock under which queues of this name are created and dropped, until the
                 /// transaction ends.

@@ -102,8 +102,12 @@ impl<'a> StatementBuilder<'a> {
     ///
     /// The name was checked and folded. If it was refused, the text is never sent.
     pub(crate) fn table(&self, prefix: char) -> String {
-        let name = self.queue.as_deref().unwrap_or_default();
-        format!("pgmq.{}", queue_name::quote(&format!("{prefix}_{name}")))
+        format!("pgmq.{}", self.of_queue(&format!("{prefix}_")))
+    }
+
+    /// The name of the queue behind a prefix, quoted.
+    pub(crate) fn of_queue(&self, prefix: &str) -> String {
+        queue_name::quote(&format!("{prefix}{}", self.queue.as_deref().unwrap_or_default()))
     }
 
     /// The statement with this text.

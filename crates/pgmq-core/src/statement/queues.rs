@@ -191,6 +191,31 @@ pub fn create_fifo_indexes_all() -> Statement<'static, ()> {
     StatementBuilder::new(&rows::create_fifo_indexes_all).sql("SELECT pgmq.create_fifo_indexes_all()")
 }
 
+/// Builds `create_fifo_group_index`.
+///
+/// The index is on the expression by which PGMQ groups messages. No grouped read can use the index of
+/// `create_fifo_index`, which is on the headers as a whole.
+///
+/// - The cast fails where PGMQ has no grouped reads, so that an older server reports that it lacks them.
+/// - The lock conflicts with itself, unlike that of `CREATE INDEX`. Without it, sessions that create the
+///   index at the same time all find that it is missing, and all but one fail.
+/// - No queue's table can have the name of the index, because those begin with `q_` and `a_`.
+pub fn create_fifo_group_index(queue: &str) -> Statement<'_, ()> {
+    let builder = StatementBuilder::new(&rows::create_fifo_group_index).naming(queue);
+    // The body is a string, and a name has no apostrophe.
+    let escaped = |identifier: String| identifier.replace('\\', "\\\\");
+    let table = escaped(builder.table('q'));
+    let index = escaped(builder.of_queue("fifo_group_q_"));
+    builder.sql(format!(
+        "DO E'BEGIN \
+         PERFORM ''pgmq.read_grouped(text, integer, integer)''::pg_catalog.regprocedure; \
+         LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE; \
+         CREATE INDEX IF NOT EXISTS {index} ON {table} \
+         ((coalesce(headers OPERATOR(pg_catalog.->>) ''x-pgmq-group'', ''_default_fifo_group'')), msg_id); \
+         END'"
+    ))
+}
+
 /// Builds `acquire_queue_lock`.
 pub fn acquire_queue_lock(queue: &str) -> Statement<'_, ()> {
     StatementBuilder::on(queue, &rows::acquire_queue_lock)

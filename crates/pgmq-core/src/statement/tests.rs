@@ -112,6 +112,8 @@ fn queues(ledger: &mut Ledger) {
     ledger.add(detach_archive("q"));
     ledger.add(create_fifo_index("q"));
     ledger.add(create_fifo_indexes_all());
+    ledger.add(create_fifo_group_index("q"));
+    ledger.add(create_fifo_group_index("Q\"x\\y"));
     ledger.add(acquire_queue_lock("q"));
 }
 

@@ -1,7 +1,7 @@
 //! Creating, listing and dropping queues.
 
 use chrono::TimeDelta;
-use pgmq_core::{ArchivePartitionOptions, AsyncQueue, ErrorKind, PartitionOptions};
+use pgmq_core::{ArchivePartitionOptions, AsyncQueue, ErrorKind, PartitionOptions, SendOptions};
 use serde_json::{Value, json};
 
 use crate::kit::{
@@ -32,6 +32,9 @@ cases! { queues:
     everywhere [detach_archive] detaching_the_archive_leaves_it_readable;
     everywhere [create_fifo_index] the_fifo_index_is_created_once;
     everywhere [create_fifo_indexes_all] the_fifo_index_is_created_for_all_queues;
+    everywhere [create_fifo_group_index] the_fifo_group_index_is_created_once_for_a_queue_of_any_name;
+    standalone [create_fifo_group_index] sixteen_clients_that_create_one_fifo_group_index_at_once_all_succeed;
+    pool [create_fifo_group_index, read_grouped] a_grouped_read_uses_the_fifo_group_index;
     everywhere [acquire_queue_lock] the_queue_lock_is_held_until_the_transaction_ends;
     everywhere [create_partitioned_queue] a_partitioned_queue_works_like_a_plain_queue;
     everywhere [create_partitioned_queue, create_partitioned_queue_with]
@@ -288,6 +291,55 @@ fn has_fifo_indexes<Queue>(queue: &QueueUnderTest<'_, Queue>, how_many: i32) -> 
         let indexes = "SELECT count(*) FROM pg_indexes WHERE schemaname = 'pgmq' AND indexdef LIKE '%USING gin (headers)'";
         assert_eq!(queue.context.query_value(indexes)?, how_many.to_string());
     }
+    Ok(())
+}
+
+async fn the_fifo_group_index_is_created_once_for_a_queue_of_any_name(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
+    let longest = "x".repeat(47);
+    for name in [QUEUE, "q_fifo_group", "with space", "q\"uoted", "back\\slash", "grün", longest.as_str()] {
+        queue.create_queue(name).await?;
+        queue.create_fifo_group_index(name).await?;
+        queue.create_fifo_group_index(&name.to_uppercase()).await?;
+        if !queue.in_transaction {
+            let index = format!("SELECT to_regclass(format('pgmq.%I', 'fifo_group_q_{name}')) IS NOT NULL");
+            assert_eq!(queue.context.query_value(&index)?, "t", "{name:?}");
+        }
+        let group = SendOptions::new().headers(&json!({"x-pgmq-group": "a"}));
+        let ids = [queue.send_with(name, &1, &group).await?, queue.send(name, &2).await?];
+        let read = queue.read_grouped::<i32>(name, 30, 10).await?;
+        assert_eq!(read.iter().map(|message| message.msg_id).collect::<Vec<_>>(), ids, "{name:?}");
+        assert!(queue.drop_queue(name).await?, "{name:?}");
+    }
+    Ok(())
+}
+
+async fn sixteen_clients_that_create_one_fifo_group_index_at_once_all_succeed<B: Backend>(
+    context: &TestContext<'_>,
+) -> Outcome {
+    sixteen_at_once::<B>(context, async |queue| queue.create_fifo_group_index(QUEUE).await).await?;
+    let made = context.query_value("SELECT count(*) FROM pg_indexes WHERE indexname = 'fifo_group_q_q'")?;
+    assert_eq!(made, "1");
+    Ok(())
+}
+
+async fn a_grouped_read_uses_the_fifo_group_index(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Outcome {
+    queue.create_fifo_index(QUEUE).await?;
+    queue.create_fifo_group_index(QUEUE).await?;
+    // Two hundred groups of ten messages.
+    queue.context.execute(
+        "SELECT pgmq.send('q', '1', jsonb_build_object('x-pgmq-group', (i % 200)::text)) FROM generate_series(1, 2000) i; \
+         ANALYZE pgmq.q_q",
+    )?;
+    let scans = |index: &str| {
+        queue.context.query_value(&format!(
+            "WITH read AS MATERIALIZED (SELECT count(*) FROM pgmq.read_grouped('q', 0, 10)) \
+             SELECT pg_stat_get_xact_numscans('pgmq.{index}'::regclass) FROM read"
+        ))
+    };
+    assert_eq!(scans("q_q_fifo_idx")?, "0", "PGMQ's index is of use to a grouped read");
+    assert_ne!(scans("fifo_group_q_q")?, "0", "the index of the groups is of no use to a grouped read");
     Ok(())
 }
 
