@@ -5,8 +5,9 @@ use std::time::Duration;
 use pgmq_core::{AsyncQueue, ErrorKind, NotifyOptions, NotifyThrottle};
 
 use crate::kit::{
+    backend::Backend,
     check::{Stopwatch, fails_as},
-    context::{QUEUE, QueueUnderTest},
+    context::{QUEUE, QueueUnderTest, TestContext},
     failure::{Failure, Outcome, error_chain},
     table::cases,
 };
@@ -21,6 +22,7 @@ cases! { notify:
     everywhere [enable_notify_with, update_notify] a_throttle_beyond_the_servers_range_is_refused;
     everywhere [update_notify] changing_the_throttle_of_a_queue_that_does_not_notify_is_an_error;
     everywhere [enable_notify] enabling_notifications_of_a_missing_queue_is_queue_not_found;
+    standalone [enable_notify, send] an_open_transaction_that_sent_blocks_other_senders_unless_its_constraints_are_deferred;
 }
 
 async fn throttles(queue: &QueueUnderTest<'_, impl AsyncQueue>) -> Result<Vec<(String, Duration)>, Failure> {
@@ -115,5 +117,29 @@ async fn enabling_notifications_of_a_missing_queue_is_queue_not_found(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
     fails_as(ErrorKind::QueueNotFound, queue.enable_notify("missing").await);
+    Ok(())
+}
+
+async fn an_open_transaction_that_sent_blocks_other_senders_unless_its_constraints_are_deferred<
+    B: Backend,
+>(
+    context: &TestContext<'_>,
+) -> Outcome {
+    if !context.has_pgmq("1.8.0") {
+        // Before, notifications have no throttle.
+        return Ok(());
+    }
+    let queue = B::connect(&context.url_with("-c lock_timeout=200")).await?;
+    queue.enable_notify(QUEUE).await?;
+    let send = "SELECT pgmq.send('q', '1')";
+    context.execute(&format!("BEGIN; {send}"))?;
+    fails_as(ErrorKind::Timeout, queue.send(QUEUE, &2).await);
+    context.execute("ROLLBACK")?;
+
+    let defer = "SET CONSTRAINTS ALL DEFERRED";
+    context.execute(&format!("BEGIN; {defer}; {send}"))?;
+    queue.send(QUEUE, &2).await?;
+    context.execute("COMMIT")?;
+    assert_eq!(queue.metrics(QUEUE).await?.queue_length, 2);
     Ok(())
 }
