@@ -148,6 +148,9 @@ impl<M: ManageClients> PGMQueue<M> {
     /// The closure runs at most once. Operations on the queue itself, without
     /// [`with`](Self::with), use another connection and are not part of the transaction.
     ///
+    /// Write the closure as `async |transaction| { .. }`. The form `|transaction| async { .. }` does not
+    /// compile: "implementation of `AsyncFnOnce` is not general enough".
+    ///
     /// # Examples
     ///
     /// ```no_run
