@@ -33,6 +33,7 @@ cases! { hostile:
     everywhere [read_batch, pop_batch, peek, read_archive] a_quantity_that_overflows_is_refused;
     everywhere [send, send_with, send_batch, send_batch_with, send_topic, read_with]
         a_nul_character_is_refused_and_named_in_the_error;
+    everywhere [send] a_lone_surrogate_is_refused_by_the_server_and_fails_a_transaction;
     everywhere [send, send_batch, send_with] a_value_that_json_cannot_represent_is_refused;
     everywhere [delete, get, set_vt, archive] impossible_ids_are_treated_as_missing;
     everywhere [send, read] sql_and_json_in_a_payload_stay_text;
@@ -210,6 +211,24 @@ async fn a_nul_character_is_refused_and_named_in_the_error(
         }
     }
     assert_eq!(queue.metrics(QUEUE).await?.total_messages, 0);
+    Ok(())
+}
+
+async fn a_lone_surrogate_is_refused_by_the_server_and_fails_a_transaction(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
+    // A pair of surrogates is a character.
+    queue.send(QUEUE, &r#""\ud83d\ude00""#.parse::<RawJson>()?).await?;
+    assert_eq!(queue.peek::<String>(QUEUE, 1).await?[0].message, "😀");
+    let lone: RawJson = r#"{"a": "\ud800"}"#.parse()?;
+    let error = fails_as(ErrorKind::InvalidArgument, queue.send(QUEUE, &lone).await);
+    queue.context.assert_sqlstate(&error, "22P02");
+    if queue.in_transaction {
+        let error = queue.send(QUEUE, &1).await.expect_err("the transaction has failed");
+        queue.context.assert_sqlstate(&error, "25P02");
+    } else {
+        queue.send(QUEUE, &1).await?;
+    }
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use pgmq_core::{AsyncQueue, ErrorKind, Message, RawJson, SendBatchOptions, SendOptions};
+use pgmq_core::{AsyncQueue, ErrorKind, Message, QueueError, RawJson, SendBatchOptions, SendOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -21,6 +21,7 @@ cases! { send:
     everywhere [send] ids_grow_by_one_with_each_message;
     everywhere [send, read] any_json_can_be_a_message;
     everywhere [send, send_with, send_batch, send_batch_with] numbers_keep_every_digit;
+    everywhere [send, send_batch] a_number_that_json_cannot_represent_is_stored_as_null;
     everywhere [send, send_batch] text_of_any_kind_is_returned_unchanged;
     everywhere [send_with] every_combination_of_headers_and_delay_takes_effect;
     everywhere [send_with] a_delay_in_the_past_means_now;
@@ -130,6 +131,20 @@ async fn numbers_keep_every_digit(queue: &QueueUnderTest<'_, impl AsyncQueue>) -
     assert_eq!(queue.pop::<i64>(QUEUE).await?.unwrap().message, i64::MIN);
     queue.send(QUEUE, &0.1_f64).await?;
     assert_eq!(queue.pop::<f64>(QUEUE).await?.unwrap().message.to_bits(), 0.1_f64.to_bits());
+    Ok(())
+}
+
+async fn a_number_that_json_cannot_represent_is_stored_as_null(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
+    let numbers = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
+    queue.send_batch(QUEUE, &numbers).await?;
+    for number in numbers {
+        queue.send(QUEUE, &number).await?;
+    }
+    let error = fails_as(ErrorKind::Decode, queue.peek::<f64>(QUEUE, 10).await);
+    assert!(error.undecoded().iter().all(|message| message.message.get() == "null"), "{error:?}");
+    assert_eq!(payloads(queue.peek::<Option<f64>>(QUEUE, 10).await?), [None; 6]);
     Ok(())
 }
 
