@@ -70,7 +70,7 @@ fn against(packed: &Packed<'_>) -> Vec<String> {
     }
     match &packed.readme {
         None => findings.push("README.md: is missing; write one, as crates.io shows it".to_owned()),
-        Some(readme) => findings.extend(relative_links(readme).into_iter().map(|(line, target)| {
+        Some(readme) => findings.extend(links_within_the_workspace(readme).into_iter().map(|(line, target)| {
             format!("README.md:{line}: links to {target}, which is not there on crates.io; write the whole address")
         })),
     }
@@ -117,19 +117,33 @@ fn category(package: &MetaPackage) -> Option<String> {
     }
 }
 
-/// The links of a README to files, with their lines. Links to items of the crate are for rustdoc.
-fn relative_links(readme: &str) -> Vec<(usize, &str)> {
+/// The links of a README that lead nowhere on crates.io, with their lines: to files, to items of the crate,
+/// which only rustdoc knows, and to definitions that are missing.
+fn links_within_the_workspace(readme: &str) -> Vec<(usize, &str)> {
+    let definitions: Vec<_> =
+        readme.lines().filter_map(|line| line.strip_prefix('[')?.split_once("]: ")).collect();
     let mut found = Vec::new();
+    let mut is_code = false;
     for (number, line) in readme.lines().enumerate() {
+        is_code ^= line.trim_start().starts_with("```");
+        if is_code {
+            continue;
+        }
         let inline = line.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next());
-        let definition =
-            line.strip_prefix('[').and_then(|line| line.split_once("]: ")).map(|(_, target)| target);
-        let is_file = |target: &&str| {
-            !target.contains("://")
-                && !target.starts_with('#')
-                && (target.contains('/') || target.ends_with(".md"))
-        };
-        found.extend(inline.chain(definition).filter(is_file).map(|target| (number + 1, target)));
+        let definition = definitions.iter().filter(|(name, _)| {
+            line.strip_prefix('[')
+                .and_then(|line| line.strip_prefix(name))
+                .is_some_and(|rest| rest.starts_with("]: "))
+        });
+        let targets = inline.chain(definition.map(|(_, target)| *target));
+        let elsewhere = |target: &&str| target.contains("://") || target.starts_with('#');
+        found.extend(targets.filter(|target| !elsewhere(target)).map(|target| (number + 1, target)));
+        // A name of code in brackets, without a target of its own.
+        let short = line.split("[`").skip(1).filter_map(|rest| rest.split_once("`]"));
+        let short = short.filter(|(_, rest)| !rest.starts_with(['(', '[', ':'])).map(|(name, _)| name);
+        let is_defined =
+            |name: &&str| definitions.iter().any(|(defined, _)| defined.trim_matches('`') == *name);
+        found.extend(short.filter(|name| !is_defined(name)).map(|name| (number + 1, name)));
     }
     found
 }
@@ -177,7 +191,8 @@ mod tests {
             manifest: "[package]\ninclude = [\"/src\", \"README.md\"]\n".to_owned(),
             workspace: String::new(),
             readme: Some(
-                "# Client\n\n[Guide](https://example.org), [`Error`](crate::Error), [end](#end)".to_owned(),
+                "# Client\n\n[Guide](https://example.org), [`Error`], [end](#end)\n```\n#[`x`]\n```\n\n[`Error`]: https://docs.rs"
+                    .to_owned(),
             ),
             wrong_licenses: Vec::new(),
             has_tests: true,
@@ -202,8 +217,17 @@ mod tests {
                 .starts_with("LICENSE-MIT: ")
         );
         assert!(one(&Packed { readme: None, ..packed(&whole) }).starts_with("README.md: is missing"));
-        let readme = Some("a\n[b](../c.md)".to_owned());
-        assert!(one(&Packed { readme, ..packed(&whole) }).starts_with("README.md:2: links to ../c.md,"));
+        for (line, target) in [
+            ("[b](../c.md)", "../c.md"),
+            ("[`Error`](crate::Error)", "crate::Error"),
+            ("[`Error`](Error)", "Error"),
+            ("[`Error`]: crate::Error", "crate::Error"),
+            ("An [`Error`] of", "Error"),
+        ] {
+            let readme = Some(format!("a\n{line}"));
+            let finding = one(&Packed { readme, ..packed(&whole) });
+            assert!(finding.starts_with(&format!("README.md:2: links to {target},")), "{finding}");
+        }
         let changed = |change: &dyn Fn(&mut MetaPackage)| {
             let mut package = package("pgmq-tokio");
             change(&mut package);
