@@ -3,6 +3,7 @@
 //! - [`Server`] finds or starts a Postgres and creates databases that have PGMQ installed.
 //! - [`Poolers`] starts PgBouncer between the clients and a server.
 //! - [`TlsServer`] starts a server that speaks TLS, and issues the certificates.
+//! - [`fake`] is a server that answers as a test demands.
 //! - [`proxy`] forwards TCP connections, records the traffic, and breaks connections on request.
 //!
 //! # Choosing a server
@@ -42,6 +43,7 @@ mod database;
 #[cfg(feature = "docker")]
 mod docker;
 mod error;
+pub mod fake;
 mod faults;
 mod folder;
 mod guardian;
