@@ -10,6 +10,7 @@ use pgmq_core::{ErrorKind, Output, Query, Queue};
 use crate::error::Error;
 use crate::pool::Shared;
 use crate::run::ConnRef;
+use crate::runtime::check_may_block;
 
 /// The queue on your own connection or in your own transaction: its operations commit and roll back with your
 /// statements.
@@ -37,6 +38,7 @@ impl Queue for BoundQueue<'_> {
     type Error = Error;
 
     fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
+        check_may_block().map_err(|error| error.during(query.context()))?;
         // Only a message type whose decoding uses the queue itself can borrow the connection twice.
         let mut connection = self.connection.try_borrow_mut().map_err(|_| {
             let text = "the connection is in use by the operation that is being decoded";

@@ -6,7 +6,7 @@ use pgmq_core::backend::{LastConnectError, Settings};
 
 use crate::error::Error;
 use crate::manager::Manager;
-use crate::pool::{CloseOnThread, Pool};
+use crate::pool::Pool;
 use crate::queue::PGMQueue;
 
 /// Builds a queue with its own pool. Created by [`PGMQueue::builder`].
@@ -31,9 +31,10 @@ impl Builder {
         // A pool retries and does not report the reason, so the first connection is made outside it.
         drop(r2d2::ManageConnection::connect(&manager)?);
         let last_connect_error = LastConnectError::default();
+        let open = manager.open.clone();
         let pool = build_pool(&settings, manager, last_connect_error.clone());
         let installs = settings.install_extension;
-        let queue = PGMQueue::new(pool, settings, last_connect_error);
+        let queue = PGMQueue::new(pool, settings, last_connect_error, open);
         if installs {
             queue.init()?;
         }
@@ -80,7 +81,6 @@ fn build_pool(settings: &Settings, manager: Manager, last_connect_error: LastCon
         .idle_timeout(settings.idle_timeout)
         .max_lifetime(settings.max_lifetime)
         .test_on_check_out(false)
-        .connection_customizer(Box::new(CloseOnThread))
         .error_handler(Box::new(ErrorRecorder(last_connect_error)))
         .build_unchecked(manager)
 }

@@ -1,4 +1,4 @@
-//! Connecting with a limit.
+//! Connecting, and checking a connection, with a limit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,9 +7,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pgmq_core::ErrorKind;
+use pgmq_core::backend::OpenConnection;
 use pgmq_driver_tokio_postgres::Tls;
-use postgres::{Client, Config};
+use postgres::Config;
 
+use crate::client::OwnedClient;
 use crate::error::Error;
 
 /// Limits the number of attempts to connect that run at the same time. An attempt waits for as long as the
@@ -40,40 +42,56 @@ impl Drop for ConnectPermit {
     }
 }
 
-/// An attempt to connect, on a dedicated thread. The driver's timeouts cover only the TCP connection, and a
-/// server may accept that and then stay silent, so the caller waits for the thread with a limit.
-pub(crate) struct Connecting {
-    client: Receiver<Result<Client, Error>>,
-    started: Instant,
-    limit: Duration,
+/// How to connect. Clones share the limit for the number of attempts.
+#[derive(Clone)]
+pub(crate) struct Connector {
+    pub(crate) config: Config,
+    tls: Tls,
+    /// The limit in time for an attempt to connect, and for an answer of the server.
+    pub(crate) limit: Duration,
+    connect_limit: ConnectLimit,
 }
 
-impl Connecting {
+impl Connector {
+    pub(crate) fn new(config: Config, tls: Tls, limit: Duration) -> Self {
+        Self { config, tls, limit, connect_limit: ConnectLimit::default() }
+    }
+
     /// Starts to connect, and then to run `greeting` on the connection if it is not empty.
-    pub(crate) fn begin(
-        connect_limit: &ConnectLimit,
-        limit: Duration,
-        config: &Config,
-        tls: &Tls,
-        greeting: String,
-    ) -> Result<Self, Error> {
-        let permit = connect_limit.acquire()?;
-        let (sender, client) = sync_channel(1);
-        let (config, tls) = (config.clone(), tls.clone());
-        let connect = move || {
-            let mut client = config.connect(tls)?;
+    pub(crate) fn begin(&self, greeting: String, entry: Option<OpenConnection>) -> Result<Attempt, Error> {
+        let permit = self.connect_limit.acquire()?;
+        let (config, tls) = (self.config.clone(), self.tls.clone());
+        Attempt::begin("pgmq-connect", self.limit, move || {
+            let _permit = permit;
+            let mut client = OwnedClient::new(config.connect(tls)?, entry);
             if !greeting.is_empty() {
                 client.batch_execute(&greeting)?;
             }
             Ok(client)
-        };
+        })
+    }
+}
+
+/// An attempt to connect or to check a connection, on a dedicated thread. The driver's timeouts cover only
+/// the TCP connection, and a server may accept that and then stay silent, so the caller waits for the thread
+/// with a limit.
+pub(crate) struct Attempt {
+    client: Receiver<Result<OwnedClient, Error>>,
+    started: Instant,
+    limit: Duration,
+}
+
+impl Attempt {
+    fn begin(
+        name: &str,
+        limit: Duration,
+        work: impl FnOnce() -> Result<OwnedClient, Error> + Send + 'static,
+    ) -> Result<Self, Error> {
+        let (sender, client) = sync_channel(1);
         // Sending fails if the caller's limit is over and the receiver is gone.
-        let run = move || {
-            drop(sender.send(connect()));
-            drop(permit);
-        };
+        let run = move || drop(sender.send(work()));
         thread::Builder::new()
-            .name("pgmq-connect".to_owned())
+            .name(name.to_owned())
             .spawn(run)
             .map_err(|error| failed("no thread could be started to connect").because(error))?;
         Ok(Self { client, started: Instant::now(), limit })
@@ -81,7 +99,7 @@ impl Connecting {
 
     /// Waits for up to `wait`, and not beyond the limit. Returns `None` if the attempt goes on and is within
     /// its limit.
-    pub(crate) fn wait(&self, wait: Duration) -> Option<Result<Client, Error>> {
+    pub(crate) fn wait(&self, wait: Duration) -> Option<Result<OwnedClient, Error>> {
         let left = self.limit.saturating_sub(self.started.elapsed());
         match self.client.recv_timeout(wait.min(left)) {
             Ok(connected) => Some(connected),
@@ -97,7 +115,7 @@ impl Connecting {
     }
 
     /// Waits for the connection, up to the limit.
-    pub(crate) fn finish(self) -> Result<Client, Error> {
+    pub(crate) fn finish(self) -> Result<OwnedClient, Error> {
         self.wait(self.limit)
             .unwrap_or_else(|| Err(failed("the server did not complete the connection in time").into()))
     }

@@ -11,6 +11,8 @@ impl<C: sealed::Bind> Connection for C {}
 
 #[expect(private_interfaces, reason = "the traits cannot be named outside this crate")]
 pub(crate) mod sealed {
+    use std::time::Instant;
+
     use pgmq_driver_tokio_postgres::StatementCache;
 
     use super::{Client, ConnRef};
@@ -28,6 +30,14 @@ pub(crate) mod sealed {
         fn client(&mut self) -> &mut Client {
             self.parts().0
         }
+
+        /// The time at which the connection was last known to be usable, if the connection records it.
+        fn usable_at(&mut self) -> Option<&mut Instant> {
+            None
+        }
+
+        /// Makes the pool discard the connection when it is released, if the connection can be marked so.
+        fn discard(&mut self) {}
     }
 
     impl Clients for Client {

@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod bound;
+mod client;
 mod config;
 mod connect;
 mod connection;
@@ -11,6 +12,7 @@ mod manager;
 mod pool;
 mod queue;
 mod run;
+mod runtime;
 mod transaction;
 
 pub use bound::BoundQueue;

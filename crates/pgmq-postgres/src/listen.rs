@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use fallible_iterator::FallibleIterator;
 use pgmq_core::backend::{Backoff, Channels};
 use pgmq_core::{Listening, Notification};
-use pgmq_driver_tokio_postgres::Tls;
-use postgres::{Client, Config};
 
-use crate::connect::{ConnectLimit, Connecting};
+use crate::client::OwnedClient;
+use crate::connect::{Attempt, Connector};
 use crate::error::Error;
+use crate::runtime::check_may_block;
 
 /// Notifications of messages sent to queues: an iterator that blocks and never ends, or
 /// [`next_timeout`](Self::next_timeout) for a wait of limited length.
@@ -23,40 +23,24 @@ use crate::error::Error;
 ///
 /// Dropping the listener closes the connection.
 pub struct Listener {
-    config: Config,
-    tls: Tls,
+    connector: Connector,
     channels: Channels,
-    limit: Duration,
     state: State,
     backoff: Backoff,
-    connect_limit: ConnectLimit,
 }
 
 enum State {
-    Listening(Box<Client>),
+    Listening(OwnedClient),
     /// The attempt goes on between calls, so short waits add up.
-    Connecting(Connecting),
+    Connecting(Attempt),
     Lost,
 }
 
 impl Listener {
-    pub(crate) fn connect(
-        config: Config,
-        tls: Tls,
-        channels: Channels,
-        limit: Duration,
-    ) -> Result<Self, Error> {
-        let mut listener = Self {
-            config,
-            tls,
-            channels,
-            limit,
-            state: State::Lost,
-            backoff: Backoff::default(),
-            connect_limit: ConnectLimit::default(),
-        };
-        listener.state = State::Listening(Box::new(listener.begin()?.finish()?));
-        Ok(listener)
+    pub(crate) fn connect(connector: Connector, channels: Channels) -> Result<Self, Error> {
+        let client = connector.begin(channels.listen_sql(), None)?.finish()?;
+        let state = State::Listening(client);
+        Ok(Self { connector, channels, state, backoff: Backoff::default() })
     }
 
     /// The next notification, or `None` if there is none within `timeout`.
@@ -65,6 +49,7 @@ impl Listener {
     ///
     /// The server refuses the new connection after one was lost.
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Notification>, Error> {
+        check_may_block()?;
         let until = Instant::now().checked_add(timeout);
         loop {
             let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
@@ -76,7 +61,7 @@ impl Listener {
                 },
                 State::Connecting(connecting) => match connecting.wait(left) {
                     Some(Ok(client)) => {
-                        self.state = State::Listening(Box::new(client));
+                        self.state = State::Listening(client);
                         self.backoff = Backoff::default();
                         return Ok(Some(Notification::Reconnected));
                     }
@@ -94,14 +79,8 @@ impl Listener {
         }
     }
 
-    fn begin(&self) -> Result<Connecting, Error> {
-        Connecting::begin(
-            &self.connect_limit,
-            self.limit,
-            &self.config,
-            &self.tls,
-            self.channels.listen_sql(),
-        )
+    fn begin(&self) -> Result<Attempt, Error> {
+        self.connector.begin(self.channels.listen_sql(), None)
     }
 }
 
@@ -112,7 +91,7 @@ enum Waited {
     Lost,
 }
 
-fn wait(client: &mut Client, channels: &Channels, limit: Duration) -> Waited {
+fn wait(client: &mut OwnedClient, channels: &Channels, limit: Duration) -> Waited {
     // The driver's timer has a limit, which is years away.
     let limit = limit.min(Duration::from_secs(86_400 * 365));
     let waited = {

@@ -1,16 +1,16 @@
 //! The manager that makes connections for a pool.
 
-use std::cell::Cell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use pgmq_core::backend::{CacheGeneration, Settings};
-use pgmq_driver_tokio_postgres::{StatementCache, Tls, config, connect_limit};
-use postgres::{Client, Config};
+use pgmq_core::backend::{CacheGeneration, OpenConnections, Settings};
+use pgmq_driver_tokio_postgres::{StatementCache, config, connect_limit};
+use postgres::Client;
 
-use crate::connect::{ConnectLimit, Connecting};
+use crate::client::OwnedClient;
+use crate::connect::Connector;
 use crate::connection::sealed::{Bind, Clients};
 use crate::error::Error;
 use crate::run::ConnRef;
@@ -27,10 +27,11 @@ impl<M: r2d2::ManageConnection<Connection: Clients, Error: Into<Error>>> ManageC
 ///
 /// Use it like the driver's client: `session.query("SELECT 1", &[])`.
 pub struct PooledClient {
-    /// Boxed, because each operation moves the connection out of the pool and back.
-    client: Box<Client>,
+    client: OwnedClient,
     /// `None` if statements are not cached.
     statements: Option<Box<StatementCache>>,
+    /// The time at which the connection was last known to be usable: at first, that of its making.
+    usable_at: Instant,
 }
 
 impl PooledClient {
@@ -42,6 +43,15 @@ impl PooledClient {
     pub fn transaction(&mut self) -> Result<Transaction<'_>, postgres::Error> {
         let (client, statements) = self.parts();
         Transaction::begin(client, statements)
+    }
+
+    /// Checks that the server answers within `timeout`. The pool discards a connection that does not answer.
+    ///
+    /// # Errors
+    ///
+    /// The driver's.
+    pub fn is_valid(&mut self, timeout: Duration) -> Result<(), postgres::Error> {
+        self.client.check(timeout)
     }
 }
 
@@ -56,6 +66,14 @@ impl Bind for PooledClient {
 impl Clients for PooledClient {
     fn parts(&mut self) -> (&mut Client, Option<&StatementCache>) {
         (&mut self.client, self.statements.as_deref())
+    }
+
+    fn usable_at(&mut self) -> Option<&mut Instant> {
+        Some(&mut self.usable_at)
+    }
+
+    fn discard(&mut self) {
+        self.client.discard();
     }
 }
 
@@ -96,11 +114,9 @@ impl fmt::Debug for PooledClient {
 /// ```
 #[derive(Clone)]
 pub struct Manager {
-    config: Config,
-    tls: Tls,
-    /// The limit for connecting.
-    limit: Duration,
-    connect_limit: ConnectLimit,
+    connector: Connector,
+    /// The number of connections that are open.
+    pub(crate) open: OpenConnections,
     /// The generation of the prepared statements; `None` if they are not cached.
     generation: Option<Arc<CacheGeneration>>,
 }
@@ -122,7 +138,8 @@ impl Manager {
         let limit = connect_limit(&config);
         let caches_statements = settings.prepared_statements == Some(true);
         let generation = caches_statements.then(Arc::default);
-        Ok(Self { config: config.into(), tls, limit, connect_limit: ConnectLimit::default(), generation })
+        let connector = Connector::new(config.into(), tls, limit);
+        Ok(Self { connector, open: OpenConnections::default(), generation })
     }
 
     /// Sets whether connections cache prepared statements; see
@@ -138,31 +155,23 @@ impl r2d2::ManageConnection for Manager {
     type Error = Error;
 
     fn connect(&self) -> Result<PooledClient, Error> {
-        let greeting = String::new();
-        let connecting =
-            Connecting::begin(&self.connect_limit, self.limit, &self.config, &self.tls, greeting)?;
-        let client = Box::new(connecting.finish()?);
+        let client = self.connector.begin(String::new(), Some(self.open.count()))?.finish()?;
         let statements = self.generation.clone().map(StatementCache::new).map(Box::new);
-        Ok(PooledClient { client, statements })
+        Ok(PooledClient { client, statements, usable_at: Instant::now() })
     }
 
     fn is_valid(&self, client: &mut PooledClient) -> Result<(), Error> {
-        Ok(client.is_valid(self.limit)?)
+        Ok(client.is_valid(self.connector.limit)?)
     }
 
     fn has_broken(&self, client: &mut PooledClient) -> bool {
-        client.is_closed() || IS_DISCARDED.get()
+        client.client.is_broken()
     }
 }
 
 impl fmt::Debug for Manager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The driver's `Debug` shows no password.
-        f.debug_struct("Manager").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Manager").field("config", &self.connector.config).finish_non_exhaustive()
     }
-}
-
-thread_local! {
-    /// Set while this thread releases a connection that the pool must discard.
-    pub(crate) static IS_DISCARDED: Cell<bool> = const { Cell::new(false) };
 }

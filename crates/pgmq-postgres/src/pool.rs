@@ -1,15 +1,14 @@
 //! The pool, its sessions, and the state that the clones of a queue share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use fallible_iterator::FallibleIterator;
-use pgmq_core::backend;
+use pgmq_core::backend::{self, OpenConnections};
 
 use crate::connection::sealed::{Bind, Clients};
 use crate::error::Error;
-use crate::manager::{IS_DISCARDED, ManageClients, Manager, PooledClient};
+use crate::manager::{ManageClients, Manager};
 use crate::run::ConnRef;
 
 /// A pool of connections of this driver.
@@ -19,80 +18,103 @@ pub type Pool<M = Manager> = r2d2::Pool<M>;
 pub type Session<M = Manager> = r2d2::PooledConnection<M>;
 
 /// The state that the clones of a queue share.
-pub(crate) type Shared = backend::Shared<Error, Losses>;
+pub(crate) type Shared = backend::Shared<Error, DriverState>;
 
-/// The number of connections that were found to be lost.
+/// The part of the shared state that only this driver needs.
 #[derive(Debug, Default)]
-pub(crate) struct Losses(AtomicU64);
-
-/// The time at which a connection was last known to be usable, and the number of losses by then.
-struct UsableAt {
-    losses: u64,
-    time: Instant,
+pub(crate) struct DriverState {
+    /// The losses of the pool's connections.
+    pub(crate) losses: Losses,
+    /// The number of connections of the queue's own pool.
+    pub(crate) open: OpenConnections,
 }
+
+/// The time of the last loss of a pool's connection.
+#[derive(Debug)]
+pub(crate) struct Losses {
+    start: Instant,
+    /// In nanoseconds since the start; 0 if nothing was lost.
+    last: AtomicU64,
+}
+
+/// The time at which a connection was last known to be usable, for connections that do not record it.
+struct UsableAt(Instant);
 
 /// Idle time after which a connection is checked before use. The check costs up to 1 ms, the tick of the
 /// driver's timer; in a busy pool, no connection is idle long enough to be checked.
 const FRESH: Duration = Duration::from_millis(100);
 
+/// The longest wait for a pooled connection at a time. The pool wakes no waiter when it discards a lost
+/// connection, but each wait begins by opening a connection if the pool has room for one.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_millis(500);
+
+impl Default for Losses {
+    fn default() -> Self {
+        Self { start: Instant::now(), last: AtomicU64::new(0) }
+    }
+}
+
 impl Losses {
-    /// Counts a loss, which casts doubt on all other connections.
+    /// Records a loss, which casts doubt on all other connections.
     pub(crate) fn record(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        let last = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.last.fetch_max(last, Ordering::Relaxed);
     }
 
-    /// Returns `true` if a connection is usable.
+    /// Returns `true` if a connection was lost at or after a time.
+    fn happened_since(&self, time: Instant) -> bool {
+        let last = self.last.load(Ordering::Relaxed);
+        last > 0 && time <= self.start + Duration::from_nanos(last)
+    }
+
+    /// Checks that a connection is usable.
     ///
-    /// The driver does not watch idle connections. After a loss, each connection that was last checked before
-    /// the loss therefore has to answer one request, within `limit`. A connection that was idle for a while
-    /// is checked without a round trip.
-    pub(crate) fn is_usable<M: ManageClients>(&self, session: &mut Session<M>, limit: Duration) -> bool {
-        let losses = self.0.load(Ordering::Relaxed);
-        let usable_at = r2d2::PooledConnection::extensions(session).get::<UsableAt>();
-        let (known, is_fresh) =
-            usable_at.map_or((0, false), |usable_at| (usable_at.losses, usable_at.time.elapsed() < FRESH));
+    /// The driver does not watch idle connections. After a loss, each connection that was last known to be
+    /// usable before the loss therefore has to answer one request, within `limit`. A connection that was idle
+    /// for a while is checked without a round trip, and one that was just made is not checked.
+    pub(crate) fn check<M: ManageClients>(
+        &self,
+        session: &mut Session<M>,
+        limit: impl FnOnce() -> Duration,
+    ) -> Result<(), postgres::Error> {
+        let now = Instant::now();
+        // A connection that does not record the time has to answer if anything was ever lost.
+        let usable_at = usable_at(session);
+        let has_to_answer = self.happened_since(usable_at.unwrap_or(self.start));
         let client = session.client();
-        let is_usable = !client.is_closed()
-            && if known != losses {
-                client.is_valid(limit).is_ok()
-            } else {
-                is_fresh || client.notifications().timeout_iter(Duration::ZERO).next().is_ok()
-            };
-        if is_usable {
-            let usable_at = UsableAt { losses, time: Instant::now() };
-            let extensions = r2d2::PooledConnection::extensions_mut(session);
-            match extensions.get_mut() {
-                Some(known) => *known = usable_at,
-                None => drop(extensions.insert(usable_at)),
-            }
+        if client.is_closed() || has_to_answer {
+            client.is_valid(limit())?;
+        } else if usable_at.is_none_or(|at| now.saturating_duration_since(at) >= FRESH) {
+            client.notifications().timeout_iter(Duration::ZERO).next()?;
         }
-        is_usable
+        set_usable_at(session, now);
+        Ok(())
+    }
+}
+
+fn usable_at<M: ManageClients>(session: &mut Session<M>) -> Option<Instant> {
+    if let Some(at) = session.usable_at() {
+        return Some(*at);
+    }
+    r2d2::PooledConnection::extensions(session).get().map(|UsableAt(at)| *at)
+}
+
+fn set_usable_at<M: ManageClients>(session: &mut Session<M>, now: Instant) {
+    if let Some(at) = session.usable_at() {
+        *at = now;
+        return;
+    }
+    let extensions = r2d2::PooledConnection::extensions_mut(session);
+    match extensions.get_mut() {
+        Some(UsableAt(at)) => *at = now,
+        None => drop(extensions.insert(UsableAt(now))),
     }
 }
 
 /// Releases a connection that must not be used again, although it may look open. The pool of a [`Manager`]
 /// discards it; a pool with another manager may or may not notice by itself.
-pub(crate) fn discard<M: ManageClients>(session: Session<M>) {
-    IS_DISCARDED.set(true);
-    // The pool asks the manager before `drop` returns, on this thread.
-    drop(session);
-    IS_DISCARDED.set(false);
-}
-
-/// Closes the connections that the pool removes. To close a connection, the driver notifies the server and
-/// waits until the server has answered every request, so a connection that does not answer is closed on a
-/// separate thread.
-#[derive(Debug)]
-pub(crate) struct CloseOnThread;
-
-impl r2d2::CustomizeConnection<PooledClient, Error> for CloseOnThread {
-    fn on_release(&self, client: PooledClient) {
-        if !client.is_closed() && IS_DISCARDED.get() {
-            // If no thread can be started, the client is dropped with the closure, and this thread waits.
-            let close = thread::Builder::new().name("pgmq-close".to_owned()).spawn(move || drop(client));
-            drop(close);
-        }
-    }
+pub(crate) fn discard<M: ManageClients>(mut session: Session<M>) {
+    session.discard();
 }
 
 #[expect(private_interfaces, reason = "the trait cannot be named outside this crate")]

@@ -2,21 +2,23 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pgmq_core::backend::prelude::*;
-use pgmq_core::backend::{self, Channels, LastConnectError, Next, Retry, Settings};
+use pgmq_core::backend::{self, Channels, LastConnectError, Next, OpenConnections, Retry, Settings};
 use pgmq_core::{ErrorKind, Failure, Installation, Listen, Output, Query, Queue};
 use pgmq_driver_tokio_postgres::{connect_limit, listen_config};
 
 use crate::bound::BoundQueue;
+use crate::connect::Connector;
 use crate::connection::Connection;
 use crate::connection::sealed::{Bind, Clients};
 use crate::error::Error;
 use crate::listen::Listener;
 use crate::manager::{ManageClients, Manager};
-use crate::pool::{Losses, Pool, Session, Shared, discard};
+use crate::pool::{DriverState, LONGEST_WAIT, Losses, Pool, Session, Shared, discard};
 use crate::run::RunError;
+use crate::runtime::check_may_block;
 use crate::transaction::Transaction;
 
 /// PGMQ over a pool of connections.
@@ -34,8 +36,14 @@ pub struct PGMQueue<M: ManageClients = Manager> {
 }
 
 impl PGMQueue {
-    pub(crate) fn new(pool: Pool, settings: Settings, last_connect_error: LastConnectError<Error>) -> Self {
-        let shared = Shared::new(settings, last_connect_error, Losses::default());
+    pub(crate) fn new(
+        pool: Pool,
+        settings: Settings,
+        last_connect_error: LastConnectError<Error>,
+        open: OpenConnections,
+    ) -> Self {
+        let driver = DriverState { losses: Losses::default(), open };
+        let shared = Shared::new(settings, last_connect_error, driver);
         Self { pool, shared: Arc::new(shared), listen_url: None }
     }
 }
@@ -71,17 +79,59 @@ impl<M: ManageClients> PGMQueue<M> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Timeout`], if none becomes free in time; [`ErrorKind::Connection`], if none can be made.
+    /// [`ErrorKind::Timeout`], if none becomes free in time; [`ErrorKind::Connection`], if none can be made;
+    /// [`ErrorKind::InvalidArgument`], in async code.
     pub fn session(&self) -> Result<Session<M>, Error> {
+        check_may_block()?;
+        let started = Instant::now();
+        // Each discard leaves one connection fewer. If new ones are lost as well, the operation reports the
+        // reason.
+        let mut discards_left = self.pool.max_size();
         loop {
-            let started = Instant::now();
-            let mut session = self.pool.get().map_err(|error| self.not_acquired(error, started))?;
-            if self.shared.driver.is_usable(&mut session, self.shared.settings.connect_timeout) {
+            let mut session = self.acquire(started)?;
+            let limit = || self.time_left(started).min(self.shared.settings.connect_timeout);
+            let Err(error) = self.shared.driver.losses.check(&mut session, limit) else {
+                return Ok(session);
+            };
+            if discards_left == 0 {
                 return Ok(session);
             }
-            // The pool discards the connection, so each iteration leaves one fewer.
+            discards_left -= 1;
             discard(session);
+            if self.time_left(started).is_zero() {
+                let waited = self.pool.connection_timeout();
+                return Err(Error::Driver(Failure::new(ErrorKind::Connection, error).after(waited)));
+            }
         }
+    }
+
+    /// Acquires a connection, which may be lost. The pool wakes no waiter when it discards a lost connection,
+    /// so the wait is in several parts.
+    fn acquire(&self, started: Instant) -> Result<Session<M>, Error> {
+        if let Some(session) = self.pool.try_get() {
+            return Ok(session);
+        }
+        let mut refused = None;
+        loop {
+            let left = self.time_left(started);
+            match self.pool.get_timeout(left.min(LONGEST_WAIT)) {
+                Ok(session) => return Ok(session),
+                Err(error) if left <= LONGEST_WAIT => {
+                    return Err(self.not_acquired(refused.unwrap_or_else(|| error.into()), started));
+                }
+                // The pool reports the reason to one waiter, once.
+                Err(error) => {
+                    refused = Some(Error::from(error))
+                        .filter(|error| error.kind() == ErrorKind::Connection)
+                        .or(refused);
+                }
+            }
+        }
+    }
+
+    /// The rest of the acquire timeout.
+    fn time_left(&self, started: Instant) -> Duration {
+        self.pool.connection_timeout().saturating_sub(started.elapsed())
     }
 
     /// Binds the queue to your own connection or transaction.
@@ -168,7 +218,8 @@ impl<M: ManageClients> PGMQueue<M> {
         let listen_url = self.listen_url.as_deref().or(settings.listen_url.as_deref());
         let (config, tls) = listen_config(settings, listen_url)?;
         let limit = connect_limit(&config);
-        Listener::connect(config.into(), tls, channels, limit)
+        let connector = Connector::new(config.into(), tls, limit);
+        Listener::connect(connector, channels)
     }
 
     /// Sets the URL that [`listen`](Self::listen) connects to, for a queue over your own pool.
@@ -178,13 +229,21 @@ impl<M: ManageClients> PGMQueue<M> {
     }
 
     /// Drops this handle. The pool closes with its last handle; a pool that you supplied stays open.
+    ///
+    /// With the last handle, the queue's own pool has closed its connections when this returns, unless some
+    /// are in use or do not answer for the connect timeout.
     pub fn close(self) {
-        drop(self);
+        let Self { pool, shared, .. } = self;
+        drop(pool);
+        // `None` while there are other handles.
+        if let Some(shared) = Arc::into_inner(shared) {
+            shared.driver.open.wait_until_closed(shared.settings.connect_timeout);
+        }
     }
 
-    fn not_acquired(&self, error: r2d2::Error, started: Instant) -> Error {
+    fn not_acquired(&self, error: Error, started: Instant) -> Error {
         let waited = self.pool.connection_timeout();
-        match (Error::from(error), self.shared.last_connect_error.take_since(started)) {
+        match (error, self.shared.last_connect_error.take_since(started)) {
             (_, Some((_, Some(refusal)))) => refusal.after(waited),
             (Error::Pool(failure), refused) => {
                 let kind = refused.map_or(failure.kind(), |(kind, _)| kind);
@@ -198,7 +257,7 @@ impl<M: ManageClients> PGMQueue<M> {
     fn is_loss(&self, error: &Error) -> bool {
         let is_loss = error.kind() == ErrorKind::Connection;
         if is_loss {
-            self.shared.driver.record();
+            self.shared.driver.losses.record();
         }
         is_loss
     }
@@ -252,7 +311,7 @@ impl<M: ManageClients> Listen for PGMQueue<M> {
 impl<M: ManageClients> From<Pool<M>> for PGMQueue<M> {
     /// Uses your own pool as it is.
     fn from(pool: Pool<M>) -> Self {
-        Self { pool, shared: Arc::new(Shared::for_users_pool(Losses::default())), listen_url: None }
+        Self { pool, shared: Arc::new(Shared::for_users_pool(DriverState::default())), listen_url: None }
     }
 }
 

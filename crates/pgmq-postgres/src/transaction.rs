@@ -1,7 +1,9 @@
 //! Transactions on the connections of a pool.
 
 use std::fmt;
+use std::mem;
 use std::ops::{Deref, DerefMut};
+use std::thread;
 
 use pgmq_core::backend::COMMIT;
 use pgmq_driver_tokio_postgres::StatementCache;
@@ -9,6 +11,7 @@ use postgres::{Client, Error};
 
 use crate::connection::sealed::Bind;
 use crate::run::ConnRef;
+use crate::runtime::is_in_runtime;
 
 /// The driver's transaction, on a connection of a pool.
 ///
@@ -19,7 +22,8 @@ use crate::run::ConnRef;
 ///
 /// A transaction that is dropped before it is committed is rolled back.
 pub struct Transaction<'c> {
-    transaction: postgres::Transaction<'c>,
+    /// `None` only once the transaction has ended.
+    transaction: Option<postgres::Transaction<'c>>,
     /// The connection's cache of prepared statements, if it has one.
     pub(crate) statements: Option<&'c StatementCache>,
     is_savepoint: bool,
@@ -30,7 +34,7 @@ impl<'c> Transaction<'c> {
         client: &'c mut Client,
         statements: Option<&'c StatementCache>,
     ) -> Result<Self, Error> {
-        Ok(Self { transaction: client.transaction()?, statements, is_savepoint: false })
+        Ok(Self { transaction: Some(client.transaction()?), statements, is_savepoint: false })
     }
 
     /// Commits. A savepoint becomes part of the transaction around it.
@@ -40,14 +44,18 @@ impl<'c> Transaction<'c> {
     /// The driver's. With SQLSTATE `25P02`, a statement in the transaction has failed, and nothing is
     /// committed.
     pub fn commit(mut self) -> Result<(), Error> {
-        if self.is_savepoint {
-            return self.transaction.commit();
+        if !self.is_savepoint {
+            self.batch_execute(COMMIT)?;
         }
-        self.transaction.batch_execute(COMMIT)?;
-        // `Drop` would send ROLLBACK after our COMMIT. The value owns nothing, so forgetting it leaks
-        // nothing.
-        std::mem::forget(self.transaction);
-        Ok(())
+        match self.transaction.take() {
+            Some(savepoint) if self.is_savepoint => savepoint.commit(),
+            // The driver's `Drop` would send ROLLBACK after our COMMIT. The value owns nothing, so forgetting
+            // it leaks nothing.
+            transaction => {
+                mem::forget(transaction);
+                Ok(())
+            }
+        }
     }
 
     /// Rolls back. A savepoint rolls back only the work since it was set.
@@ -55,8 +63,8 @@ impl<'c> Transaction<'c> {
     /// # Errors
     ///
     /// The driver's.
-    pub fn rollback(self) -> Result<(), Error> {
-        self.transaction.rollback()
+    pub fn rollback(mut self) -> Result<(), Error> {
+        self.transaction.take().map_or(Ok(()), postgres::Transaction::rollback)
     }
 
     /// Sets a savepoint: a nested transaction.
@@ -65,8 +73,9 @@ impl<'c> Transaction<'c> {
     ///
     /// The driver's.
     pub fn transaction(&mut self) -> Result<Transaction<'_>, Error> {
-        let transaction = self.transaction.transaction()?;
-        Ok(Transaction { transaction, statements: self.statements, is_savepoint: true })
+        let statements = self.statements;
+        let transaction = Some((**self).transaction()?);
+        Ok(Transaction { transaction, statements, is_savepoint: true })
     }
 
     /// Sets a savepoint with this name: a nested transaction.
@@ -75,22 +84,39 @@ impl<'c> Transaction<'c> {
     ///
     /// The driver's.
     pub fn savepoint(&mut self, name: impl Into<String>) -> Result<Transaction<'_>, Error> {
-        let transaction = self.transaction.savepoint(name)?;
-        Ok(Transaction { transaction, statements: self.statements, is_savepoint: true })
+        let statements = self.statements;
+        let transaction = Some((**self).savepoint(name)?);
+        Ok(Transaction { transaction, statements, is_savepoint: true })
     }
 }
 
 impl<'c> Deref for Transaction<'c> {
     type Target = postgres::Transaction<'c>;
 
+    #[expect(clippy::expect_used, reason = "only the methods that consume the transaction take it")]
     fn deref(&self) -> &Self::Target {
-        &self.transaction
+        self.transaction.as_ref().expect("the transaction is there until it has ended")
     }
 }
 
 impl DerefMut for Transaction<'_> {
+    #[expect(clippy::expect_used, reason = "only the methods that consume the transaction take it")]
     fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.transaction
+        self.transaction.as_mut().expect("the transaction is there until it has ended")
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        let Some(transaction) = self.transaction.take() else { return };
+        if is_in_runtime() {
+            // The driver rolls back in its own runtime, which it cannot do on this thread. If no thread can be
+            // started, the transaction is dropped with the closure, on this thread.
+            thread::scope(|scope| {
+                let roll_back = thread::Builder::new().name("pgmq-rollback".to_owned());
+                drop(roll_back.spawn_scoped(scope, move || drop(transaction)));
+            });
+        }
     }
 }
 
