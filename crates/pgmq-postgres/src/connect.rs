@@ -82,6 +82,14 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
+    /// Starts to check that the server answers on a connection.
+    pub(crate) fn check(mut client: OwnedClient, limit: Duration) -> Result<Self, Error> {
+        Self::begin("pgmq-check", limit, move || {
+            client.check(limit)?;
+            Ok(client)
+        })
+    }
+
     fn begin(
         name: &str,
         limit: Duration,

@@ -1,11 +1,12 @@
 //! Listening for notifications.
 
 use std::fmt;
+use std::mem;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fallible_iterator::FallibleIterator;
-use pgmq_core::backend::{Backoff, Channels};
+use pgmq_core::backend::{Backoff, Channels, PendingNotifications};
 use pgmq_core::{Listening, Notification};
 
 use crate::client::OwnedClient;
@@ -21,94 +22,176 @@ use crate::runtime::check_may_block;
 /// [`Notification::Reconnected`] once, because notifications may have been missed. It returns an error if the
 /// server refuses the new connection, such as for a changed password; the next call goes on trying.
 ///
+/// While nothing arrives, the listener checks from time to time that the server still answers, as
+/// [`listener_check_interval`](crate::Builder::listener_check_interval) sets. It does so only inside its
+/// methods: a listener runs no task of its own.
+///
 /// Dropping the listener closes the connection.
 pub struct Listener {
     connector: Connector,
     channels: Channels,
+    check_interval: Duration,
     state: State,
     backoff: Backoff,
+    /// The time at which the last connection was made.
+    connected_at: Instant,
+    pending: PendingNotifications,
 }
 
+/// Attempts go on between calls, so short waits add up.
 enum State {
-    Listening(OwnedClient),
-    /// The attempt goes on between calls, so short waits add up.
+    /// The connection, and the time at which the server last sent something on it.
+    Listening(OwnedClient, Instant),
+    /// A check of the connection.
+    Checking(Attempt),
+    /// An attempt to connect.
     Connecting(Attempt),
-    Lost,
+    /// No connection, and the time of the next attempt to connect.
+    Lost(Instant),
 }
+
+/// The lifetime of a connection after which its loss is not a failure of the attempt to make it.
+const STABLE: Duration = Duration::from_secs(10);
+
+/// The longest wait, because the driver's timer has a limit, which is years away.
+const LONGEST_WAIT: Duration = Duration::from_secs(86_400 * 365);
 
 impl Listener {
-    pub(crate) fn connect(connector: Connector, channels: Channels) -> Result<Self, Error> {
+    pub(crate) fn connect(
+        connector: Connector,
+        channels: Channels,
+        check_interval: Duration,
+    ) -> Result<Self, Error> {
         let client = connector.begin(channels.listen_sql(), None)?.finish()?;
-        let state = State::Listening(client);
-        Ok(Self { connector, channels, state, backoff: Backoff::default() })
+        let now = Instant::now();
+        Ok(Self {
+            connector,
+            channels,
+            check_interval,
+            state: State::Listening(client, now),
+            backoff: Backoff::default(),
+            connected_at: now,
+            pending: PendingNotifications::default(),
+        })
     }
 
     /// The next notification, or `None` if there is none within `timeout`.
     ///
     /// # Errors
     ///
-    /// The server refuses the new connection after one was lost.
+    /// The server refuses the new connection after one was lost;
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument), in async code.
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Notification>, Error> {
         check_may_block()?;
-        let until = Instant::now().checked_add(timeout);
+        let timeout = timeout.min(LONGEST_WAIT);
+        let started = Instant::now();
         loop {
-            let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+            if let Some(notification) = self.pending.pop() {
+                return Ok(Some(notification));
+            }
+            let now = Instant::now();
+            let left = timeout.saturating_sub(now - started);
             match &mut self.state {
-                State::Listening(client) => match wait(client, &self.channels, left) {
-                    Waited::Notified(notification) => return Ok(Some(notification)),
-                    Waited::TimedOut => return Ok(None),
-                    Waited::Lost => self.state = State::Lost,
-                },
-                State::Connecting(connecting) => match connecting.wait(left) {
-                    Some(Ok(client)) => {
-                        self.state = State::Listening(client);
-                        self.backoff = Backoff::default();
-                        return Ok(Some(Notification::Reconnected));
+                State::Listening(client, heard_at) => {
+                    let until_check = self.check_interval.saturating_sub(now - *heard_at);
+                    let wait = left.min(until_check);
+                    match receive(client, &self.channels, &mut self.pending, wait) {
+                        Received::Something => *heard_at = Instant::now(),
+                        Received::Nothing if left < until_check => return Ok(None),
+                        Received::Nothing => self.check(),
+                        Received::Lost => self.lost(),
                     }
-                    Some(Err(error)) => {
-                        self.state = State::Lost;
-                        if !error.is_transient() {
-                            return Err(error);
-                        }
-                        thread::sleep(self.backoff.next().unwrap_or_default().min(left));
-                    }
+                }
+                State::Checking(attempt) => match attempt.wait(left) {
+                    Some(Ok(client)) => self.state = State::Listening(client, Instant::now()),
+                    Some(Err(_)) => self.lost(),
                     None => return Ok(None),
                 },
-                State::Lost => self.state = State::Connecting(self.begin()?),
+                State::Connecting(attempt) => match attempt.wait(left) {
+                    Some(Ok(client)) => {
+                        self.connected_at = Instant::now();
+                        self.state = State::Listening(client, self.connected_at);
+                        return Ok(Some(Notification::Reconnected));
+                    }
+                    Some(Err(error)) => self.failed(error)?,
+                    None => return Ok(None),
+                },
+                State::Lost(next_attempt) => {
+                    let wait = next_attempt.saturating_duration_since(now);
+                    if wait > left {
+                        thread::sleep(left);
+                        return Ok(None);
+                    }
+                    thread::sleep(wait);
+                    match self.connector.begin(self.channels.listen_sql(), None) {
+                        Ok(attempt) => self.state = State::Connecting(attempt),
+                        Err(error) => self.failed(error)?,
+                    }
+                }
             }
         }
     }
 
-    fn begin(&self) -> Result<Attempt, Error> {
-        self.connector.begin(self.channels.listen_sql(), None)
+    /// Starts to check the connection.
+    fn check(&mut self) {
+        let State::Listening(client, _) = mem::replace(&mut self.state, State::Lost(Instant::now())) else {
+            return;
+        };
+        // Without a thread for the check, the connection is lost.
+        if let Ok(attempt) = Attempt::check(client, self.connector.limit) {
+            self.state = State::Checking(attempt);
+        }
+    }
+
+    /// Reconnects at once if the connection has worked for a while, and after a pause otherwise.
+    fn lost(&mut self) {
+        let now = Instant::now();
+        let pause = if now - self.connected_at >= STABLE {
+            self.backoff = Backoff::default();
+            Duration::ZERO
+        } else {
+            self.backoff.next().unwrap_or_default()
+        };
+        self.state = State::Lost(now + pause);
+    }
+
+    /// Reconnects after a pause, and returns an error that would last.
+    fn failed(&mut self, error: Error) -> Result<(), Error> {
+        self.state = State::Lost(Instant::now() + self.backoff.next().unwrap_or_default());
+        if error.is_transient() { Ok(()) } else { Err(error) }
     }
 }
 
-/// The outcome of a wait for a notification.
-enum Waited {
-    Notified(Notification),
-    TimedOut,
+/// The result of a wait for notifications.
+enum Received {
+    Something,
+    Nothing,
     Lost,
 }
 
-fn wait(client: &mut OwnedClient, channels: &Channels, limit: Duration) -> Waited {
-    // The driver's timer has a limit, which is years away.
-    let limit = limit.min(Duration::from_secs(86_400 * 365));
-    let waited = {
-        let mut notifications = client.notifications();
-        let mut arriving = notifications.timeout_iter(limit);
-        loop {
-            match arriving.next() {
-                Ok(Some(notification)) => match channels.notification(notification.channel()) {
-                    Some(notification) => return Waited::Notified(notification),
-                    None => continue,
-                },
-                Ok(None) => break Waited::TimedOut,
-                Err(_) => break Waited::Lost,
+/// Waits for a notification, and receives all others that have arrived by then.
+fn receive(
+    client: &mut OwnedClient,
+    channels: &Channels,
+    pending: &mut PendingNotifications,
+    wait: Duration,
+) -> Received {
+    let mut next = client.notifications().timeout_iter(wait).next();
+    let mut received = Received::Nothing;
+    for _ in 0..PendingNotifications::MOST_AT_ONCE {
+        match next {
+            Ok(Some(notification)) => {
+                received = Received::Something;
+                if let Some(notification) = channels.notification(notification.channel()) {
+                    pending.push(notification);
+                }
             }
+            Ok(None) => break,
+            Err(_) => return Received::Lost,
         }
-    };
-    if client.is_closed() { Waited::Lost } else { waited }
+        next = client.notifications().iter().next();
+    }
+    if client.is_closed() { Received::Lost } else { received }
 }
 
 impl Iterator for Listener {

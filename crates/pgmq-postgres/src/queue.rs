@@ -219,7 +219,7 @@ impl<M: ManageClients> PGMQueue<M> {
         let (config, tls) = listen_config(settings, listen_url)?;
         let limit = connect_limit(&config);
         let connector = Connector::new(config.into(), tls, limit);
-        Listener::connect(connector, channels)
+        Listener::connect(connector, channels, settings.listener_check_interval)
     }
 
     /// Sets the URL that [`listen`](Self::listen) connects to, for a queue over your own pool.

@@ -1,12 +1,12 @@
 //! Servers that accept connections and are of no use otherwise.
 
-#![allow(clippy::unwrap_used, reason = "a failed test panics")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a failed test panics")]
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use pgmq_postgres::r2d2::Pool;
-use pgmq_postgres::{ErrorKind, Manager, PGMQueue, QueueError};
+use pgmq_postgres::{ErrorKind, Manager, Notification, PGMQueue, QueueError};
 use pgmq_test_server::fake::{Behaviour, FakeServer};
 
 /// Runs `work` on a thread, and fails if it takes longer than `limit`.
@@ -47,6 +47,73 @@ fn the_acquire_timeout_bounds_the_checks_of_connections() {
     server.set(Behaviour::Silent);
     let error = within(Duration::from_secs(3), move || queue.session().map(drop).unwrap_err());
     assert!(error.is_transient(), "{error}");
+}
+
+#[test]
+fn a_listener_waits_longer_after_each_failure_however_short_its_calls_are() {
+    for behaviour in [Behaviour::RefuseLogin, Behaviour::Silent] {
+        let server = FakeServer::start(Behaviour::Serve).unwrap();
+        let builder = PGMQueue::builder().url(server.url()).install_extension(false);
+        let queue = builder.connect_timeout(Duration::from_millis(50)).connect().unwrap();
+        let mut listener = queue.listen(&["q"]).unwrap();
+        let before = server.accepted();
+        server.set(behaviour);
+        server.cut();
+
+        let started = Instant::now();
+        let (mut errors, mut calls) = (0, 0);
+        while started.elapsed() < Duration::from_secs(2) {
+            calls += 1;
+            match listener.next_timeout(Duration::from_millis(5)) {
+                Ok(None) => {}
+                Ok(Some(notification)) => panic!("{notification:?}"),
+                Err(_) => errors += 1,
+            }
+        }
+        let attempts = server.accepted() - before;
+        assert!((2..12).contains(&attempts), "{attempts} attempts to reach a server that is {behaviour:?}");
+        assert!(errors <= attempts, "{errors} errors of {attempts} attempts");
+        // A call that returns at once would run thousands of times.
+        assert!(calls < 600, "{calls} calls");
+        server.set(Behaviour::Serve);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while listener.next_timeout(Duration::from_secs(20)).ok() != Some(Some(Notification::Reconnected)) {
+            assert!(Instant::now() < deadline, "the listener reconnects");
+        }
+    }
+}
+
+#[test]
+fn a_listener_that_loses_each_new_connection_does_not_reconnect_in_a_loop() {
+    let server = FakeServer::start(Behaviour::Serve).unwrap();
+    let queue = PGMQueue::builder().url(server.url()).install_extension(false).connect().unwrap();
+    let mut listener = queue.listen(&["q"]).unwrap();
+    let before = server.accepted();
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(2) {
+        server.cut();
+        drop(listener.next_timeout(Duration::from_millis(100)).unwrap());
+    }
+    let attempts = server.accepted() - before;
+    assert!((2..12).contains(&attempts), "{attempts} attempts");
+}
+
+#[test]
+fn a_listener_behind_silent_attempts_does_not_spin() {
+    let server = FakeServer::start(Behaviour::Serve).unwrap();
+    let builder = PGMQueue::builder().url(server.url()).install_extension(false);
+    let queue = builder.connect_timeout(Duration::from_millis(20)).connect().unwrap();
+    let mut listener = queue.listen(&["q"]).unwrap();
+    server.set(Behaviour::Silent);
+    server.cut();
+    // Each attempt leaves a thread behind that waits for the server, up to a limit of such threads.
+    let started = Instant::now();
+    let mut calls = 0;
+    while started.elapsed() < Duration::from_secs(12) {
+        calls += 1;
+        drop(listener.next_timeout(Duration::from_secs(1)));
+    }
+    assert!(calls < 60, "{calls} calls");
 }
 
 #[test]
