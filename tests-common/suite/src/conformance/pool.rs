@@ -10,6 +10,7 @@ use crate::kit::{
     check::{SOON, fails_as, works},
     context::{QUEUE, TestContext},
     failure::{Failure, Outcome, error_chain},
+    runtime::Task,
     table::cases,
 };
 
@@ -23,6 +24,7 @@ cases! { pool:
     direct [] many_threads_use_queues_concurrently;
     direct [] close_closes_the_connections;
     direct [send, read] an_idle_connection_that_the_server_closed_is_replaced;
+    direct [] a_lost_session_makes_room_for_a_waiting_operation;
     direct [] the_pool_recovers_after_a_restart_of_the_server;
 }
 
@@ -160,6 +162,29 @@ async fn an_idle_connection_that_the_server_closed_is_replaced<B: Backend>(
         for _ in 0..4 {
             works(&queue).await?;
         }
+    }
+    Ok(())
+}
+
+async fn a_lost_session_makes_room_for_a_waiting_operation<B: Backend>(context: &TestContext<'_>) -> Outcome {
+    let builder = B::builder().url(context.url()).pool_size(1).acquire_timeout(3 * SOON);
+    let queue = builder.connect().await?;
+    let mut session = B::session(&queue).await?;
+    context.terminate("true")?;
+    assert!(B::execute_on_session(&mut session, "SELECT").await.is_err());
+    let waiting: Task<Result<Duration, String>> = Box::pin(async move {
+        let started = Instant::now();
+        queue.send(QUEUE, &1).await.map_err(|error| error_chain(&error))?;
+        Ok(started.elapsed())
+    });
+    let releasing: Task<Result<Duration, String>> = Box::pin(async move {
+        // The operation waits by then. If it does not, the case proves nothing, and passes.
+        B::sleep(Duration::from_millis(300)).await;
+        drop(session);
+        Ok(Duration::ZERO)
+    });
+    for waited in B::join_all(vec![waiting, releasing]).await {
+        assert!(waited.as_ref().is_ok_and(|waited| *waited < SOON), "{waited:?}");
     }
     Ok(())
 }

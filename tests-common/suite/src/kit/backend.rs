@@ -27,7 +27,7 @@ pub trait Client: 'static {
     /// The driver's pool.
     type Pool: Clone;
     /// A pooled connection.
-    type Session;
+    type Session: Send + 'static;
     /// An adapter around `Listener`.
     type Listener: Listener<Error = Self::Error> + Send + 'static;
 
