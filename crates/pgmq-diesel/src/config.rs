@@ -5,7 +5,7 @@ use std::env;
 use diesel::connection::CacheSize;
 use diesel::r2d2::ConnectionManager;
 use diesel::{Connection, PgConnection, r2d2};
-use pgmq_core::backend::{LastConnectError, Settings};
+use pgmq_core::backend::{LastConnectError, OpenConnection, OpenConnections, Settings};
 use pgmq_driver_diesel::{connecting_kind_of, kind_of};
 
 use crate::connect::establish;
@@ -36,9 +36,11 @@ impl Builder {
         // A pool retries and does not report the reason, so the first connection is made outside it.
         drop(establish(&conninfo)?);
         let last_connect_error = LastConnectError::default();
-        let pool = build_pool(&settings, ConnectionManager::new(conninfo), last_connect_error.clone());
+        let open = OpenConnections::default();
+        let pool =
+            build_pool(&settings, ConnectionManager::new(conninfo), last_connect_error.clone(), open.count());
         let installs = settings.install_extension;
-        let queue = PGMQueue::new(pool, settings, last_connect_error);
+        let queue = PGMQueue::new(pool, settings, last_connect_error, open);
         if installs {
             queue.init()?;
         }
@@ -81,29 +83,36 @@ fn build_pool(
     settings: &Settings,
     manager: ConnectionManager<PgConnection>,
     last_connect_error: LastConnectError<r2d2::Error>,
+    entry: OpenConnection,
 ) -> Pool {
-    let builder = match settings.prepared_statements {
-        Some(false) => r2d2::Pool::builder().connection_customizer(Box::new(DisableStatementCache)),
-        _ => r2d2::Pool::builder(),
-    };
-    builder
+    let caches_statements = settings.prepared_statements != Some(false);
+    r2d2::Pool::builder()
         .max_size(settings.pool_size)
         .min_idle(Some(0))
         .connection_timeout(settings.acquire_timeout)
         .idle_timeout(settings.idle_timeout)
         .max_lifetime(settings.max_lifetime)
         .test_on_check_out(false)
+        .connection_customizer(Box::new(PoolCustomizer { caches_statements, _entry: entry }))
         .error_handler(Box::new(ErrorRecorder(last_connect_error)))
         .build_unchecked(manager)
 }
 
-/// Makes Diesel prepare no statement under a name.
+/// Belongs to the pool, and lives as long as the pool does.
 #[derive(Debug)]
-struct DisableStatementCache;
+struct PoolCustomizer {
+    /// `false` if Diesel must prepare no statement under a name.
+    caches_statements: bool,
+    /// Counts the pool itself as open while a thread of the pool still has a handle to it, such as for an
+    /// attempt to connect.
+    _entry: OpenConnection,
+}
 
-impl r2d2::CustomizeConnection<PgConnection, r2d2::Error> for DisableStatementCache {
+impl r2d2::CustomizeConnection<PgConnection, r2d2::Error> for PoolCustomizer {
     fn on_acquire(&self, connection: &mut PgConnection) -> Result<(), r2d2::Error> {
-        connection.set_prepared_statement_cache_size(CacheSize::Disabled);
+        if !self.caches_statements {
+            connection.set_prepared_statement_cache_size(CacheSize::Disabled);
+        }
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Connections outside the pool.
+//! Connections outside the pool: making and checking them.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection};
 use pgmq_core::ErrorKind;
+use pgmq_core::backend::PING;
 
 use crate::error::Error;
 
@@ -22,16 +23,33 @@ pub(crate) fn greet(conninfo: &str, greeting: &str) -> Result<PgConnection, Erro
     Ok(connection)
 }
 
-/// A connection that is being made, on a dedicated thread, because libpq blocks the thread that connects.
-pub(crate) struct Connecting(Receiver<Result<PgConnection, Error>>);
+/// An attempt to connect or to check a connection, on a dedicated thread, because libpq blocks the thread
+/// that waits for the server.
+pub(crate) struct Attempt(Receiver<Result<PgConnection, Error>>);
 
-impl Connecting {
+impl Attempt {
     /// Starts to connect, and to run the SQL of `greeting`.
-    pub(crate) fn start(conninfo: String, greeting: String) -> Result<Self, Error> {
+    pub(crate) fn connect(conninfo: String, greeting: String) -> Result<Self, Error> {
+        Self::begin("pgmq-connect", move || greet(&conninfo, &greeting))
+    }
+
+    /// Starts to check that the server answers on a connection. libpq has no limit for that, so the caller
+    /// has to stop waiting.
+    pub(crate) fn check(mut connection: PgConnection) -> Result<Self, Error> {
+        Self::begin("pgmq-check", move || {
+            connection.batch_execute(PING)?;
+            Ok(connection)
+        })
+    }
+
+    fn begin(
+        name: &str,
+        work: impl FnOnce() -> Result<PgConnection, Error> + Send + 'static,
+    ) -> Result<Self, Error> {
         let (sender, connection) = sync_channel(1);
         // Sending fails only if the receiver was dropped, and then no caller wants the connection any more.
-        let run = move || drop(sender.send(greet(&conninfo, &greeting)));
-        thread::Builder::new().name("pgmq-connect".to_owned()).spawn(run).map_err(|error| {
+        let run = move || drop(sender.send(work()));
+        thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|error| {
             failed("the thread that connects could not be started; raise the limit for threads")
                 .because(error)
         })?;

@@ -1,15 +1,15 @@
 //! Listening for notifications.
 
-use std::collections::VecDeque;
 use std::fmt;
+use std::mem;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use diesel::PgConnection;
-use pgmq_core::backend::{Backoff, Channels};
+use pgmq_core::backend::{Backoff, Channels, PendingNotifications};
 use pgmq_core::{Listening, Notification};
 
-use crate::connect::{Connecting, greet};
+use crate::connect::{Attempt, greet};
 use crate::error::Error;
 
 /// Notifications of messages sent to queues: an iterator that blocks and never ends, with
@@ -24,35 +24,75 @@ use crate::error::Error;
 /// again: a millisecond after something has arrived, and less and less often, down to every 25 milliseconds,
 /// while nothing arrives. No check is a round trip.
 ///
+/// While nothing arrives, the listener checks from time to time that the server still answers, as
+/// [`listener_check_interval`](crate::Builder::listener_check_interval) sets. It does so only inside its
+/// methods: a listener runs no task of its own.
+///
 /// Dropping the listener closes the connection.
 pub struct Listener {
     conninfo: String,
     channels: Channels,
+    check_interval: Duration,
+    /// The longest wait for the answer to a check.
+    limit: Duration,
     state: State,
     backoff: Backoff,
-    /// The notifications that have arrived and were not returned yet: at most one of each queue.
-    pending: VecDeque<Notification>,
+    /// The time at which the last connection was made.
+    connected_at: Instant,
+    pending: PendingNotifications,
 }
 
+/// Attempts go on between calls, so short waits add up.
 enum State {
-    /// The connection, and the pause before the next check of it.
-    Listening(Box<PgConnection>, Duration),
+    Listening(Connected),
+    /// A check of the connection, and the time at which it has failed.
+    Checking(Attempt, Instant),
     /// An attempt to connect. Calls wait for the same attempt, one after the other, until it has ended.
-    Connecting(Connecting),
+    Connecting(Attempt),
     /// No connection, and the time of the next attempt to connect.
     Lost(Instant),
 }
 
+/// A connection that is listened on.
+struct Connected {
+    /// Boxed, because the other states are small.
+    connection: Box<PgConnection>,
+    /// The time at which the server last sent something.
+    heard_at: Instant,
+    /// The pause before the connection is looked at again.
+    pause: Duration,
+}
+
+impl Connected {
+    fn new(connection: PgConnection) -> Self {
+        Self { connection: Box::new(connection), heard_at: Instant::now(), pause: SHORTEST_PAUSE }
+    }
+}
+
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(25);
-/// The most notifications that a check receives before the pending ones are returned.
-const MOST_PER_CHECK: usize = 10_000;
+
+/// The lifetime of a connection after which its loss is not a failure of the attempt to make it.
+const STABLE: Duration = Duration::from_secs(10);
 
 impl Listener {
-    pub(crate) fn connect(conninfo: String, channels: Channels) -> Result<Self, Error> {
-        let connection = greet(&conninfo, &channels.listen_sql())?;
-        let state = State::Listening(Box::new(connection), SHORTEST_PAUSE);
-        Ok(Self { conninfo, channels, state, backoff: Backoff::default(), pending: VecDeque::new() })
+    pub(crate) fn connect(
+        conninfo: String,
+        channels: Channels,
+        check_interval: Duration,
+        limit: Duration,
+    ) -> Result<Self, Error> {
+        let state = State::Listening(Connected::new(greet(&conninfo, &channels.listen_sql())?));
+        Ok(Self {
+            conninfo,
+            channels,
+            check_interval,
+            limit,
+            state,
+            backoff: Backoff::default(),
+            connected_at: Instant::now(),
+            pending: PendingNotifications::default(),
+        })
     }
 
     /// The next notification, or `None` if there is none within `timeout`.
@@ -61,81 +101,114 @@ impl Listener {
     ///
     /// The server refuses the new connection after one was lost.
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Notification>, Error> {
-        let deadline = Instant::now().checked_add(timeout);
+        let started = Instant::now();
         loop {
-            if let Some(notification) = self.pending.pop_front() {
+            if let Some(notification) = self.pending.pop() {
                 return Ok(Some(notification));
             }
-            let left =
-                deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+            let now = Instant::now();
+            let left = timeout.saturating_sub(now - started);
             match &mut self.state {
-                State::Listening(connection, pause) => {
-                    match check(connection, &self.channels, &mut self.pending) {
-                        Checked::Received => *pause = SHORTEST_PAUSE,
-                        Checked::Lost => self.state = State::Lost(Instant::now()),
-                        Checked::Nothing if left.is_zero() => return Ok(None),
-                        Checked::Nothing => {
-                            thread::sleep(left.min(*pause));
-                            *pause = LONGEST_PAUSE.min(*pause * 2);
+                State::Listening(listening) => {
+                    let until_check = self.check_interval.saturating_sub(now - listening.heard_at);
+                    match receive(&mut listening.connection, &self.channels, &mut self.pending) {
+                        Received::Something => {
+                            (listening.heard_at, listening.pause) = (Instant::now(), SHORTEST_PAUSE);
+                        }
+                        Received::Lost => self.lost(),
+                        Received::Nothing if until_check.is_zero() => self.check(),
+                        Received::Nothing if left.is_zero() => return Ok(None),
+                        Received::Nothing => {
+                            thread::sleep(listening.pause.min(left).min(until_check));
+                            listening.pause = LONGEST_PAUSE.min(listening.pause * 2);
                         }
                     }
                 }
-                State::Lost(next_attempt) => {
-                    let wait = next_attempt.saturating_duration_since(Instant::now());
-                    thread::sleep(wait.min(left));
-                    if wait > left {
-                        return Ok(None);
+                State::Checking(attempt, fails_at) => {
+                    let until_failed = fails_at.saturating_duration_since(now);
+                    match attempt.wait(left.min(until_failed)) {
+                        Some(Ok(connection)) => self.state = State::Listening(Connected::new(connection)),
+                        Some(Err(_)) => self.lost(),
+                        None if left < until_failed => return Ok(None),
+                        None => self.lost(),
                     }
-                    let greeting = self.channels.listen_sql();
-                    self.state = State::Connecting(Connecting::start(self.conninfo.clone(), greeting)?);
                 }
-                State::Connecting(connecting) => match connecting.wait(left) {
+                State::Connecting(attempt) => match attempt.wait(left) {
                     Some(Ok(connection)) => {
-                        self.state = State::Listening(Box::new(connection), SHORTEST_PAUSE);
-                        self.backoff = Backoff::default();
+                        self.state = State::Listening(Connected::new(connection));
+                        self.connected_at = Instant::now();
                         return Ok(Some(Notification::Reconnected));
                     }
-                    Some(Err(error)) => {
-                        let wait = self.backoff.next().unwrap_or_default();
-                        self.state = State::Lost(Instant::now() + wait);
-                        if !error.is_transient() {
-                            return Err(error);
-                        }
-                    }
+                    Some(Err(error)) => self.failed(error)?,
                     None => return Ok(None),
                 },
+                State::Lost(next_attempt) => {
+                    let wait = next_attempt.saturating_duration_since(now);
+                    if wait > left {
+                        thread::sleep(left);
+                        return Ok(None);
+                    }
+                    thread::sleep(wait);
+                    match Attempt::connect(self.conninfo.clone(), self.channels.listen_sql()) {
+                        Ok(attempt) => self.state = State::Connecting(attempt),
+                        Err(error) => self.failed(error)?,
+                    }
+                }
             }
         }
     }
+
+    /// Starts to check the connection.
+    fn check(&mut self) {
+        let now = Instant::now();
+        let State::Listening(listening) = mem::replace(&mut self.state, State::Lost(now)) else { return };
+        // Without a thread for the check, the connection is lost.
+        if let Ok(attempt) = Attempt::check(*listening.connection) {
+            self.state = State::Checking(attempt, now + self.limit);
+        }
+    }
+
+    /// Reconnects at once if the connection has worked for a while, and after a pause otherwise.
+    fn lost(&mut self) {
+        let now = Instant::now();
+        let pause = if now - self.connected_at >= STABLE {
+            self.backoff = Backoff::default();
+            Duration::ZERO
+        } else {
+            self.backoff.next().unwrap_or_default()
+        };
+        self.state = State::Lost(now + pause);
+    }
+
+    /// Reconnects after a pause, and returns an error that would last.
+    fn failed(&mut self, error: Error) -> Result<(), Error> {
+        self.state = State::Lost(Instant::now() + self.backoff.next().unwrap_or_default());
+        if error.is_transient() { Ok(()) } else { Err(error) }
+    }
 }
 
-/// The result of a check of the connection.
-enum Checked {
-    Received,
+/// The result of a look at the connection.
+enum Received {
+    Something,
     Nothing,
     Lost,
 }
 
 /// Receives the notifications that have arrived, without waiting for more.
-fn check(
+fn receive(
     connection: &mut PgConnection,
     channels: &Channels,
-    pending: &mut VecDeque<Notification>,
-) -> Checked {
-    let mut checked = Checked::Nothing;
-    for notification in connection.notifications_iter().take(MOST_PER_CHECK) {
-        let Ok(notification) = notification else {
-            // The pending notifications are returned first. The next check finds the loss again.
-            return if pending.is_empty() { Checked::Lost } else { Checked::Received };
-        };
-        checked = Checked::Received;
-        if let Some(notification) = channels.notification(&notification.channel)
-            && !pending.contains(&notification)
-        {
-            pending.push_back(notification);
+    pending: &mut PendingNotifications,
+) -> Received {
+    let mut received = Received::Nothing;
+    for notification in connection.notifications_iter().take(PendingNotifications::MOST_AT_ONCE) {
+        let Ok(notification) = notification else { return Received::Lost };
+        received = Received::Something;
+        if let Some(notification) = channels.notification(&notification.channel) {
+            pending.push(notification);
         }
     }
-    checked
+    received
 }
 
 impl Iterator for Listener {

@@ -1,11 +1,12 @@
 //! The pool, its sessions, and the state that the clones of a queue share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use diesel::connection::{AnsiTransactionManager, TransactionManager};
 use diesel::pg::PgConnection;
 use diesel::r2d2::{ConnectionManager, PooledConnection};
-use pgmq_core::backend;
+use pgmq_core::backend::{self, OpenConnections};
 
 use crate::connection::sealed::Bind;
 
@@ -23,11 +24,17 @@ pub(crate) type Shared = backend::Shared<diesel::r2d2::Error, DriverState>;
 pub(crate) struct DriverState {
     /// The losses of the pool's connections.
     pub(crate) losses: Losses,
+    /// The number of connections of the queue's own pool; `None` for a pool of the user's.
+    pub(crate) open: Option<OpenConnections>,
 }
 
 /// The number of a pool's connections that were found to be lost.
 #[derive(Debug, Default)]
 pub(crate) struct Losses(AtomicU64);
+
+/// The longest wait for a pooled connection at a time. The pool wakes no waiter when it discards a lost
+/// connection, but each wait begins by opening a connection if the pool has room for one.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_millis(500);
 
 impl Losses {
     /// Counts a loss, which casts doubt on all other connections.

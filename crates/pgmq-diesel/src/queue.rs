@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use diesel::pg::PgConnection;
-use diesel::r2d2::PoolError;
 use pgmq_core::backend::prelude::*;
-use pgmq_core::backend::{self, Channels, LastConnectError, Next, Retry, Settings};
+use pgmq_core::backend::{self, Channels, LastConnectError, Next, OpenConnections, Retry, Settings};
 use pgmq_core::{ErrorKind, Failure, Installation, Listen, Output, Query, Queue};
 
 use crate::bound::BoundQueue;
@@ -15,7 +14,7 @@ use crate::connection::Connection;
 use crate::conninfo::listen_conninfo;
 use crate::error::Error;
 use crate::listen::Listener;
-use crate::pool::{DriverState, Pool, Session, Shared, discard};
+use crate::pool::{DriverState, LONGEST_WAIT, Losses, Pool, Session, Shared, discard};
 use crate::run::{RunError, is_cached, run};
 use crate::session::{FRESH, can_run, can_use};
 use crate::transaction::OpenTransaction;
@@ -37,8 +36,10 @@ impl PGMQueue {
         pool: Pool,
         settings: Settings,
         last_connect_error: LastConnectError<diesel::r2d2::Error>,
+        open: OpenConnections,
     ) -> Self {
-        let shared = Shared::new(settings, last_connect_error, DriverState::default());
+        let driver = DriverState { losses: Losses::default(), open: Some(open) };
+        let shared = Shared::new(settings, last_connect_error, driver);
         Self { pool, shared: Arc::new(shared), listen_url: None }
     }
 }
@@ -82,17 +83,40 @@ impl PGMQueue {
 
     /// Acquires a session, and checks its connection if that was last handed out at least `fresh` ago.
     fn acquire(&self, fresh: Duration) -> Result<Session, Error> {
+        let started = Instant::now();
         // Each discard leaves one connection fewer. If new ones are lost as well, the operation reports the
         // reason.
         let mut discards_left = self.pool.max_size();
         loop {
-            let started = Instant::now();
-            let mut session = self.pool.get().map_err(|error| self.not_acquired(error, started))?;
-            if can_use(&mut session, &self.shared.driver.losses, fresh) || discards_left == 0 {
+            let mut session = self.take(started)?;
+            if can_use(&mut session, &self.shared.driver, fresh) || discards_left == 0 {
                 return Ok(session);
             }
             discards_left -= 1;
             discard(session);
+        }
+    }
+
+    /// Takes a connection from the pool, which may be lost. The pool wakes no waiter when it discards a lost
+    /// connection, so the wait is in several parts.
+    fn take(&self, started: Instant) -> Result<Session, Error> {
+        if let Some(session) = self.pool.try_get() {
+            return Ok(session);
+        }
+        let mut refused = None;
+        loop {
+            let left = self.pool.connection_timeout().saturating_sub(started.elapsed());
+            match self.pool.get_timeout(left.min(LONGEST_WAIT)) {
+                Ok(session) => return Ok(session),
+                Err(error) if left <= LONGEST_WAIT => {
+                    return Err(self.not_acquired(refused.unwrap_or_else(|| error.into()), started));
+                }
+                // The pool reports the reason to one waiter, once.
+                Err(error) => {
+                    let error = Error::from(error);
+                    refused = Some(error).filter(|error| error.kind() == ErrorKind::Connection).or(refused);
+                }
+            }
         }
     }
 
@@ -201,7 +225,8 @@ impl PGMQueue {
         let channels = Channels::new(queues)?;
         let settings = &self.shared.settings;
         let listen_url = self.listen_url.as_deref().or(settings.listen_url.as_deref());
-        Listener::connect(listen_conninfo(settings, listen_url)?, channels)
+        let conninfo = listen_conninfo(settings, listen_url)?;
+        Listener::connect(conninfo, channels, settings.listener_check_interval, settings.connect_timeout)
     }
 
     /// Sets the URL that [`listen`](Self::listen) connects to, for a queue over your own pool.
@@ -211,15 +236,25 @@ impl PGMQueue {
     }
 
     /// Drops this handle. The pool closes with its last handle; a pool that you supplied stays open.
+    ///
+    /// With the last handle, the queue's own pool has closed its connections when this returns, unless some
+    /// are in use or do not answer for the connect timeout.
     pub fn close(self) {
-        drop(self);
+        let Self { pool, shared, .. } = self;
+        drop(pool);
+        // `None` while there are other handles.
+        if let Some(shared) = Arc::into_inner(shared)
+            && let Some(open) = shared.driver.open
+        {
+            open.wait_until_closed(shared.settings.connect_timeout);
+        }
     }
 
-    fn not_acquired(&self, error: PoolError, started: Instant) -> Error {
+    fn not_acquired(&self, error: Error, started: Instant) -> Error {
         use diesel::r2d2::Error as Refused;
 
         let waited = self.pool.connection_timeout();
-        match (Error::from(error), self.shared.last_connect_error.take_since(started)) {
+        match (error, self.shared.last_connect_error.take_since(started)) {
             (_, Some((kind, Some(Refused::ConnectionError(refusal))))) => {
                 Error::Connect(Failure::new(kind, refusal).after(waited))
             }

@@ -2,8 +2,9 @@
 
 use diesel::connection::{CacheSize, Connection, LoadConnection};
 use diesel::pg::{PgConnection, PgRowByRowLoadingMode};
-use pgmq_core::backend::FailureClass;
-use pgmq_core::{Output, Query, SqlVariant};
+use diesel::{RunQueryDsl, sql_query};
+use pgmq_core::backend::{FailureClass, HAS_DIESEL_STATEMENTS};
+use pgmq_core::{Output, Query, QueueError, SqlVariant};
 use pgmq_driver_diesel::{DieselQuery, DieselRow, failure_class};
 
 use crate::error::Error;
@@ -22,8 +23,8 @@ pub(crate) fn run<O: Output>(
     variant: SqlVariant<'_>,
 ) -> Result<O, RunError> {
     let ran = load(connection, query, variant);
-    if let Err(RunError { class: FailureClass::StalePlan, .. }) = &ran {
-        clear_statement_cache(connection);
+    if let Err(RunError { class: FailureClass::StalePlan, error }) = &ran {
+        clear_statement_cache(connection, error);
     }
     ran
 }
@@ -62,7 +63,15 @@ pub(crate) fn is_cached(variant: SqlVariant<'_>) -> bool {
 }
 
 /// Makes Diesel prepare its statements again, under new names.
-fn clear_statement_cache(connection: &mut PgConnection) {
+///
+/// Diesel does not report if its cache is on. It is, if the server misses a statement by its name, or has
+/// statements of Diesel's. In a failed transaction the server cannot be asked, and the cache stays off
+/// afterwards: turning on one that the user has turned off would break the connection behind a pooler.
+fn clear_statement_cache(connection: &mut PgConnection, error: &Error) {
+    let is_on = error.sqlstate() == Some("26000")
+        || sql_query(HAS_DIESEL_STATEMENTS).execute(connection).is_ok_and(|found| found > 0);
     connection.set_prepared_statement_cache_size(CacheSize::Disabled);
-    connection.set_prepared_statement_cache_size(CacheSize::Unbounded);
+    if is_on {
+        connection.set_prepared_statement_cache_size(CacheSize::Unbounded);
+    }
 }

@@ -21,9 +21,9 @@ use std::time::{Duration, Instant};
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 use diesel::r2d2::PooledConnection;
-use pgmq_core::backend::PING;
+use pgmq_core::backend::{OpenConnection, OpenConnections, PING};
 
-use crate::pool::{Losses, Session};
+use crate::pool::{DriverState, Session};
 
 /// The time for which a connection is taken to be open after it was handed out.
 pub(crate) const FRESH: Duration = Duration::from_secs(5);
@@ -37,6 +37,8 @@ struct State {
     losses: u64,
     /// The hashes of the texts whose statements Diesel has prepared on the connection and cached.
     texts: HashSet<u64>,
+    /// The entry in the number of open connections. The pool drops it after the connection.
+    entry: Option<OpenConnection>,
 }
 
 fn state(session: &mut Session) -> &mut State {
@@ -50,9 +52,12 @@ fn state(session: &mut Session) -> &mut State {
 
 /// Returns `true` if a connection can be used. Pings the server if connections were lost since it was last
 /// handed out, and otherwise checks the connection if that was at least `fresh` ago.
-pub(crate) fn can_use(session: &mut Session, losses: &Losses, fresh: Duration) -> bool {
-    let count = losses.count();
+pub(crate) fn can_use(session: &mut Session, driver: &DriverState, fresh: Duration) -> bool {
+    let count = driver.losses.count();
     let state = state(session);
+    if state.entry.is_none() {
+        state.entry = driver.open.as_ref().map(OpenConnections::count);
+    }
     let count_before = mem::replace(&mut state.losses, count);
     let acquired_before = state.acquired_at.replace(Instant::now());
     if count_before != count {

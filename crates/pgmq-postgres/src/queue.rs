@@ -88,7 +88,7 @@ impl<M: ManageClients> PGMQueue<M> {
         // reason.
         let mut discards_left = self.pool.max_size();
         loop {
-            let mut session = self.acquire(started)?;
+            let mut session = self.take(started)?;
             let limit = || self.time_left(started).min(self.shared.settings.connect_timeout);
             let Err(error) = self.shared.driver.losses.check(&mut session, limit) else {
                 return Ok(session);
@@ -105,9 +105,9 @@ impl<M: ManageClients> PGMQueue<M> {
         }
     }
 
-    /// Acquires a connection, which may be lost. The pool wakes no waiter when it discards a lost connection,
-    /// so the wait is in several parts.
-    fn acquire(&self, started: Instant) -> Result<Session<M>, Error> {
+    /// Takes a connection from the pool, which may be lost. The pool wakes no waiter when it discards a lost
+    /// connection, so the wait is in several parts.
+    fn take(&self, started: Instant) -> Result<Session<M>, Error> {
         if let Some(session) = self.pool.try_get() {
             return Ok(session);
         }

@@ -54,3 +54,7 @@ pub const BEGIN: &str = "BEGIN";
 
 /// Asks the server for an answer, and for nothing else. For a simple query.
 pub const PING: &str = "SELECT";
+
+/// Returns a row if Diesel has prepared statements on the session, under the names that it gives them.
+pub const HAS_DIESEL_STATEMENTS: &str =
+    "SELECT FROM pg_prepared_statements WHERE name LIKE '\\_\\_diesel\\_stmt\\_%' LIMIT 1";

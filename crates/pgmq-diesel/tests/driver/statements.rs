@@ -82,6 +82,44 @@ fn a_pool_that_caches_no_statements_leaves_none_on_the_server() {
     });
 }
 
+/// Makes a function fail as a stale statement does, for a reason that preparing again does not mend.
+const FAIL_AS_IF_STALE: &str = "CREATE OR REPLACE FUNCTION pgmq.purge_queue(queue_name text) RETURNS bigint \
+     LANGUAGE plpgsql AS $$ BEGIN \
+     RAISE EXCEPTION 'cached plan must not change result type' USING ERRCODE = '0A000'; END $$";
+
+#[test]
+fn a_disabled_cache_stays_disabled_and_an_enabled_one_enabled_after_a_stale_statement() {
+    on_a_database(|database| {
+        database.execute(FAIL_AS_IF_STALE).unwrap();
+        let manager = ConnectionManager::new(database.url());
+        let customizer = Box::new(DisableStatementCache);
+        let pool = Pool::builder().max_size(1).connection_customizer(customizer).build(manager).unwrap();
+        let builder = PGMQueue::builder().url(database.url()).pool_size(1).prepared_statements(false);
+        for (queue, expected) in
+            [(PGMQueue::from(pool), 0), (builder.connect().unwrap(), 0), (connect(database), 1)]
+        {
+            assert_eq!(queue.purge("q").unwrap_err().kind(), ErrorKind::Conflict);
+            // Diesel has forgotten its statements, and prepares each of them again.
+            queue.session().unwrap().batch_execute("DEALLOCATE ALL").unwrap();
+            queue.send("q", &1).unwrap();
+            assert_eq!(prepared(&queue), expected);
+        }
+    });
+}
+
+#[test]
+fn a_disabled_cache_stays_disabled_after_a_stale_statement_in_a_transaction() {
+    on_a_database(|database| {
+        database.execute(FAIL_AS_IF_STALE).unwrap();
+        let queue = PGMQueue::builder().url(database.url()).pool_size(1).prepared_statements(false);
+        let queue = queue.connect().unwrap();
+        let purged = queue.transaction(|connection| queue.with(connection).purge("q"));
+        assert_eq!(purged.unwrap_err().kind(), ErrorKind::Conflict);
+        queue.send("q", &1).unwrap();
+        assert_eq!(prepared(&queue), 0);
+    });
+}
+
 #[test]
 fn statements_whose_text_names_a_queue_are_not_cached() {
     on_a_database(|database| {
