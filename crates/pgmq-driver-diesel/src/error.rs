@@ -1,9 +1,12 @@
 //! The classification of Diesel's errors.
 //!
-//! Diesel passes on the server's message, and its SQLSTATE only for a few kinds of errors. This module
-//! recovers the SQLSTATE from those kinds, from the names of PGMQ's objects, and from the server's wording,
-//! where that belongs to one SQLSTATE only. It recognizes fewer errors of a server with another language than
-//! English; the others are of kind `Database`.
+//! Diesel passes on the server's message, and its SQLSTATE only for a few kinds of errors. There is no other
+//! way to it: Diesel's error information lacks it, Diesel keeps libpq's result and connection to itself, and
+//! a server cannot be asked for the SQLSTATE of a statement that has failed.
+//!
+//! This module therefore recovers the SQLSTATE from those kinds, from the names of PGMQ's objects, and from
+//! the server's wording, where that belongs to one SQLSTATE only. It recognizes fewer errors of a server with
+//! another language than English; the others are of kind `Database`.
 
 use diesel::ConnectionError;
 use diesel::result::{DatabaseErrorKind, Error};
@@ -107,14 +110,19 @@ const BEGINNINGS: &[(&str, &str)] = &[
     ("certificate authentication failed", "28000"),
     ("permission denied", "42501"),
     ("must be owner of", "42501"),
+    ("must be superuser", "42501"),
+    ("new row violates row-level security policy", "42501"),
+    ("query would be affected by row-level security policy", "42501"),
     ("invalid input syntax for type", "22P02"),
     ("unsupported Unicode escape sequence", "22P05"),
     ("integer out of range", "22003"),
     ("bigint out of range", "22003"),
     ("timestamp out of range", "22008"),
     ("invalid byte sequence for encoding", "22021"),
+    ("character with byte sequence", "22P05"),
     ("string too long to represent as jsonb", "54000"),
     ("total size of jsonb", "54000"),
+    ("number of jsonb", "54000"),
     ("stack depth limit exceeded", "54001"),
     ("null values cannot be formatted as an SQL identifier", "22004"),
 ];
@@ -127,6 +135,17 @@ const PARTS: &[(&str, &str)] = &[
     ("out of range for type", "22003"),
 ];
 
+/// The messages with which a server refuses a log-in, by words in them.
+const LOGIN_PARTS: &[(&str, &str)] = &[
+    ("pg_hba.conf rejects connection", "28000"),
+    // Other methods than passwords: peer, ident, LDAP, GSSAPI, and so on.
+    ("authentication failed for user", "28000"),
+    ("unrecognized configuration parameter", "42704"),
+    ("invalid value for parameter", "22023"),
+    ("cannot be changed without restart", "55P02"),
+    ("cannot be changed now", "55P02"),
+];
+
 /// The SQLSTATE of a report. Only the beginning counts, since the user's own exceptions may have such words
 /// in their middle.
 fn sqlstate_by_wording(message: &str) -> Option<&'static str> {
@@ -137,7 +156,10 @@ fn sqlstate_by_wording(message: &str) -> Option<&'static str> {
 
 /// The SQLSTATE of an error of connecting, whose text has one report for each address, behind the address.
 fn connecting_sqlstate_by_wording(text: &str) -> Option<&'static str> {
-    sqlstate_by(text, |words| text.contains(words))
+    sqlstate_by(text, |words| text.contains(words)).or_else(|| {
+        let words = LOGIN_PARTS.iter().find(|(words, _)| text.contains(words));
+        words.map(|&(_, sqlstate)| sqlstate)
+    })
 }
 
 fn sqlstate_by(message: &str, begins: impl Fn(&str) -> bool) -> Option<&'static str> {
@@ -253,6 +275,13 @@ mod tests {
             ("canceling statement due to lock timeout", ErrorKind::Timeout),
             ("terminating connection due to administrator command", ErrorKind::Connection),
             ("value \"3000000000\" is out of range for type integer", ErrorKind::InvalidArgument),
+            ("new row violates row-level security policy for table \"q_q\"", ErrorKind::PermissionDenied),
+            ("must be superuser to do this", ErrorKind::PermissionDenied),
+            (
+                "character with byte sequence 0xe2 0x82 0xac in encoding \"UTF8\" has no equivalent in encoding \"LATIN1\"",
+                ErrorKind::InvalidArgument,
+            ),
+            ("number of jsonb object pairs exceeds the maximum allowed", ErrorKind::InvalidArgument),
             ("the user's own exception", ErrorKind::Database),
             ("order 7 is refused: permission denied", ErrorKind::Database),
             ("order 7 waits: a deadlock detected by hand", ErrorKind::Database),
@@ -307,6 +336,38 @@ mod tests {
             ),
             ("invalid connection option \"hots\"\n", ErrorKind::InvalidArgument),
             ("invalid sslmode value: \"maybe\"\n", ErrorKind::InvalidArgument),
+            (
+                "connection to server failed: FATAL:  pg_hba.conf rejects connection for host \"::1\", user \"u\"",
+                ErrorKind::PermissionDenied,
+            ),
+            (
+                "connection to server on socket \"s\" failed: FATAL:  Peer authentication failed for user \"u\"",
+                ErrorKind::PermissionDenied,
+            ),
+            (
+                "connection to server failed: FATAL:  LDAP authentication failed for user \"u\"\n",
+                ErrorKind::PermissionDenied,
+            ),
+            (
+                "connection to server failed: FATAL:  unrecognized configuration parameter \"geqqo\"\n",
+                ErrorKind::Database,
+            ),
+            (
+                "connection to server failed: FATAL:  invalid value for parameter \"work_mem\": \"x\"\n",
+                ErrorKind::Database,
+            ),
+            (
+                "connection to server failed: FATAL:  parameter \"port\" cannot be changed without restart\n",
+                ErrorKind::Database,
+            ),
+            (
+                "connection to server failed: FATAL:  permission denied for database \"d\"\n",
+                ErrorKind::PermissionDenied,
+            ),
+            (
+                "connection to server failed: FATAL:  the database system is starting up\n",
+                ErrorKind::Connection,
+            ),
             (
                 "connection to server failed: server does not support SSL, but SSL was required\n",
                 ErrorKind::InvalidArgument,

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::{
     conformance::round_trips::recorded,
     kit::{
-        backend::Backend,
+        backend::{Backend, Builder},
         check::{fails_as, works},
         context::{QUEUE, QueueUnderTest, TestContext},
         every_operation::on_every_queue_operation,
@@ -29,6 +29,9 @@ cases! { errors:
     pool [read_grouped, pop_batch, send_topic, list_notify_throttles]
         a_missing_function_is_unsupported_and_named_in_the_error;
     standalone [send] a_role_without_privileges_is_permission_denied;
+    standalone [send] a_row_that_row_level_security_refuses_is_permission_denied;
+    everywhere [send] a_character_that_an_encoding_lacks_is_an_invalid_argument;
+    standalone [] a_login_with_an_unknown_parameter_is_refused_for_good;
     standalone [set_vt] a_serialisation_failure_is_a_conflict_and_transient;
     standalone [send] a_deadlock_is_a_conflict_and_transient;
     standalone [read_with_poll] exceeding_statement_timeout_is_a_timeout;
@@ -190,6 +193,46 @@ async fn a_role_without_privileges_is_permission_denied<B: Backend>(context: &Te
         context.assert_sqlstate(&error, "42501");
         assert!(!error.is_transient());
     }
+    Ok(())
+}
+
+async fn a_row_that_row_level_security_refuses_is_permission_denied<B: Backend>(
+    context: &TestContext<'_>,
+) -> Outcome {
+    // Every server has this role. Its privileges end with the database.
+    context.execute(
+        "GRANT USAGE ON SCHEMA pgmq TO pg_signal_backend; \
+         GRANT ALL ON ALL TABLES IN SCHEMA pgmq TO pg_signal_backend; \
+         ALTER TABLE pgmq.q_q ENABLE ROW LEVEL SECURITY; \
+         CREATE POLICY none ON pgmq.q_q WITH CHECK (false)",
+    )?;
+    let url = context.url_with("-c role=pg_signal_backend");
+    let queue = B::builder().url(&url).install_extension(false).connect().await?;
+    let error = fails_as(ErrorKind::PermissionDenied, queue.send(QUEUE, &1).await);
+    context.assert_sqlstate(&error, "42501");
+    Ok(())
+}
+
+async fn a_character_that_an_encoding_lacks_is_an_invalid_argument(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
+    // As in a database whose encoding is LATIN1.
+    queue.context.execute(
+        "CREATE FUNCTION to_latin() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN PERFORM convert_to(NEW.message #>> '{}', 'LATIN1'); RETURN NEW; END $$; \
+         CREATE TRIGGER to_latin BEFORE INSERT ON pgmq.q_q FOR EACH ROW EXECUTE FUNCTION to_latin()",
+    )?;
+    let error = fails_as(ErrorKind::InvalidArgument, queue.send(QUEUE, "5 €").await);
+    queue.context.assert_sqlstate(&error, "22P05");
+    Ok(())
+}
+
+async fn a_login_with_an_unknown_parameter_is_refused_for_good<B: Backend>(
+    context: &TestContext<'_>,
+) -> Outcome {
+    let error = fails_as(ErrorKind::Database, B::connect(&context.url_with("-c no_such_thing=1")).await);
+    context.assert_sqlstate(&error, "42704");
+    assert!(!error.is_transient());
     Ok(())
 }
 
