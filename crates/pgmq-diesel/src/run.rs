@@ -4,7 +4,7 @@ use diesel::connection::{CacheSize, Connection, LoadConnection};
 use diesel::pg::{PgConnection, PgRowByRowLoadingMode};
 use diesel::{RunQueryDsl, sql_query};
 use pgmq_core::backend::{FailureClass, HAS_DIESEL_STATEMENTS};
-use pgmq_core::{Output, Query, QueueError, SqlVariant};
+use pgmq_core::{Output, Query, SqlVariant};
 use pgmq_driver_diesel::{DieselQuery, DieselRow, failure_class};
 
 use crate::error::Error;
