@@ -235,10 +235,11 @@ impl PGMQueue {
         Self { listen_url: Some(url.into().into()), ..self }
     }
 
-    /// Drops this handle. The pool closes with its last handle; a pool that you supplied stays open.
+    /// Drops this handle. The last handle closes the pool, and waits until its connections are closed;
+    /// sessions and clones of the [`pool`](Self::pool) that you hold keep it open. A pool that you supplied
+    /// stays open.
     ///
-    /// With the last handle, the queue's own pool has closed its connections when this returns, unless some
-    /// are in use or do not answer for the connect timeout.
+    /// The wait is limited by the connect timeout.
     pub fn close(self) {
         let Self { pool, shared, .. } = self;
         drop(pool);

@@ -42,7 +42,7 @@ impl Drop for ConnectPermit {
     }
 }
 
-/// How to connect. Clones share the limit for the number of attempts.
+/// The configuration of connections. Clones share the limit for the number of attempts.
 #[derive(Clone)]
 pub(crate) struct Connector {
     pub(crate) config: Config,

@@ -26,6 +26,8 @@ use crate::runtime::check_may_block;
 /// [`listener_check_interval`](crate::Builder::listener_check_interval) sets. It does so only inside its
 /// methods: a listener runs no task of its own.
 ///
+/// In async code, its methods fail with [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument).
+///
 /// Dropping the listener closes the connection.
 pub struct Listener {
     connector: Connector,
@@ -79,8 +81,7 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// The server refuses the new connection after one was lost;
-    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument), in async code.
+    /// The server refuses the new connection after one was lost.
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Notification>, Error> {
         check_may_block()?;
         let timeout = timeout.min(LONGEST_WAIT);

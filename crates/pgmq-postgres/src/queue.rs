@@ -26,6 +26,9 @@ use crate::transaction::Transaction;
 /// Every operation acquires a connection from the pool, makes one round trip, and releases the connection.
 /// Clones share the pool.
 ///
+/// In async code, operations fail with [`ErrorKind::InvalidArgument`], because the driver cannot work there:
+/// use `pgmq-tokio`, or `tokio::task::spawn_blocking`. A queue can be dropped anywhere.
+///
 /// `M` is the manager that makes the pool's connections, and rarely has to be named: it differs from the
 /// default only for your own pool with another manager.
 pub struct PGMQueue<M: ManageClients = Manager> {
@@ -79,8 +82,7 @@ impl<M: ManageClients> PGMQueue<M> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Timeout`], if none becomes free in time; [`ErrorKind::Connection`], if none can be made;
-    /// [`ErrorKind::InvalidArgument`], in async code.
+    /// [`ErrorKind::Timeout`], if none becomes free in time; [`ErrorKind::Connection`], if none can be made.
     pub fn session(&self) -> Result<Session<M>, Error> {
         check_may_block()?;
         let started = Instant::now();
@@ -228,10 +230,11 @@ impl<M: ManageClients> PGMQueue<M> {
         Self { listen_url: Some(url.into().into()), ..self }
     }
 
-    /// Drops this handle. The pool closes with its last handle; a pool that you supplied stays open.
+    /// Drops this handle. The last handle closes the pool, and waits until its connections are closed;
+    /// sessions and clones of the [`pool`](Self::pool) that you hold keep it open. A pool that you supplied
+    /// stays open.
     ///
-    /// With the last handle, the queue's own pool has closed its connections when this returns, unless some
-    /// are in use or do not answer for the connect timeout.
+    /// The wait is limited by the connect timeout.
     pub fn close(self) {
         let Self { pool, shared, .. } = self;
         drop(pool);

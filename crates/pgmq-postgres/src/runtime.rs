@@ -22,8 +22,8 @@ pub(crate) fn check_may_block() -> Result<(), pgmq_core::Error> {
 
 #[cold]
 fn check_may_block_in_runtime() -> Result<(), pgmq_core::Error> {
-    // Blocking is allowed in `spawn_blocking` and `block_in_place`. Tokio has no function that tells them from
-    // async code, but blocks only where it is allowed, and panics elsewhere.
+    // Blocking is allowed in `spawn_blocking` and `block_in_place`. Tokio has no function that tells them
+    // from async code, but blocks only where it is allowed, and panics elsewhere.
     let (sender, ready) = oneshot::channel();
     let _ = sender.send(());
     catch_unwind(AssertUnwindSafe(|| drop(ready.blocking_recv()))).map_err(|_| {

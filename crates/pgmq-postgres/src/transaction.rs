@@ -110,8 +110,8 @@ impl Drop for Transaction<'_> {
     fn drop(&mut self) {
         let Some(transaction) = self.transaction.take() else { return };
         if is_in_runtime() {
-            // The driver rolls back in its own runtime, which it cannot do on this thread. If no thread can be
-            // started, the transaction is dropped with the closure, on this thread.
+            // The driver rolls back in its own runtime, which it cannot do on this thread. If no thread can
+            // be started, the transaction is dropped with the closure, on this thread.
             thread::scope(|scope| {
                 let roll_back = thread::Builder::new().name("pgmq-rollback".to_owned());
                 drop(roll_back.spawn_scoped(scope, move || drop(transaction)));

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use pgmq_postgres::r2d2::Pool;
-use pgmq_postgres::{ErrorKind, Manager, PGMQueue, QueueError};
+use pgmq_postgres::{ErrorKind, Manager, PGMQueue};
 use pgmq_test_server::{Database, Server};
 use tokio::runtime::{Builder, Runtime};
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use pgmq_postgres::postgres::Config;
 use pgmq_postgres::postgres::config::Host;
 use pgmq_postgres::r2d2::ManageConnection;
-use pgmq_postgres::{ErrorKind, Manager, PGMQueue, QueueError};
+use pgmq_postgres::{ErrorKind, Manager, PGMQueue};
 use pgmq_test_server::Server;
 use pgmq_test_server::proxy::Proxy;
 

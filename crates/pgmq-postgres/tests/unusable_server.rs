@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pgmq_postgres::r2d2::Pool;
-use pgmq_postgres::{ErrorKind, Manager, Notification, PGMQueue, QueueError};
+use pgmq_postgres::{ErrorKind, Manager, Notification, PGMQueue};
 use pgmq_test_server::fake::{Behaviour, FakeServer};
 
 /// Runs `work` on a thread, and fails if it takes longer than `limit`.
