@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use pgmq_diesel::{Error, Listener, Message, PGMQueue, QueueError, RawJson};
+use pgmq_diesel::{Error, Listener, Message, PGMQueue, RawJson};
 use serde::{Deserialize, Serialize};
 
 const JOBS: &str = "worker_loop_jobs";

@@ -3,9 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use pgmq_diesel::{
-    Json, PGMQueue, QueueError, RawJson, Session, archive_table, chrono, functions, queue_table,
-};
+use pgmq_diesel::{Json, PGMQueue, RawJson, Session, archive_table, chrono, functions, queue_table};
 use pgmq_test_server::Database;
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! The numbers of round trips that the guide states, and the handling of lost connections.
 
-use pgmq_diesel::{ErrorKind, PGMQueue, QueueError};
+use pgmq_diesel::{ErrorKind, PGMQueue};
 use pgmq_test_server::proxy::{Direction, Proxy};
 
 use crate::support::{on_a_database, through_a_proxy};

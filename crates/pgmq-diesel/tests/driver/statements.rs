@@ -4,7 +4,7 @@ use diesel::connection::{CacheSize, SimpleConnection};
 use diesel::r2d2::{self, ConnectionManager, CustomizeConnection};
 use diesel::sql_types::BigInt;
 use diesel::{Connection, PgConnection, RunQueryDsl};
-use pgmq_diesel::{ErrorKind, PGMQueue, Pool, QueueError};
+use pgmq_diesel::{ErrorKind, PGMQueue, Pool};
 
 use crate::support::{connect, on_a_database};
 

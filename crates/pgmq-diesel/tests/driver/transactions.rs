@@ -3,7 +3,7 @@
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::r2d2::{ConnectionManager, TestCustomizer};
 use diesel::{Connection, PgConnection};
-use pgmq_diesel::{Error, ErrorKind, PGMQueue, Pool, QueueError};
+use pgmq_diesel::{Error, ErrorKind, PGMQueue, Pool};
 
 use crate::support::{connect, on_a_database};
 
