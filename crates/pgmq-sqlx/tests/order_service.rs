@@ -9,7 +9,7 @@ mod story;
 
 use std::sync::Mutex;
 
-use pgmq_sqlx::{ErrorKind, PGMQueue, QueueError};
+use pgmq_sqlx::{ErrorKind, PGMQueue};
 use pgmq_test_server::{Database, Server};
 use service::{EMAILS, Email, Error, Mailer, NewOrder, OrderService, State};
 

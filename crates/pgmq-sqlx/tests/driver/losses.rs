@@ -1,6 +1,6 @@
 //! Connections that are lost without a report from the server.
 
-use pgmq_sqlx::{ErrorKind, PGMQueue, QueueError};
+use pgmq_sqlx::{ErrorKind, PGMQueue};
 use pgmq_test_server::proxy::Proxy;
 
 use crate::support::{on_a_database, through_a_proxy};

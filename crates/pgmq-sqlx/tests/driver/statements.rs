@@ -1,6 +1,6 @@
 //! Statements that stay prepared, and statements that do not.
 
-use pgmq_sqlx::{ErrorKind, PGMQueue, QueueError, RawJson};
+use pgmq_sqlx::{ErrorKind, PGMQueue, RawJson};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
