@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use pgmq_core::backend::prelude::*;
-use pgmq_core::backend::{self, Channels, LastConnectError, Next, PING, Retry, Settings};
+use pgmq_core::backend::{self, CHECK_TRANSACTION, Channels, LastConnectError, Next, Retry, Settings};
 use pgmq_core::{AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, Query};
 use sqlx::Connection as _;
 
@@ -98,7 +98,8 @@ impl PGMQueue {
     ///
     /// A panic in the closure, or dropping the future, rolls back as well.
     /// If the closure returns `Ok` although a statement in it failed, nothing is committed, and the result is
-    /// an error. Finding that out takes one round trip more than the driver's own `commit`.
+    /// an error. The result is an error also if a statement of the closure, such as `ROLLBACK`, has ended the
+    /// transaction. Finding that out takes one round trip more than the driver's own `commit`.
     ///
     /// The closure runs at most once. Operations on the queue itself, without
     /// [`with`](Self::with), use another connection and are not part of the transaction.
@@ -227,10 +228,20 @@ async fn complete<R, E: From<Error>>(
     work: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<R, E>,
 ) -> Result<R, E> {
     let done = work(&mut transaction).await?;
-    // On COMMIT alone, the server would roll back a failed transaction and report success.
-    sqlx::raw_sql(PING).execute(&mut *transaction).await.map_err(Error::from)?;
+    // On COMMIT alone, the server would report success in a failed transaction, and outside one.
+    let checking = sqlx::raw_sql(CHECK_TRANSACTION).execute(&mut *transaction);
+    checking.await.map_err(cannot_commit)?;
     transaction.commit().await.map_err(Error::committing)?;
     Ok(done)
+}
+
+fn cannot_commit(error: sqlx::Error) -> Error {
+    if error.as_database_error().is_none_or(|report| report.code().as_deref() != Some("25P01")) {
+        return error.into();
+    }
+    let text =
+        "the closure has ended the transaction itself; return `Ok` to commit or `Err` to roll back instead";
+    pgmq_core::Error::new(ErrorKind::InvalidArgument, text).because(error).into()
 }
 
 pgmq_core::operations!([pgmq_core::inherent_async_methods] { example "pgmq_sqlx" impl [] captures [] [] PGMQueue });

@@ -42,9 +42,14 @@ pub use shared::Shared;
 pub use timestamptz::timestamptz;
 pub use tls::{refuses_client, untrusted};
 
-/// Commits in one round trip, and fails where the transaction has failed. On `COMMIT` alone the server would
-/// roll back and report success. For a simple query.
-pub const COMMIT: &str = "SELECT; COMMIT";
+/// Commits in one round trip, and fails where there is nothing to commit. On `COMMIT` alone the server would
+/// report success in a failed transaction, which it rolls back, and outside a transaction, which the caller's
+/// own statement has ended. For a simple query.
+pub const COMMIT: &str = "SAVEPOINT pgmq_commit; COMMIT";
+
+/// Fails in a failed transaction, with 25P02, and outside a transaction, with 25P01. For a simple query, and
+/// for drivers that send `COMMIT` by themselves.
+pub const CHECK_TRANSACTION: &str = "SAVEPOINT pgmq_commit";
 
 /// Rolls back. For a simple query.
 pub const ROLLBACK: &str = "ROLLBACK";

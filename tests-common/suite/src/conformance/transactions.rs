@@ -20,6 +20,7 @@ cases! { transactions:
     standalone [send] a_row_and_a_message_are_rolled_back_together;
     standalone [send] an_error_of_the_queue_rolls_back_and_is_returned_unchanged;
     standalone [send] a_transaction_whose_error_was_ignored_is_not_reported_as_committed;
+    standalone [send] a_transaction_that_the_closure_has_ended_is_not_reported_as_committed;
     standalone [send] a_panic_rolls_back_and_leaves_the_pool_usable;
     standalone [] a_transaction_begins_on_another_connection_if_the_first_is_lost;
     standalone [] a_failed_statement_of_the_user_is_a_database_error;
@@ -128,6 +129,22 @@ async fn a_transaction_whose_error_was_ignored_is_not_reported_as_committed<B: B
         "nothing was committed, and the result was {result:?}"
     );
     assert_contents(context, &queue, 0, 0).await
+}
+
+async fn a_transaction_that_the_closure_has_ended_is_not_reported_as_committed<B: Backend>(
+    context: &TestContext<'_>,
+) -> Outcome {
+    let queue = with_orders::<B>(context).await?;
+    for _ in 0..2 {
+        // Outside a transaction, the server answers COMMIT with a warning, which is not an error either.
+        let result = B::transaction(&queue, &[INSERT, Step::Send(QUEUE), Step::Execute("ROLLBACK")]).await;
+        assert!(
+            matches!(result, Err(UserError::Queue(_))),
+            "nothing was committed, and the result was {result:?}"
+        );
+        assert_contents(context, &queue, 0, 0).await?;
+    }
+    Ok(())
 }
 
 async fn a_panic_rolls_back_and_leaves_the_pool_usable<B: Backend>(context: &TestContext<'_>) -> Outcome {
