@@ -8,6 +8,7 @@ use sqlx::postgres::PgPoolOptions;
 
 use crate::error::Error;
 use crate::losses::Losses;
+use crate::panics::catch;
 use crate::pool::{DriverState, Pool};
 use crate::queue::PGMQueue;
 use crate::server::{Server, watch_client};
@@ -92,7 +93,7 @@ fn build_pool(settings: &Settings, server: &Server, losses: Losses) -> Pool {
             let may_be_lost = losses.any_within(idle.idle_for);
             Box::pin(async move {
                 // A connection that does not answer in time is lost as well.
-                Ok(!may_be_lost || timeout(limit, connection.ping()).await.is_ok_and(|pong| pong.is_ok()))
+                Ok(!may_be_lost || timeout(limit, catch(connection.ping())).await.is_ok_and(|pong| pong.is_ok()))
             })
         })
         .connect_lazy_with(server.options.clone())

@@ -8,6 +8,7 @@ mod error;
 mod in_flight;
 mod listen;
 mod losses;
+mod panics;
 mod pool;
 mod queue;
 mod run;

@@ -13,6 +13,7 @@ use crate::connection::Connection;
 use crate::error::Error;
 use crate::in_flight::InFlight;
 use crate::listen::Listener;
+use crate::panics::catch;
 use crate::pool::{DriverState, Pool, Session, Shared, Transaction, discard};
 use crate::run::{RunError, run, run_in_transaction};
 use crate::server::Server;
@@ -74,7 +75,7 @@ impl PGMQueue {
     ///
     /// [`ErrorKind::Timeout`], if none becomes free in time; [`ErrorKind::Connection`], if none can be made.
     pub async fn session(&self) -> Result<Session, Error> {
-        self.pool.acquire().await.map_err(|error| self.not_acquired(error))
+        catch(self.pool.acquire()).await.map_err(|error| self.not_acquired(error))
     }
 
     /// Binds the queue to your own connection or transaction.
@@ -137,7 +138,7 @@ impl PGMQueue {
                     continue;
                 }
             };
-            let transaction = match in_flight.conn().begin().await {
+            let transaction = match catch(in_flight.conn().begin()).await {
                 Ok(transaction) => transaction,
                 Err(error) => {
                     self.not_begun(error.into(), &mut retry)?;
@@ -230,8 +231,8 @@ async fn complete<R, E: From<Error>>(
     let done = work(&mut transaction).await?;
     // On COMMIT alone, the server would report success in a failed transaction, and outside one.
     let checking = sqlx::raw_sql(CHECK_TRANSACTION).execute(&mut *transaction);
-    checking.await.map_err(cannot_commit)?;
-    transaction.commit().await.map_err(Error::committing)?;
+    catch(checking).await.map_err(cannot_commit)?;
+    catch(transaction.commit()).await.map_err(Error::committing)?;
     Ok(done)
 }
 

@@ -9,6 +9,7 @@ use pgmq_core::{ErrorKind, Output, Query, SqlVariant};
 use sqlx::{AssertSqlSafe, Connection, Either, Executor, PgConnection};
 
 use crate::error::{Error, kind_of, server_report};
+use crate::panics::{catch, catch_poll};
 use crate::wire::{SqlxRow, arguments};
 
 /// The error of a query, and its class.
@@ -79,7 +80,7 @@ pub(crate) async fn run<O: Output>(
     let ran = {
         let mut arriving = connection.fetch_many(statement);
         loop {
-            match poll_fn(|cx| arriving.as_mut().poll_next(cx)).await {
+            match poll_fn(|cx| catch_poll(|| arriving.as_mut().poll_next(cx))).await {
                 Some(Ok(Either::Right(row))) => rows.push(SqlxRow(row)),
                 Some(Ok(Either::Left(_))) => is_complete = true,
                 Some(Err(error)) => break Err(failed(error, is_complete)),
@@ -93,7 +94,7 @@ pub(crate) async fn run<O: Output>(
         // cache, the connection is broken, and its next use fails as well.
         Err(RunError { class: FailureClass::StalePlan, .. }) => {
             prepared.observe(connection);
-            drop(connection.clear_cached_statements().await);
+            drop(catch(connection.clear_cached_statements()).await);
         }
         _ => {}
     }
@@ -115,13 +116,13 @@ pub(crate) async fn run_in_transaction<O: Output>(
     let mut open = OpenTransaction { connection, has_begun: false };
     // A failed BEGIN proves that nothing was committed, and a failed COMMIT proves nothing.
     let mut transaction =
-        open.connection.begin().await.map_err(|error| RunError::new(query, error, false))?;
+        catch(open.connection.begin()).await.map_err(|error| RunError::new(query, error, false))?;
     open.has_begun = true;
     let ran = run(&mut transaction, prepared, query, variant).await;
     match &ran {
         // A result that does not decode has had its effect on the server.
         Ok(_) | Err(RunError { error: Error::Client(_), .. }) => {
-            transaction.commit().await.map_err(|error| RunError::new(query, error, true))?;
+            catch(transaction.commit()).await.map_err(|error| RunError::new(query, error, true))?;
         }
         Err(_) => drop(transaction),
     }

@@ -11,6 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
 use crate::error::Error;
+use crate::panics::catch;
 use crate::pool::Pool;
 use crate::run::PreparedMode;
 use crate::timeout::{timeout, unanswered};
@@ -104,10 +105,10 @@ impl Server {
     pub(crate) async fn reach(&self, pool: &Pool) -> Result<(), Error> {
         const LONG: Duration = Duration::from_millis(250);
         let connecting = async {
-            let first = pin!(pool.acquire());
+            let first = pin!(catch(pool.acquire()));
             let second = pin!(async {
                 Delay::new(LONG).await;
-                self.options.connect().await
+                catch(self.options.connect()).await
             });
             match select(first, second).await {
                 Either::Left((acquired, _)) => acquired.map(drop),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod cancellation;
+mod hostile;
 mod losses;
 mod round_trips;
 mod statements;

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,20 +11,30 @@ use pgmq_sqlx::{Builder, PGMQueue};
 use pgmq_test_server::proxy::Proxy;
 use pgmq_test_server::{Database, Server};
 use sqlx::postgres::{PgConnectOptions, PgPool};
+use tokio::runtime::Runtime;
 
 /// The longest time that a test waits for a condition.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Runs a test on a database with PGMQ and the queue `q` in it.
+/// Runs a test, inside a runtime, on a database with PGMQ and the queue `q` in it.
 pub(crate) fn on_a_database(test: impl AsyncFnOnce(&Database)) {
+    outside_of_runtimes(|database| runtime().block_on(test(database)));
+}
+
+/// Runs a test, outside a runtime, on a database with PGMQ and the queue `q` in it.
+pub(crate) fn outside_of_runtimes(test: impl FnOnce(&Database)) {
     // Shared by all tests. The server ends with the process.
     static SERVER: LazyLock<Server> =
         LazyLock::new(|| Server::obtain().unwrap_or_else(|error| panic!("{error:?}")));
     let server = &*SERVER;
     let database = server.create_database().unwrap();
     database.execute("SELECT pgmq.create('q')").unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(test(&database));
+    test(&database);
+}
+
+/// A runtime on the current thread: its tasks run only inside `block_on`.
+pub(crate) fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 /// A pool in addition to the queue's.
@@ -74,6 +84,8 @@ pub(crate) struct Relay {
     connections: AtomicUsize,
     /// The number of connections, counted from the oldest, that get no answers.
     silent: AtomicUsize,
+    /// The number of answers that still pass, if there is a limit.
+    passing: Mutex<Option<usize>>,
 }
 
 impl Relay {
@@ -102,13 +114,36 @@ impl Relay {
         self.silent.store(self.connections.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
+    /// Holds back all answers after the next ones, of present and of later connections.
+    pub(crate) fn hold_after(&self, answers: usize) {
+        *self.passing.lock().unwrap() = Some(answers);
+    }
+
+    /// Passes the answers on, including those that were held back.
     pub(crate) fn release(&self) {
         self.silent.store(0, Ordering::SeqCst);
+        *self.passing.lock().unwrap() = None;
+    }
+
+    /// The number of connections so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     fn wait(&self, nth: usize) {
-        while nth < self.silent.load(Ordering::SeqCst) {
+        while nth < self.silent.load(Ordering::SeqCst) || !self.passes() {
             thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn passes(&self) -> bool {
+        match &mut *self.passing.lock().unwrap() {
+            None => true,
+            Some(0) => false,
+            Some(left) => {
+                *left -= 1;
+                true
+            }
         }
     }
 }
