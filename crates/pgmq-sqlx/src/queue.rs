@@ -17,6 +17,7 @@ use crate::panics::catch;
 use crate::pool::{DriverState, Pool, Session, Shared, Transaction, discard};
 use crate::run::{RunError, run, run_in_transaction};
 use crate::server::Server;
+use crate::timeout::timeout;
 
 /// PGMQ over a pool of connections.
 ///
@@ -75,7 +76,9 @@ impl PGMQueue {
     ///
     /// [`ErrorKind::Timeout`], if none becomes free in time; [`ErrorKind::Connection`], if none can be made.
     pub async fn session(&self) -> Result<Session, Error> {
-        catch(self.pool.acquire()).await.map_err(|error| self.not_acquired(error))
+        let acquired = catch(self.pool.acquire()).await;
+        let connection = acquired.map_err(|error| self.not_acquired(error))?;
+        Ok(Session::new(connection, self.shared.settings.connect_timeout))
     }
 
     /// Binds the queue to your own connection or transaction.
@@ -195,12 +198,21 @@ impl PGMQueue {
     }
 
     /// Drops this handle. The pool closes with its last handle, also for tasks that have cloned
-    /// [`pool`](Self::pool), and this method then returns once its connections are closed. A pool that you
+    /// [`pool`](Self::pool), and this method then returns once its connections are closed, or after the
+    /// connect timeout. A session that is in use longer is closed when it is dropped. A pool that you
     /// supplied stays open.
     pub async fn close(self) {
-        if self.handles.and_then(Arc::into_inner).is_some() {
-            self.pool.close().await;
+        if self.handles.and_then(Arc::into_inner).is_none() {
+            return;
         }
+        let closing = async {
+            // The driver closes idle connections only after all others.
+            while let Some(connection) = self.pool.try_acquire() {
+                let _ = connection.close().await;
+            }
+            self.pool.close().await;
+        };
+        let _ = timeout(self.shared.settings.connect_timeout, closing).await;
     }
 
     fn not_acquired(&self, error: sqlx::Error) -> Error {

@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
 use crate::error::Error;
 use crate::panics::catch;
-use crate::pool::Pool;
+use crate::pool::{Pool, Session};
 use crate::run::PreparedMode;
 use crate::timeout::{timeout, unanswered};
 use crate::tls::TlsFiles;
@@ -110,15 +110,17 @@ impl Server {
                 Delay::new(LONG).await;
                 catch(self.options.connect()).await
             });
-            match select(first, second).await {
-                Either::Left((acquired, _)) => acquired.map(drop),
+            let acquired = match select(first, second).await {
+                Either::Left((acquired, _)) => acquired,
                 Either::Right((Err(refusal), _)) => Err(refusal),
                 Either::Right((Ok(connection), first)) => {
                     // The server has accepted the second connection, which is all that it is for.
                     let _ = connection.close().await;
-                    first.await.map(drop)
+                    first.await
                 }
-            }
+            };
+            Session::new(acquired?, self.limit).release().await;
+            Ok(())
         };
         timeout(self.limit, connecting).await?.map_err(|error| match error {
             sqlx::Error::PoolTimedOut => unanswered(pool.options().get_acquire_timeout()),

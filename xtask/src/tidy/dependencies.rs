@@ -20,8 +20,8 @@ const DRIVERS: [(&str, &[&str]); 13] = [
     ("r2d2", &["postgres", "diesel"]),
     ("sqlx", &["sqlx"]),
     ("sqlx-core", &["sqlx"]),
-    // `postgres` is built on it.
-    ("tokio", &["postgres", "tokio", "diesel-async"]),
+    // `postgres` is built on it, and `pgmq-sqlx` asks it for the current runtime.
+    ("tokio", &["postgres", "tokio", "diesel-async", "sqlx"]),
     ("tokio-postgres", &["postgres", "tokio", "diesel-async"]),
     // The official client, whose installer the tests use.
     ("pgmq", &[]),

@@ -89,7 +89,7 @@ fn a_dropped_operation_leaves_the_pool_usable() {
 /// A queue with one idle connection.
 async fn idle(url: String) -> PGMQueue {
     let queue = PGMQueue::builder().url(url).pool_size(1).connect().await.unwrap();
-    queue.session().await.unwrap().return_to_pool().await;
+    queue.session().await.unwrap().release().await;
     queue
 }
 

@@ -11,7 +11,7 @@ async fn with_three_connections(database: &pgmq_test_server::Database) -> (Proxy
     let queue = builder.pool_size(3).connect().await.unwrap();
     let sessions = [queue.session().await, queue.session().await, queue.session().await];
     for session in sessions {
-        session.unwrap().return_to_pool().await;
+        session.unwrap().release().await;
     }
     assert_eq!((queue.pool().size(), queue.pool().num_idle()), (3, 3));
     (proxy, queue)

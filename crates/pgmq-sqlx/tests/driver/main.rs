@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod cancellation;
+mod closing;
+mod dropping;
 mod hostile;
 mod losses;
 mod round_trips;

@@ -25,7 +25,7 @@ const QUERY: &str = "Q";
 /// A queue with one idle connection.
 async fn idle(proxy: &Proxy, builder: pgmq_sqlx::Builder) -> PGMQueue {
     let queue = builder.pool_size(1).connect().await.unwrap();
-    queue.session().await.unwrap().return_to_pool().await;
+    queue.session().await.unwrap().release().await;
     requests(proxy);
     queue
 }
@@ -40,7 +40,7 @@ fn an_operation_is_a_round_trip_and_its_connection_is_tested_when_it_is_released
         // With one connection, the next operation waits for the test. With more, it takes another one.
         queue.send("q", &2).await.unwrap();
         assert_eq!(requests(&proxy), [TEST, RUN]);
-        queue.session().await.unwrap().return_to_pool().await;
+        queue.session().await.unwrap().release().await;
         assert_eq!(requests(&proxy), [TEST, TEST]);
     });
 }
