@@ -13,6 +13,7 @@ mod pool;
 mod queue;
 mod run;
 mod server;
+mod subscription;
 mod timeout;
 mod tls;
 mod url;

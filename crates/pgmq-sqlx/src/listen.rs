@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,11 +14,12 @@ use futures_util::future::{Either, select};
 use futures_util::stream::{StreamExt, unfold};
 use pgmq_core::backend::{Backoff, Channels};
 use pgmq_core::{AsyncListening, Notification};
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::postgres::PgPoolOptions;
 
 use crate::error::Error;
 use crate::pool::Pool;
 use crate::server::Server;
+use crate::subscription::Subscription;
 use crate::timeout::timeout;
 
 /// Notifications of messages sent to queues: a stream that never ends.
@@ -27,14 +29,17 @@ use crate::timeout::timeout;
 /// [`Notification::Reconnected`] once, because notifications may have been missed. It yields an error if the
 /// server refuses the new connection, such as for a changed password, and goes on trying.
 ///
-/// The listener reads and reconnects only while it is polled: poll it, or drop it.
+/// If no notification came for the `listener_check_interval` of the builder, the listener asks the server
+/// for an answer, and reconnects if there is none within the connect timeout.
 ///
-/// Dropping the listener closes the connection.
+/// The listener reads, asks and reconnects only while it is polled: poll it, or drop it.
+///
+/// Dropping the listener closes the connection at once, inside a runtime and outside.
 pub struct Listener {
-    source: BoxStream<'static, Event>,
+    /// Never locked: the mutex makes the listener `Sync`, which the driver's futures are not.
+    source: Mutex<BoxStream<'static, Event>>,
     /// The events that were received from the source and not yet yielded.
     pending: VecDeque<Event>,
-    pool: Pool,
 }
 
 type Event = Result<Notification, Error>;
@@ -43,7 +48,11 @@ type Event = Result<Notification, Error>;
 const MAX_AT_ONCE: usize = 1000;
 
 impl Listener {
-    pub(crate) async fn connect(server: Server, channels: Channels) -> Result<Self, Error> {
+    pub(crate) async fn connect(
+        server: Server,
+        channels: Channels,
+        check_interval: Duration,
+    ) -> Result<Self, Error> {
         // The driver's listener acquires its connections from a pool, so it gets a dedicated one.
         let pool = PgPoolOptions::new()
             .max_connections(1)
@@ -52,13 +61,17 @@ impl Listener {
             .max_lifetime(None)
             .test_before_acquire(false)
             .connect_lazy_with(server.options.clone());
-        let source = Source { server, pool: pool.clone(), channels };
+        let source = Source { server, pool, channels, check_interval };
         let state = State::Listening(source.listen().await?);
         let events = unfold((source, state), async |(source, state)| {
             let (event, state) = source.next(state).await;
             Some((event, (source, state)))
         });
-        Ok(Self { source: events.boxed(), pending: VecDeque::new(), pool })
+        Ok(Self::new(events.boxed()))
+    }
+
+    fn new(source: BoxStream<'static, Event>) -> Self {
+        Self { source: Mutex::new(source), pending: VecDeque::new() }
     }
 
     /// The next notification, or `None` if there is none within `timeout`.
@@ -99,7 +112,8 @@ impl Stream for Listener {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         for _ in 0..MAX_AT_ONCE {
-            match self.source.poll_next_unpin(cx) {
+            let source = self.source.get_mut().unwrap_or_else(PoisonError::into_inner);
+            match source.poll_next_unpin(cx) {
                 Poll::Ready(Some(event)) => self.add(event),
                 Poll::Ready(None) | Poll::Pending => break,
             }
@@ -117,52 +131,35 @@ impl fmt::Debug for Listener {
     }
 }
 
-impl Drop for Listener {
-    fn drop(&mut self) {
-        // The call itself closes the pool, so that the pool does not keep the connection once it is released.
-        // The future would only wait for that.
-        drop(self.pool.close());
-    }
-}
-
 /// The source of notifications: how to connect, and what to listen to.
 struct Source {
     server: Server,
     pool: Pool,
     channels: Channels,
+    check_interval: Duration,
 }
 
 /// The state of the connection.
 enum State {
-    Listening(PgListener),
+    Listening(Subscription),
     Refused(Backoff),
 }
 
 impl Source {
-    async fn listen(&self) -> Result<PgListener, Error> {
+    async fn listen(&self) -> Result<Subscription, Error> {
+        let limit = self.server.limit;
         self.server.reach(&self.pool).await?;
-        timeout(self.server.limit, async {
-            let mut listener = PgListener::connect_with(&self.pool).await?;
-            // The source replaces a lost connection by itself, so that it can report the new one.
-            listener.eager_reconnect(false);
-            let names: Vec<_> = self.channels.names().collect();
-            listener.listen_all(names.iter().map(String::as_str)).await?;
-            Ok(listener)
-        })
-        .await?
+        Ok(timeout(limit, Subscription::begin(&self.pool, &self.channels, self.check_interval, limit))
+            .await??)
     }
 
     /// The next event, and the state after it.
     async fn next(&self, state: State) -> (Event, State) {
         let mut backoff = match state {
-            State::Listening(mut listener) => {
-                while let Ok(Some(notification)) = listener.try_recv().await {
-                    if let Some(notification) = self.channels.notification(notification.channel()) {
-                        return (Ok(notification), State::Listening(listener));
-                    }
-                }
-                Backoff::default()
-            }
+            State::Listening(mut subscription) => match subscription.next(&self.channels).await {
+                Some(notification) => return (Ok(notification), State::Listening(subscription)),
+                None => Backoff::default(),
+            },
             State::Refused(mut backoff) => {
                 wait(&mut backoff).await;
                 backoff
@@ -170,7 +167,9 @@ impl Source {
         };
         loop {
             match self.listen().await {
-                Ok(listener) => return (Ok(Notification::Reconnected), State::Listening(listener)),
+                Ok(subscription) => {
+                    return (Ok(Notification::Reconnected), State::Listening(subscription));
+                }
                 Err(error) if error.is_transient() => wait(&mut backoff).await,
                 Err(error) => return (Err(error), State::Refused(backoff)),
             }
@@ -199,10 +198,7 @@ mod tests {
             1 => inserted(if n > 9_000 { "quiet" } else { "busy" }),
             _ => refused(),
         });
-        let pool = PgPoolOptions::new().idle_timeout(None).max_lifetime(None);
-        let pool = pool.connect_lazy("postgres://localhost").unwrap();
-        let mut listener =
-            Listener { source: iter(events).chain(pending()).boxed(), pending: VecDeque::new(), pool };
+        let mut listener = Listener::new(iter(events).chain(pending()).boxed());
         let mut received = Vec::new();
         while let Some(event) = listener.next().now_or_never() {
             assert!(listener.pending.len() <= 3);

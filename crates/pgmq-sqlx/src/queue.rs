@@ -186,7 +186,7 @@ impl PGMQueue {
                 Some(url) => Server::from_url(url, settings.connect_timeout)?,
                 None => Server::from_pool(&self.pool, settings.connect_timeout)?,
             };
-            Listener::connect(server, channels).await
+            Listener::connect(server, channels, settings.listener_check_interval).await
         }
     }
 

@@ -63,6 +63,65 @@ fn wait_until_no_session_is_left(database: &Database) {
 }
 
 #[test]
+fn a_listener_that_is_dropped_outside_a_runtime_closes_its_connection() {
+    outside_of_runtimes(|database| {
+        let runtime = runtime();
+        let listener = runtime.block_on(async {
+            let queue = connect(database).await;
+            let listener = queue.listen(&["q"]).await.unwrap();
+            queue.close().await;
+            listener
+        });
+        drop(listener);
+        wait_until_no_session_is_left(database);
+    });
+}
+
+#[test]
+fn a_listener_that_is_dropped_after_its_runtime_closes_its_connection() {
+    outside_of_runtimes(|database| {
+        let runtime = runtime();
+        let mut listener = runtime.block_on(async {
+            let queue = connect(database).await;
+            queue.listen(&["q"]).await.unwrap()
+        });
+        assert_eq!(runtime.block_on(listener.next_timeout(SHORT)).unwrap(), None);
+        drop(runtime);
+        drop(listener);
+        wait_until_no_session_is_left(database);
+    });
+}
+
+#[test]
+fn a_listener_that_is_dropped_amid_its_wait_outside_a_runtime_closes_its_connection() {
+    outside_of_runtimes(|database| {
+        let runtime = runtime();
+        let (queue, mut listener) = runtime.block_on(async {
+            let queue = connect(database).await;
+            let listener = queue.listen(&["q"]).await.unwrap();
+            (queue, listener)
+        });
+        let mut wait = Box::pin(async move { listener.next_timeout(FOREVER).await });
+        begin(&runtime, wait.as_mut());
+        drop(wait);
+        drop((queue, runtime));
+        wait_until_no_session_is_left(database);
+    });
+}
+
+#[test]
+fn a_call_of_listen_that_is_dropped_outside_a_runtime_closes_its_connection() {
+    outside_of_runtimes(|database| {
+        let (relay, url) = Relay::start(database);
+        let runtime = runtime();
+        let queue = runtime.block_on(connect(database)).with_listen_url(&url);
+        drop_after_each_answer(&runtime, &relay, || queue.listen(&["q"]));
+        drop((queue, runtime));
+        wait_until_no_session_is_left(database);
+    });
+}
+
+#[test]
 fn a_poll_that_is_dropped_outside_its_runtime_frees_its_place_in_the_pool() {
     outside_of_runtimes(|database| {
         let runtime = runtime();

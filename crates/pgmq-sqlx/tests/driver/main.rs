@@ -6,6 +6,7 @@ mod cancellation;
 mod closing;
 mod dropping;
 mod hostile;
+mod listening;
 mod losses;
 mod round_trips;
 mod statements;
