@@ -90,10 +90,11 @@ fn build_pool(settings: &Settings, server: &Server, losses: Losses) -> Pool {
         .test_before_acquire(false)
         .after_connect(|connection, _| Box::pin(watch_client(connection)))
         .before_acquire(move |connection, idle| {
-            let may_be_lost = losses.any_within(idle.idle_for);
+            let may_be_lost = losses.may_concern(idle.idle_for);
             Box::pin(async move {
                 // A connection that does not answer in time is lost as well.
-                Ok(!may_be_lost || timeout(limit, catch(connection.ping())).await.is_ok_and(|pong| pong.is_ok()))
+                Ok(!may_be_lost
+                    || timeout(limit, catch(connection.ping())).await.is_ok_and(|pong| pong.is_ok()))
             })
         })
         .connect_lazy_with(server.options.clone())
