@@ -7,6 +7,7 @@ use pgmq_core::{Error, ErrorKind};
 use tokio_postgres::Config;
 use tokio_postgres::config::SslMode;
 
+use crate::silence::limit_silence;
 use crate::tls::{Tls, TlsOptions};
 
 /// The driver's configuration for these settings, and the encryption of the connections.
@@ -61,6 +62,7 @@ fn finish(mut config: Config, options: &TlsOptions, settings: &Settings) -> Resu
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(settings.connect_timeout);
     }
+    limit_silence(&mut config);
     // The driver encrypts connections to hosts only. Without a host, the certificate has to be for the
     // address.
     if config.get_hosts().is_empty() {

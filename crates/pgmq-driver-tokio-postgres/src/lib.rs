@@ -7,6 +7,7 @@ mod events;
 mod fair_permits;
 mod param;
 mod row;
+mod silence;
 mod statement_cache;
 mod tls;
 
