@@ -28,9 +28,25 @@ impl FairPermits {
         self.0.try_acquire().ok()
     }
 
+    /// Turns a permit into one that owns a handle to the permits, so that it can move into a task.
+    pub fn detach(&self, permit: Permit<'_>) -> OwnedPermit {
+        permit.forget();
+        OwnedPermit(self.clone())
+    }
+
     /// Acquires a permit, waiting in FIFO order. The semaphore is never closed, so this never returns `None`.
     pub async fn acquire(&self) -> Option<Permit<'_>> {
         self.0.acquire().await.ok()
+    }
+}
+
+/// A permit that outlives the borrow of the permits, until it is dropped.
+#[derive(Debug)]
+pub struct OwnedPermit(FairPermits);
+
+impl Drop for OwnedPermit {
+    fn drop(&mut self) {
+        self.0.0.add_permits(1);
     }
 }
 
@@ -56,5 +72,15 @@ mod tests {
         assert!(second.poll(&mut cx).is_ready());
         assert!(again.poll(&mut cx).is_ready());
         assert!(permits.try_acquire().is_some());
+    }
+
+    #[test]
+    fn a_detached_permit_stays_acquired_until_it_is_dropped() {
+        let permits = FairPermits::new(1);
+        let detached = permits.detach(permits.try_acquire().unwrap());
+        assert!(permits.try_acquire().is_none());
+        drop(detached);
+        let again = permits.try_acquire();
+        assert!(again.is_some() && permits.try_acquire().is_none());
     }
 }

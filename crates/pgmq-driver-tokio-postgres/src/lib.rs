@@ -1,21 +1,27 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod attempts;
+mod background;
 mod config;
 mod error;
 mod events;
 mod fair_permits;
 mod param;
+mod pools;
 mod row;
 mod silence;
 mod statement_cache;
 mod tls;
 
+pub use attempts::{Attempts, NotConnected};
+pub use background::Background;
 pub use config::{config, connect_limit, listen_config};
 pub use error::{failure_class, handshake, kind_of};
 pub use events::{EventReceiver, EventSender, events};
-pub use fair_permits::{FairPermits, Permit};
+pub use fair_permits::{FairPermits, OwnedPermit, Permit};
 pub use param::{SqlParam, sql_types};
+pub use pools::Pools;
 pub use row::TokioRow;
 pub use statement_cache::StatementCache;
 pub use tls::{Tls, TlsStream};

@@ -15,8 +15,8 @@ use std::task::{Context, Poll};
 
 use pgmq_core::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_postgres::Socket;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream as DriverStream};
+use tokio_postgres::{CancelToken, NoTls, Socket};
 
 pub(crate) use self::options::TlsOptions;
 
@@ -73,6 +73,21 @@ impl Tls {
     #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
     pub(crate) fn compiled_in(_: &TlsOptions) -> Result<Option<Self>, Error> {
         Ok(None)
+    }
+}
+
+impl Tls {
+    /// Asks the server to cancel the statement in flight on a connection with this encryption.
+    ///
+    /// If the request does not reach the server, the statement runs to its end.
+    pub async fn cancel(&self, token: &CancelToken) {
+        // Only `NoTls` can tell the driver that it does not encrypt. With any other connector, the driver
+        // would ask for encryption wherever the server offers it.
+        let _ = match &self.0 {
+            Library::None => token.cancel_query(NoTls).await,
+            #[cfg(any(feature = "rustls", feature = "native-tls"))]
+            _ => token.cancel_query(self.clone()).await,
+        };
     }
 }
 
