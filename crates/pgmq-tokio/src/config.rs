@@ -3,6 +3,7 @@
 use std::env;
 
 use pgmq_core::backend::{LastConnectError, Settings};
+use pgmq_driver_tokio_postgres::{Attempts, Pools};
 
 use crate::error::Error;
 use crate::manager::Manager;
@@ -28,15 +29,19 @@ impl Builder {
     pub async fn connect(self) -> Result<PGMQueue, Error> {
         let settings = self.settings;
         let manager = Manager::from_settings(&settings)?;
-        let tls = manager.tls().clone();
-        let last_connect_error = LastConnectError::default();
-        let pool = build_pool(&settings, manager.clone(), last_connect_error.clone());
         // A pool retries and does not report the reason, so the first connection is made outside it.
-        let client = bb8::ManageConnection::connect(&manager).await?;
+        let client = manager.connect_once().await?;
+        let last_connect_error = LastConnectError::default();
+        let attempts = Attempts::default();
+        let connections = manager.connections();
+        let manager =
+            manager.retrying(attempts.clone(), settings.acquire_timeout, last_connect_error.clone());
+        let pool_settings = settings.clone();
+        let pools = Pools::own(attempts, move || build_pool(&pool_settings, manager.clone()));
         // Cannot fail, because a new pool has room for a connection.
-        let _ = pool.add(client);
+        let _ = pools.current().add(client);
         let installs = settings.install_extension;
-        let queue = PGMQueue::new(pool, settings, last_connect_error, tls);
+        let queue = PGMQueue::new(pools, settings, last_connect_error, connections);
         if installs {
             queue.init().await?;
         }
@@ -75,27 +80,14 @@ impl PGMQueue {
     }
 }
 
-fn build_pool(settings: &Settings, manager: Manager, last_connect_error: LastConnectError<Error>) -> Pool {
+fn build_pool(settings: &Settings, manager: Manager) -> Pool {
     bb8::Pool::builder()
         .max_size(settings.pool_size)
         .connection_timeout(settings.acquire_timeout)
         .idle_timeout(settings.idle_timeout)
         .max_lifetime(settings.max_lifetime)
         .test_on_check_out(false)
-        .error_sink(Box::new(ErrorRecorder(last_connect_error)))
+        // The manager retries, and records the errors that the pool would only log.
+        .retry_connection(false)
         .build_unchecked(manager)
-}
-
-/// Records the errors that the pool would only log.
-#[derive(Debug)]
-struct ErrorRecorder(LastConnectError<Error>);
-
-impl bb8::ErrorSink<Error> for ErrorRecorder {
-    fn sink(&self, error: Error) {
-        self.0.record(error.kind(), error);
-    }
-
-    fn boxed_clone(&self) -> Box<dyn bb8::ErrorSink<Error>> {
-        Box::new(Self(self.0.clone()))
-    }
 }

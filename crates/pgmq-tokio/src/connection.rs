@@ -12,7 +12,7 @@ impl<C: sealed::Bind> Connection for C {}
 
 #[expect(private_interfaces, reason = "the traits cannot be named outside this crate")]
 pub(crate) mod sealed {
-    use pgmq_driver_tokio_postgres::StatementCache;
+    use pgmq_driver_tokio_postgres::{StatementCache, Tls};
 
     use super::{Client, ConnRef};
 
@@ -32,11 +32,29 @@ pub(crate) mod sealed {
         fn ended_idle(&self) -> bool {
             false
         }
+
+        /// Asks the server, over a separate connection, to cancel the statement in flight. If the request
+        /// does not reach the server, the statement runs to its end.
+        fn cancel(&self) -> impl Future<Output = ()> + Send;
+
+        /// Makes the pool discard the connection when it is released, although it may look open. Returns
+        /// `false` if the pool's manager does not notice before the driver does.
+        fn discard(&mut self) -> bool {
+            false
+        }
+
+        /// Closes the connection at once, although the server has not answered.
+        fn abort(&self) {}
     }
 
     impl Clients for Client {
         fn client(&self) -> &Client {
             self
+        }
+
+        async fn cancel(&self) {
+            // The manager does not expose its encryption.
+            Tls::disabled().cancel(&self.cancel_token()).await;
         }
 
         fn parts(&mut self) -> (&mut Client, Option<&StatementCache>) {

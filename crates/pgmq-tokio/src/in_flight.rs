@@ -1,13 +1,15 @@
 //! The guard of a session with a request in flight.
 
-use pgmq_driver_tokio_postgres::StatementCache;
+use std::time::Duration;
+
+use pgmq_driver_tokio_postgres::{OwnedPermit, StatementCache};
+use tokio::runtime::Handle;
 use tokio_postgres::Client;
 
 use crate::connection::sealed::{Bind, Clients};
 use crate::manager::ManageClients;
-use crate::pool::{Session, Shared, discard};
+use crate::pool::{Acquired, Session, Shared, discard};
 use crate::run::ConnRef;
-use crate::timeout::timeout;
 
 /// A session with a statement or a transaction in flight.
 ///
@@ -18,15 +20,18 @@ use crate::timeout::timeout;
 /// cancel request would hit the next statement on the connection.
 pub(crate) struct InFlight<'q, M: ManageClients> {
     /// `Some` until the session is released.
-    session: Option<Session<M>>,
+    acquired: Option<Acquired<'q, M>>,
     is_cancelled_on_drop: bool,
+    /// The runtime of the future, which may be dropped elsewhere.
+    runtime: Option<Handle>,
     shared: &'q Shared,
 }
 
 impl<'q, M: ManageClients> InFlight<'q, M> {
     /// Guards a session. If the future is dropped, the statement runs to its end.
-    pub(crate) fn new(session: Session<M>, shared: &'q Shared) -> Self {
-        Self { session: Some(session), is_cancelled_on_drop: false, shared }
+    pub(crate) fn new(acquired: Acquired<'q, M>, shared: &'q Shared) -> Self {
+        let runtime = Handle::try_current().ok();
+        Self { acquired: Some(acquired), is_cancelled_on_drop: false, runtime, shared }
     }
 
     /// Sets whether the server is asked to cancel the work if the future is dropped.
@@ -40,7 +45,7 @@ impl<'q, M: ManageClients> InFlight<'q, M> {
             clippy::expect_used,
             reason = "only `release` and `drop` take the session, and both end the guard"
         )]
-        self.session.as_deref().expect("the session is there until it is released").conn()
+        self.acquired.as_ref().expect("the session is there until it is released").session.conn()
     }
 
     /// The client, and its cache of prepared statements.
@@ -49,40 +54,69 @@ impl<'q, M: ManageClients> InFlight<'q, M> {
             clippy::expect_used,
             reason = "only `release` and `drop` take the session, and both end the guard"
         )]
-        self.session.as_mut().expect("the session is there until it is released").parts()
+        self.acquired.as_mut().expect("the session is there until it is released").session.parts()
     }
 
     /// Ends the guard, once the server has answered.
-    pub(crate) fn release(mut self) -> Session<M> {
+    pub(crate) fn release(mut self) -> Acquired<'q, M> {
         #[expect(
             clippy::expect_used,
             reason = "only this method and `drop` take the session, and both end the guard"
         )]
-        self.session.take().expect("the session is there until it is released")
+        self.acquired.take().expect("the session is there until it is released")
     }
 }
 
 impl<M: ManageClients> Drop for InFlight<'_, M> {
     fn drop(&mut self) {
-        let Some(session) = self.session.take() else { return };
-        let tls = &self.shared.driver.tls;
-        let cancel = self.is_cancelled_on_drop.then(|| (session.client().cancel_token(), tls.clone()));
+        let Some(Acquired { session, permit }) = self.acquired.take() else { return };
+        let driver = &self.shared.driver;
+        let permit = permit.map(|permit| driver.permits.detach(permit));
+        let unanswered =
+            Unanswered { session: Some(session), _permit: permit, runtime: self.runtime.clone() };
         let limit = self.shared.settings.connect_timeout;
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                let was_cancelled = cancel.is_some();
-                let answered = timeout(limit, async {
-                    if let Some((token, tls)) = cancel {
-                        // If the request does not reach the server, the work runs to its end.
-                        let _ = token.cancel_query(tls).await;
-                    }
-                    // The server answers this once the work in flight has ended.
-                    session.client().check_connection().await
-                });
-                if !matches!(answered.await, Ok(Ok(()))) || was_cancelled {
-                    discard(session);
-                }
-            });
+        if let Some(runtime) = &self.runtime {
+            driver.background.spawn_on(runtime, unanswered.settle(limit, self.is_cancelled_on_drop));
         }
+    }
+}
+
+/// A session whose future was dropped while the server worked for it, with its permit. Unless the server
+/// answers, which it cannot once the runtime has ended, the connection is closed.
+struct Unanswered<M: ManageClients> {
+    session: Option<Session<M>>,
+    /// Released after the session.
+    _permit: Option<OwnedPermit>,
+    runtime: Option<Handle>,
+}
+
+impl<M: ManageClients> Unanswered<M> {
+    /// Waits for the server's answer, after a cancel request if it `is_cancelled`, and releases the session.
+    async fn settle(mut self, limit: Duration, is_cancelled: bool) {
+        let Some(session) = &self.session else { return };
+        let answer = tokio::time::timeout(limit, async {
+            if is_cancelled {
+                session.cancel().await;
+            }
+            // The server answers this once the work in flight has ended.
+            session.client().check_connection().await
+        });
+        if !matches!(answer.await, Ok(Ok(()))) {
+            return;
+        }
+        match self.session.take() {
+            Some(session) if is_cancelled => discard(session),
+            session => drop(session),
+        }
+    }
+}
+
+impl<M: ManageClients> Drop for Unanswered<M> {
+    fn drop(&mut self) {
+        let Some(session) = self.session.take() else { return };
+        // The pool may connect again, for which it needs a runtime.
+        let _context = self.runtime.as_ref().map(Handle::enter);
+        session.abort();
+        discard(session);
     }
 }

@@ -1,14 +1,18 @@
 //! The manager that makes connections for a pool.
 
-use std::cell::Cell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use pgmq_core::backend::{CacheGeneration, Settings};
-use pgmq_driver_tokio_postgres::{StatementCache, Tls, config, connect_limit};
+use pgmq_core::ErrorKind;
+use pgmq_core::backend::{CacheGeneration, LastConnectError, Settings};
+use pgmq_driver_tokio_postgres::{
+    Attempts, Background, NotConnected, StatementCache, Tls, config, connect_limit,
+};
+use tokio::task::AbortHandle;
 use tokio_postgres::{Client, Config};
 
 use crate::connection::sealed::{Bind, Clients};
@@ -27,15 +31,24 @@ impl<M: bb8::ManageConnection<Connection: Clients, Error: Into<Error>>> ManageCl
 /// A client of the driver that a [`Manager`] made, with its cache of prepared statements.
 ///
 /// Use it like the driver's client: `session.transaction().await`.
-#[derive(Debug)]
 pub struct PooledClient {
     /// Boxed, because each operation moves the connection out of the pool and back.
-    client: Box<Client>,
+    inner: Box<Inner>,
+}
+
+struct Inner {
+    client: Client,
     /// `None` if statements are not cached.
-    pub(crate) statements: Option<Box<StatementCache>>,
+    statements: Option<StatementCache>,
     /// Set once the server has ended the connection while no request was pending. A later request was never
     /// sent.
     ended_idle: Arc<AtomicBool>,
+    /// The encryption of cancel requests, which use their own connections.
+    tls: Tls,
+    /// The task that drives the connection.
+    driver: AbortHandle,
+    /// `true` if the pool must not use the connection again.
+    is_discarded: bool,
 }
 
 impl PooledClient {
@@ -53,7 +66,7 @@ impl PooledClient {
 #[expect(private_interfaces, reason = "the trait cannot be named outside this crate")]
 impl Bind for PooledClient {
     fn conn(&self) -> ConnRef<'_> {
-        ConnRef { client: self, statements: self.statements.as_deref() }
+        ConnRef { client: self, statements: self.inner.statements.as_ref() }
     }
 }
 
@@ -63,11 +76,24 @@ impl Clients for PooledClient {
     }
 
     fn parts(&mut self) -> (&mut Client, Option<&StatementCache>) {
-        (&mut self.client, self.statements.as_deref())
+        (&mut self.inner.client, self.inner.statements.as_ref())
     }
 
     fn ended_idle(&self) -> bool {
-        self.ended_idle.load(Ordering::Acquire)
+        self.inner.ended_idle.load(Ordering::Acquire)
+    }
+
+    async fn cancel(&self) {
+        self.inner.tls.cancel(&self.cancel_token()).await;
+    }
+
+    fn discard(&mut self) -> bool {
+        self.inner.is_discarded = true;
+        true
+    }
+
+    fn abort(&self) {
+        self.inner.driver.abort();
     }
 }
 
@@ -75,13 +101,19 @@ impl Deref for PooledClient {
     type Target = Client;
 
     fn deref(&self) -> &Client {
-        &self.client
+        &self.inner.client
     }
 }
 
 impl DerefMut for PooledClient {
     fn deref_mut(&mut self) -> &mut Client {
-        &mut self.client
+        &mut self.inner.client
+    }
+}
+
+impl fmt::Debug for PooledClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PooledClient").field("client", &self.inner.client).finish_non_exhaustive()
     }
 }
 
@@ -106,6 +138,21 @@ pub struct Manager {
     tls: Tls,
     /// The generation of the prepared statements; `None` if they are not cached.
     generation: Option<Arc<CacheGeneration>>,
+    /// The tasks that drive the connections.
+    connections: Background,
+    /// Dropped together with the pools that have this manager or a clone of it.
+    alive: Arc<()>,
+    /// The retries for the pool of a queue; `None` for a pool that retries by itself.
+    retries: Option<Retries>,
+}
+
+/// The retries of a pool that a queue made itself.
+#[derive(Clone)]
+struct Retries {
+    attempts: Attempts,
+    /// The time after which an attempt ends, when no operation that caused it waits any more.
+    limit: Duration,
+    last_connect_error: LastConnectError<Error>,
 }
 
 impl Manager {
@@ -123,7 +170,24 @@ impl Manager {
     pub(crate) fn from_settings(settings: &Settings) -> Result<Self, Error> {
         let (config, tls) = config(settings)?;
         let caches_statements = settings.prepared_statements == Some(true);
-        Ok(Self { config, tls, generation: caches_statements.then(Arc::default) })
+        Ok(Self {
+            config,
+            tls,
+            generation: caches_statements.then(Arc::default),
+            connections: Background::default(),
+            alive: Arc::default(),
+            retries: None,
+        })
+    }
+
+    /// The manager for a pool that leaves it to the manager to retry.
+    pub(crate) fn retrying(
+        self,
+        attempts: Attempts,
+        limit: Duration,
+        last_connect_error: LastConnectError<Error>,
+    ) -> Self {
+        Self { retries: Some(Retries { attempts, limit, last_connect_error }), ..self }
     }
 
     /// Sets whether connections cache prepared statements; see
@@ -133,21 +197,18 @@ impl Manager {
         Self { generation: prepared.then(Arc::default), ..self }
     }
 
-    pub(crate) fn tls(&self) -> &Tls {
-        &self.tls
+    /// The tasks of the connections, and a reference that is dead once no pool has this manager.
+    pub(crate) fn connections(&self) -> (Background, Weak<()>) {
+        (self.connections.clone(), Arc::downgrade(&self.alive))
     }
-}
 
-impl bb8::ManageConnection for Manager {
-    type Connection = PooledClient;
-    type Error = Error;
-
-    async fn connect(&self) -> Result<PooledClient, Error> {
+    /// Makes a connection, or fails with the reason.
+    pub(crate) async fn connect_once(&self) -> Result<PooledClient, Error> {
         let connect = self.config.connect(self.tls.clone());
         let (client, connection) = timeout(connect_limit(&self.config), connect).await??;
         let ended_idle = Arc::new(AtomicBool::new(false));
         let noted = Arc::clone(&ended_idle);
-        tokio::spawn(async move {
+        let driver = self.connections.spawn(async move {
             let mut connection = pin!(connection);
             // The connection itself returns the server's report only if no request is pending; otherwise that
             // request gets the report.
@@ -156,8 +217,27 @@ impl bb8::ManageConnection for Manager {
             }
             // Dropping the connection wakes the tasks that wait for it, so the store comes first.
         });
-        let statements = self.generation.clone().map(StatementCache::new).map(Box::new);
-        Ok(PooledClient { client: Box::new(client), statements, ended_idle })
+        let statements = self.generation.clone().map(StatementCache::new);
+        let tls = self.tls.clone();
+        let inner = Inner { client, statements, ended_idle, tls, driver, is_discarded: false };
+        Ok(PooledClient { inner: Box::new(inner) })
+    }
+}
+
+impl bb8::ManageConnection for Manager {
+    type Connection = PooledClient;
+    type Error = Error;
+
+    async fn connect(&self) -> Result<PooledClient, Error> {
+        let Some(Retries { attempts, limit, last_connect_error }) = &self.retries else {
+            return self.connect_once().await;
+        };
+        let record = |error: Error| last_connect_error.record(error.kind(), error);
+        let connected = attempts.connect(*limit, || self.connect_once(), record).await;
+        connected.map_err(|NotConnected| {
+            let text = "the pool has not connected in time; look at the errors of the operations";
+            Error::Client(pgmq_core::Error::new(ErrorKind::Connection, text))
+        })
     }
 
     async fn is_valid(&self, client: &mut PooledClient) -> Result<(), Error> {
@@ -165,13 +245,8 @@ impl bb8::ManageConnection for Manager {
     }
 
     fn has_broken(&self, client: &mut PooledClient) -> bool {
-        client.is_closed() || IS_DISCARDED.get()
+        client.is_closed() || client.inner.is_discarded
     }
-}
-
-thread_local! {
-    /// Set while this thread releases a connection that the pool must discard.
-    pub(crate) static IS_DISCARDED: Cell<bool> = const { Cell::new(false) };
 }
 
 impl fmt::Debug for Manager {

@@ -1,11 +1,11 @@
 //! The pool, its sessions, and the state that the clones of a queue share.
 
 use pgmq_core::backend;
-use pgmq_driver_tokio_postgres::{FairPermits, Tls};
+use pgmq_driver_tokio_postgres::{Background, FairPermits, Permit};
 
-use crate::connection::sealed::Bind;
+use crate::connection::sealed::{Bind, Clients};
 use crate::error::Error;
-use crate::manager::{IS_DISCARDED, ManageClients, Manager};
+use crate::manager::{ManageClients, Manager};
 use crate::run::ConnRef;
 
 /// A pool of connections of this driver.
@@ -21,24 +21,27 @@ pub(crate) type Shared = backend::Shared<Error, DriverState>;
 pub(crate) struct DriverState {
     /// One permit for each connection of the pool.
     pub(crate) permits: FairPermits,
-    /// The encryption of cancel requests, which use their own connections. A pool that the user supplied does
-    /// not expose its encryption, so cancel requests are not encrypted then.
-    pub(crate) tls: Tls,
+    /// The tasks that clean up after dropped futures and listeners.
+    pub(crate) background: Background,
 }
 
 impl DriverState {
-    pub(crate) fn new<M: ManageClients>(pool: &Pool<M>, tls: Tls) -> Self {
-        Self { permits: FairPermits::new(pool.config().max_size), tls }
+    pub(crate) fn new<M: ManageClients>(pool: &Pool<M>) -> Self {
+        Self { permits: FairPermits::new(pool.config().max_size), background: Background::default() }
     }
+}
+
+/// A session, and the permit with which it was acquired. The fields are dropped in this order.
+pub(crate) struct Acquired<'q, M: ManageClients> {
+    pub(crate) session: Session<M>,
+    /// Released after the session, so that the next task in the line finds the session in the pool.
+    pub(crate) permit: Option<Permit<'q>>,
 }
 
 /// Releases a connection that must not be used again, although it may look open. The pool of a [`Manager`]
 /// discards it; a pool with another manager may or may not notice by itself.
-pub(crate) fn discard<M: ManageClients>(session: Session<M>) {
-    IS_DISCARDED.set(true);
-    // The pool asks the manager before `drop` returns, on this thread.
-    drop(session);
-    IS_DISCARDED.set(false);
+pub(crate) fn discard<M: ManageClients>(mut session: Session<M>) {
+    session.discard();
 }
 
 #[expect(private_interfaces, reason = "the trait cannot be named outside this crate")]

@@ -1,13 +1,16 @@
 //! The queue over a pool.
 
 use std::fmt;
-use std::sync::Arc;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use pgmq_core::backend::prelude::*;
 use pgmq_core::backend::{self, Channels, FailureClass, LastConnectError, Next, Retry, Settings};
 use pgmq_core::{AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, Query};
-use pgmq_driver_tokio_postgres::{Permit, Tls, listen_config};
+use pgmq_driver_tokio_postgres::{Background, Pools, listen_config};
 
 use crate::bound::BoundQueue;
 use crate::connection::Connection;
@@ -16,9 +19,9 @@ use crate::error::Error;
 use crate::in_flight::InFlight;
 use crate::listen::Listener;
 use crate::manager::{ManageClients, Manager};
-use crate::pool::{DriverState, Pool, Session, Shared, discard};
+use crate::pool::{Acquired, DriverState, Pool, Session, Shared, discard};
 use crate::run::RunError;
-use crate::transaction::Transaction;
+use crate::transaction::{Ended, Transaction};
 
 /// PGMQ over a pool of connections.
 ///
@@ -28,21 +31,26 @@ use crate::transaction::Transaction;
 /// `M` is the manager that makes the pool's connections, and rarely has to be named: it differs from the
 /// default only for your own pool with another manager.
 pub struct PGMQueue<M: ManageClients = Manager> {
-    pool: Pool<M>,
+    /// Shared by the handles alone: the last one that is dropped closes the pool.
+    pools: Arc<Pools<Pool<M>>>,
     shared: Arc<Shared>,
+    /// The tasks of the pool's connections, and a reference that is dead once the pool is closed; `None` for
+    /// your own pool.
+    connections: Option<(Background, Weak<()>)>,
     /// The URL of [`with_listen_url`](Self::with_listen_url).
     listen_url: Option<Arc<str>>,
 }
 
 impl PGMQueue {
     pub(crate) fn new(
-        pool: Pool,
+        pools: Pools<Pool>,
         settings: Settings,
         last_connect_error: LastConnectError<Error>,
-        tls: Tls,
+        connections: (Background, Weak<()>),
     ) -> Self {
-        let driver = DriverState::new(&pool, tls);
-        Self { pool, shared: Arc::new(Shared::new(settings, last_connect_error, driver)), listen_url: None }
+        let driver = DriverState::new(pools.current());
+        let shared = Arc::new(Shared::new(settings, last_connect_error, driver));
+        Self { pools: Arc::new(pools), shared, connections: Some(connections), listen_url: None }
     }
 }
 
@@ -69,7 +77,7 @@ impl<M: ManageClients> PGMQueue<M> {
 
     /// The pool.
     pub fn pool(&self) -> &Pool<M> {
-        &self.pool
+        self.pools.current()
     }
 
     /// Acquires a connection of the driver's own type from the pool, for your own statements.
@@ -79,45 +87,73 @@ impl<M: ManageClients> PGMQueue<M> {
     ///
     /// [`ErrorKind::Timeout`], if none becomes free in time; [`ErrorKind::Connection`], if none can be made.
     pub async fn session(&self) -> Result<Session<M>, Error> {
-        self.acquire().await.map(|(_, session)| session)
+        self.acquire().await.map(|acquired| acquired.session)
     }
 
     /// Acquires a session, waiting in FIFO order.
-    async fn acquire(&self) -> Result<(Option<Permit<'_>>, Session<M>), Error> {
+    async fn acquire(&self) -> Result<Acquired<'_, M>, Error> {
         let started = Instant::now();
         let permits = &self.shared.driver.permits;
         if let Some(permit) = permits.try_acquire() {
             // The pool enforces the timeout by itself.
-            let session = self.pool.get_owned().await.map_err(|error| self.not_acquired(error, started))?;
+            let session = self.pooled().await.map_err(|error| self.not_acquired(error, started))?;
             if !session.client().is_closed() {
-                return Ok((Some(permit), session));
+                return Ok(Acquired { session, permit: Some(permit) });
             }
         }
-        let left = self.pool.config().connection_timeout.saturating_sub(started.elapsed());
+        let left = self.pool().config().connection_timeout.saturating_sub(started.elapsed());
         let acquiring = async { (permits.acquire().await, self.next_session().await) };
         match tokio::time::timeout(left, acquiring).await {
-            Ok((permit, session)) => Ok((permit, session?)),
+            Ok((permit, session)) => Ok(Acquired { session: session?, permit }),
             Err(_) => Err(self.not_acquired(bb8::RunError::TimedOut, started)),
         }
     }
 
     /// Takes a session out of the pool, without waiting for a permit.
     async fn next_session(&self) -> Result<Session<M>, Error> {
+        // The driver notices when an idle connection is closed, and the pool discards a closed connection
+        // when it is released, unless its manager trusts it. Connections that the pool makes meanwhile are
+        // returned as they are.
+        let mut idle = self.pool().state().connections;
         loop {
             let started = Instant::now();
-            let session = self.pool.get_owned().await.map_err(|error| self.not_acquired(error, started))?;
-            // The driver notices when an idle connection is closed. The pool discards a closed connection
-            // when it is released, so each iteration leaves one fewer.
-            if !session.client().is_closed() {
+            let session = self.pooled().await.map_err(|error| self.not_acquired(error, started))?;
+            if idle == 0 || !session.client().is_closed() {
                 return Ok(session);
             }
+            idle -= 1;
         }
     }
 
+    /// Takes a session out of the pool as it is.
+    async fn pooled(&self) -> Result<Session<M>, bb8::RunError<M::Error>> {
+        let mut getting = pin!(self.pools.usable(close_idle).get_owned());
+        if let Some(attempts) = self.pools.attempts() {
+            match poll_fn(|cx| Poll::Ready(getting.as_mut().poll(cx))).await {
+                Poll::Ready(session) => return session,
+                // The pool may have spawned a task that connects.
+                Poll::Pending => attempts.expect(),
+            }
+        }
+        getting.await
+    }
+
     /// Exchanges a session that must not be used again for another one.
-    async fn replace(&self, session: Session<M>) -> Result<Session<M>, Error> {
-        discard(session);
-        self.next_session().await
+    async fn replace<'q>(&self, acquired: Acquired<'q, M>) -> Result<Acquired<'q, M>, Error> {
+        let Acquired { mut session, permit } = acquired;
+        if !session.discard() {
+            // Once the socket is closed, the pool notices the end too; released before, the connection would
+            // be handed out again.
+            let limit = self.shared.settings.connect_timeout;
+            let _ = tokio::time::timeout(limit, session.client().check_connection()).await;
+        }
+        drop(session);
+        let started = Instant::now();
+        let next = tokio::time::timeout(self.pool().config().connection_timeout, self.next_session());
+        match next.await {
+            Ok(session) => Ok(Acquired { session: session?, permit }),
+            Err(_) => Err(self.not_acquired(bb8::RunError::TimedOut, started)),
+        }
     }
 
     /// Binds the queue to your own connection or transaction. A shared reference to it works as well:
@@ -170,28 +206,33 @@ impl<M: ManageClients> PGMQueue<M> {
         &self,
         work: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
-        let (_permit, session) = self.acquire().await?;
-        let mut in_flight = InFlight::new(session, &self.shared).cancelled_on_drop(true);
+        let acquired = self.acquire().await?;
+        let mut in_flight = InFlight::new(acquired, &self.shared).cancelled_on_drop(true);
         let mut retry = Retry::new(&self.shared.server, 1);
-        let done = loop {
+        let (done, ended) = loop {
             let (client, statements) = in_flight.parts();
             let error = match Transaction::begin(client, statements).await {
-                Ok(transaction) => break complete(transaction, work).await,
+                Ok(transaction) => break transaction.run(work).await,
                 Err(error) => Error::from(error),
             };
-            let session = in_flight.release();
-            // Nothing was begun, so the transaction can begin on another connection.
+            let acquired = in_flight.release();
             if error.kind() != ErrorKind::Connection {
                 return Err(error.into());
             }
             if retry.reconnect() == Next::Discard {
-                discard(session);
+                discard(acquired.session);
                 return Err(error.into());
             }
-            let session = self.replace(session).await?;
-            in_flight = InFlight::new(session, &self.shared).cancelled_on_drop(true);
+            // Nothing was begun, so the transaction can begin on another connection.
+            let acquired = self.replace(acquired).await?;
+            in_flight = InFlight::new(acquired, &self.shared).cancelled_on_drop(true);
         };
-        drop(in_flight.release());
+        match ended {
+            Ended::Answered => drop(in_flight.release()),
+            Ended::Lost => discard(in_flight.release().session),
+            // Cancels the statement that is running.
+            Ended::Unanswered => drop(in_flight),
+        }
         done
     }
 
@@ -224,15 +265,55 @@ impl<M: ManageClients> PGMQueue<M> {
         Self { listen_url: Some(url.into().into()), ..self }
     }
 
-    /// Drops this handle. The pool closes with its last handle; a pool that you supplied stays open.
+    /// Drops this handle, and waits until nothing of it is left.
+    ///
+    /// The background work has ended when this returns: the server has stopped what dropped futures had
+    /// begun, and dropped listeners are disconnected. The last handle of a pool that the queue made itself
+    /// closes the pool, and waits until its connections are closed; sessions and clones of the
+    /// [`pool`](Self::pool) that you hold keep it open. A pool that you supplied stays open.
+    ///
+    /// Call this before the runtime ends: a poll whose future was dropped would otherwise keep running on the
+    /// server, and hide messages that no consumer gets. The wait is limited by the connect timeout.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example(queue: pgmq_tokio::PGMQueue, shutdown: impl Future<Output = ()>) {
+    /// use std::pin::pin;
+    /// use pgmq_tokio::{PollOptions, RawJson};
+    ///
+    /// let options = PollOptions::new();
+    /// // Drops the poll when the program has to end.
+    /// let poll = async { queue.read_with_poll::<RawJson>("orders", 30, 10, &options).await };
+    /// futures_util::future::select(pin!(poll), pin!(shutdown)).await;
+    /// queue.close().await;
+    /// # }
+    /// ```
     pub async fn close(self) {
-        drop(self);
-        // Lets the driver's tasks send their goodbye to the server.
-        tokio::task::yield_now().await;
+        let Self { pools, shared, connections, .. } = self;
+        let limit = shared.settings.connect_timeout;
+        let background = shared.driver.background.clone();
+        drop(shared);
+        let attempts = pools.attempts().cloned();
+        let is_last = Arc::into_inner(pools).map(drop).is_some();
+        let ended = async {
+            background.ended().await;
+            let (true, Some(attempts), Some((connections, pool))) = (is_last, attempts, connections) else {
+                return;
+            };
+            attempts.ended().await;
+            // Lets the pool's tasks end, which own it until then.
+            tokio::task::yield_now().await;
+            if pool.strong_count() == 0 {
+                connections.ended().await;
+            }
+        };
+        // A network that is silent must not keep the program from ending.
+        let _ = tokio::time::timeout(limit, ended).await;
     }
 
     fn not_acquired(&self, error: bb8::RunError<M::Error>, started: Instant) -> Error {
-        let waited = self.pool.config().connection_timeout;
+        let waited = self.pool().config().connection_timeout;
         match (error, self.shared.last_connect_error.take_since(started)) {
             (bb8::RunError::User(error), _) => error.into(),
             (bb8::RunError::TimedOut, Some((_, Some(refusal)))) => refusal.after(waited),
@@ -244,14 +325,15 @@ impl<M: ManageClients> PGMQueue<M> {
     }
 }
 
-/// Runs the closure and commits. If either fails, dropping the transaction rolls it back.
-async fn complete<R, E: From<Error>>(
-    mut transaction: Transaction<'_>,
-    work: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<R, E>,
-) -> Result<R, E> {
-    let done = work(&mut transaction).await?;
-    transaction.commit().await.map_err(Error::committing)?;
-    Ok(done)
+/// Closes the idle connections of a pool that was replaced.
+fn close_idle<M: ManageClients>(pool: &Pool<M>) {
+    let mut cx = Context::from_waker(Waker::noop());
+    while pool.state().idle_connections > 0 {
+        match pin!(pool.get_owned()).poll(&mut cx) {
+            Poll::Ready(Ok(session)) => discard(session),
+            _ => return,
+        }
+    }
 }
 
 pgmq_core::operations!([pgmq_core::inherent_async_methods] {
@@ -263,13 +345,13 @@ impl<M: ManageClients> AsyncQueue for PGMQueue<M> {
 
     /// Runs a query on a pooled connection, and again where the server is known to have committed nothing.
     async fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
-        let (_permit, mut session) = self.acquire().await?;
+        let mut acquired = self.acquire().await?;
         let mut retry = Retry::new(&self.shared.server, 1);
         loop {
             let variant = retry.variant(&query);
-            let in_flight = InFlight::new(session, &self.shared).cancelled_on_drop(query.call().is_poll());
+            let in_flight = InFlight::new(acquired, &self.shared).cancelled_on_drop(query.call().is_poll());
             let ran = in_flight.conn().run(&query, variant).await;
-            session = in_flight.release();
+            acquired = in_flight.release();
             let RunError { class, error } = match ran {
                 Ok(output) => {
                     retry.succeeded(variant);
@@ -278,16 +360,16 @@ impl<M: ManageClients> AsyncQueue for PGMQueue<M> {
                 Err(failed) => failed,
             };
             // The server had ended the idle connection, so the driver never sent the query.
-            let was_unsent = error.is_closed() && session.ended_idle();
+            let was_unsent = error.is_closed() && acquired.session.ended_idle();
             let (class, error) = match was_unsent {
                 true => (FailureClass::NotCommitted, error.not_in_doubt()),
                 false => (class, error),
             };
             match retry.after(class, variant) {
                 Next::UseOlderVariant | Next::Reprepare | Next::Repeat => {}
-                Next::Reconnect => session = self.replace(session).await?,
+                Next::Reconnect => acquired = self.replace(acquired).await?,
                 Next::Discard => {
-                    discard(session);
+                    discard(acquired.session);
                     return Err(error);
                 }
                 Next::Fail => return Err(error),
@@ -307,15 +389,19 @@ impl<M: ManageClients> AsyncListen for PGMQueue<M> {
 impl<M: ManageClients> From<Pool<M>> for PGMQueue<M> {
     /// Uses your own pool as it is.
     fn from(pool: Pool<M>) -> Self {
-        let driver = DriverState::new(&pool, Tls::disabled());
-        Self { pool, shared: Arc::new(Shared::for_users_pool(driver)), listen_url: None }
+        let shared = Arc::new(Shared::for_users_pool(DriverState::new(&pool)));
+        Self { pools: Arc::new(Pools::users(pool)), shared, connections: None, listen_url: None }
     }
 }
 
 impl<M: ManageClients> Clone for PGMQueue<M> {
     fn clone(&self) -> Self {
-        let (shared, listen_url) = (Arc::clone(&self.shared), self.listen_url.clone());
-        Self { pool: self.pool.clone(), shared, listen_url }
+        Self {
+            pools: Arc::clone(&self.pools),
+            shared: Arc::clone(&self.shared),
+            connections: self.connections.clone(),
+            listen_url: self.listen_url.clone(),
+        }
     }
 }
 

@@ -2,13 +2,28 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
+use pgmq_core::ErrorKind;
 use pgmq_core::backend::COMMIT;
 use pgmq_driver_tokio_postgres::StatementCache;
 use tokio_postgres::{Client, Error};
 
 use crate::connection::sealed::Bind;
 use crate::run::ConnRef;
+
+/// The time within which the server answers a rollback, unless it runs a statement still.
+const ROLLBACK_LIMIT: Duration = Duration::from_secs(1);
+
+/// The state of the connection after a transaction.
+pub(crate) enum Ended {
+    /// The server has answered all requests.
+    Answered,
+    /// The server has not answered the rollback, as it runs a statement that the closure has dropped.
+    Unanswered,
+    /// The connection is of no further use.
+    Lost,
+}
 
 /// The driver's transaction, on a connection of a pool.
 ///
@@ -31,6 +46,28 @@ impl<'c> Transaction<'c> {
         statements: Option<&'c StatementCache>,
     ) -> Result<Self, Error> {
         Ok(Self { transaction: client.transaction().await?, statements, is_savepoint: false })
+    }
+
+    /// Runs the closure, and commits if it succeeds, or rolls back.
+    pub(crate) async fn run<R, E: From<crate::error::Error>>(
+        mut self,
+        work: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<R, E>,
+    ) -> (Result<R, E>, Ended) {
+        let error = match work(&mut self).await {
+            Ok(done) => {
+                let Err(error) = self.commit().await else { return (Ok(done), Ended::Answered) };
+                let error = crate::error::Error::committing(error);
+                let is_lost = error.kind() == ErrorKind::Connection;
+                return (Err(error.into()), if is_lost { Ended::Lost } else { Ended::Answered });
+            }
+            Err(error) => error,
+        };
+        let ended = match tokio::time::timeout(ROLLBACK_LIMIT, self.rollback()).await {
+            Ok(Ok(())) => Ended::Answered,
+            Ok(Err(_)) => Ended::Lost,
+            Err(_) => Ended::Unanswered,
+        };
+        (Err(error), ended)
     }
 
     /// Commits. A savepoint becomes part of the transaction around it.

@@ -1,8 +1,15 @@
 //! Operations on a session that the server has terminated.
 
-use pgmq_tokio::PGMQueue;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use crate::support::on_a_database;
+use bb8_postgres::PostgresConnectionManager;
+use pgmq_tokio::bb8::{ManageConnection, Pool};
+use pgmq_tokio::tokio_postgres::{Client, Error, NoTls};
+use pgmq_tokio::{ErrorKind, PGMQueue};
+
+use crate::fake_server::{FakeServer, message};
+use crate::support::{on_a_database, runtime};
 
 /// Terminates all other sessions of the database, and waits until they have ended.
 const TERMINATE_SESSIONS: &str = "DO $$ BEGIN \
@@ -23,5 +30,60 @@ fn an_operation_that_races_with_a_termination_runs_on_another_session() {
             }
             assert_eq!(queue.pop::<i32>("q").await.unwrap().unwrap().message, yields);
         }
+    });
+}
+
+#[test]
+fn an_operation_moves_to_another_session_without_waiting_for_the_end_of_the_old_one() {
+    // The connections stay open, as if the network had lost the server's last packets.
+    let report = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0";
+    let server = FakeServer::start(message(b'E', report));
+    runtime().block_on(async {
+        let builder = server.builder().connect_timeout(Duration::from_secs(20));
+        let queue = builder.connect().await.unwrap();
+        let started = Instant::now();
+        let error = queue.send("q", &1).await.unwrap_err();
+        assert_eq!(error.sqlstate(), Some("57P01"), "{error}");
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+        assert_eq!(server.logins.load(Ordering::Relaxed), 2, "the operation has moved once");
+        assert_eq!(queue.pool().state().connections, 0, "the pool keeps no terminated session");
+    });
+}
+
+/// A manager that takes every connection for a working one.
+struct Trusting(PostgresConnectionManager<NoTls>);
+
+impl ManageConnection for Trusting {
+    type Connection = Client;
+    type Error = Error;
+
+    async fn connect(&self) -> Result<Client, Error> {
+        self.0.connect().await
+    }
+
+    async fn is_valid(&self, _: &mut Client) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn has_broken(&self, _: &mut Client) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_manager_that_trusts_closed_connections_does_not_make_operations_hang() {
+    on_a_database(async |database| {
+        let manager = Trusting(PostgresConnectionManager::new(database.url().parse().unwrap(), NoTls));
+        let pool = Pool::builder().max_size(2).test_on_check_out(false).build(manager).await.unwrap();
+        let queue = PGMQueue::from(pool);
+        let session = queue.session().await.unwrap();
+        database.execute(TERMINATE_SESSIONS).unwrap();
+        while !session.is_closed() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        drop(session);
+        let sent = tokio::time::timeout(Duration::from_secs(5), queue.send("q", &1)).await;
+        let error = sent.expect("the operation ends").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Connection, "{error}");
     });
 }

@@ -4,6 +4,10 @@
 
 mod cancellation;
 mod ended;
+mod fake_server;
 mod other_manager;
 mod round_trips;
+mod runtimes;
 mod support;
+mod tls;
+mod transactions;
