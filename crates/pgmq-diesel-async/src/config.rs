@@ -2,11 +2,11 @@
 
 use std::env;
 
-use diesel::{ConnectionError, ConnectionResult};
+use diesel::ConnectionError;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use pgmq_core::ErrorKind;
 use pgmq_core::backend::{LastConnectError, Settings};
-use pgmq_driver_tokio_postgres::config;
+use pgmq_driver_tokio_postgres::{Attempts, NotConnected, Pools, config};
 
 use crate::endpoint::Endpoint;
 use crate::error::Error;
@@ -36,14 +36,19 @@ impl Builder {
         }
         let (config, tls) = config(&settings)?;
         let endpoint = Endpoint::new(config, tls.clone());
-        let last_connect_error = LastConnectError::default();
-        let pool = build_pool(&settings, endpoint.clone(), last_connect_error.clone());
         // A pool retries and does not report the reason, so the first connection is made outside it.
         let connection = endpoint.connect().await?;
-        // A new pool has room for a connection.
-        let _ = pool.add(connection);
+        let last_connect_error = LastConnectError::default();
+        let attempts = Attempts::default();
+        let pool_settings = settings.clone();
+        let (pool_attempts, pool_errors) = (attempts.clone(), last_connect_error.clone());
+        let pools = Pools::own(attempts, move || {
+            build_pool(&pool_settings, endpoint.clone(), pool_attempts.clone(), pool_errors.clone())
+        });
+        // Cannot fail, because a new pool has room for a connection.
+        let _ = pools.current().add(connection);
         let installs = settings.install_extension;
-        let queue = PGMQueue::new(pool, settings, last_connect_error, tls);
+        let queue = PGMQueue::new(pools, settings, last_connect_error, tls);
         if installs {
             queue.init().await?;
         }
@@ -82,12 +87,26 @@ impl PGMQueue {
     }
 }
 
-fn build_pool(settings: &Settings, endpoint: Endpoint, last_connect_error: LastConnectError<Error>) -> Pool {
+fn build_pool(
+    settings: &Settings,
+    endpoint: Endpoint,
+    attempts: Attempts,
+    last_connect_error: LastConnectError<Error>,
+) -> Pool {
     let mut config = ManagerConfig::default();
     config.recycling_method = RecyclingMethod::Fast;
+    let limit = settings.acquire_timeout;
     config.custom_setup = Box::new(move |_| {
-        let (endpoint, last_connect_error) = (endpoint.clone(), last_connect_error.clone());
-        Box::pin(async move { endpoint.connect().await.or_else(|error| record(error, &last_connect_error)) })
+        let (endpoint, attempts) = (endpoint.clone(), attempts.clone());
+        let last_connect_error = last_connect_error.clone();
+        Box::pin(async move {
+            let record = |error: Error| last_connect_error.record(error.kind(), error);
+            let connected = attempts.connect(limit, || endpoint.connect(), record).await;
+            connected.map_err(|NotConnected| {
+                let text = "the pool has not connected in time; look at the errors of the operations";
+                ConnectionError::BadConnection(text.to_owned())
+            })
+        })
     });
     bb8::Pool::builder()
         .max_size(settings.pool_size)
@@ -95,14 +114,9 @@ fn build_pool(settings: &Settings, endpoint: Endpoint, last_connect_error: LastC
         .idle_timeout(settings.idle_timeout)
         .max_lifetime(settings.max_lifetime)
         .test_on_check_out(false)
+        // The closure above retries, and records the errors that the pool would only log.
+        .retry_connection(false)
         .build_unchecked(AsyncDieselConnectionManager::new_with_config("", config))
-}
-
-/// Records an error that the pool would only log.
-fn record<C>(error: Error, last_connect_error: &LastConnectError<Error>) -> ConnectionResult<C> {
-    let refused = ConnectionError::BadConnection(error.to_string());
-    last_connect_error.record(error.kind(), error);
-    Err(refused)
 }
 
 fn always_prepares() -> pgmq_core::Error {

@@ -3,7 +3,7 @@
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::bb8::PooledConnection;
 use pgmq_core::backend::{self, CacheGeneration};
-use pgmq_driver_tokio_postgres::{FairPermits, Tls};
+use pgmq_driver_tokio_postgres::{Background, FairPermits, Permit, Tls};
 
 use crate::connection::sealed::Bind;
 use crate::error::Error;
@@ -25,8 +25,10 @@ pub(crate) struct DriverState {
     pub(crate) permits: FairPermits,
     /// The generation of the prepared statements, also of those on connections that the queue is bound to.
     pub(crate) generation: CacheGeneration,
-    /// The encryption of connections outside the pool. A pool of the user's does not tell its own, so none is
-    /// used for it.
+    /// The tasks that clean up after dropped futures and listeners.
+    pub(crate) background: Background,
+    /// The encryption of cancel requests, which use their own connections. A pool that the user supplied does
+    /// not expose its encryption, so its cancel requests are not encrypted.
     pub(crate) tls: Tls,
 }
 
@@ -35,9 +37,17 @@ impl DriverState {
         Self {
             permits: FairPermits::new(pool.config().max_size),
             generation: CacheGeneration::default(),
+            background: Background::default(),
             tls,
         }
     }
+}
+
+/// A session, and the permit with which it was acquired. The fields are dropped in this order.
+pub(crate) struct Acquired<'q> {
+    pub(crate) session: Session,
+    /// Released after the session, so that the next task in the line finds the session in the pool.
+    pub(crate) permit: Option<Permit<'q>>,
 }
 
 /// Releases a connection that may not be used again, although it may look open. The pool discards it.

@@ -1,7 +1,10 @@
 //! The queue over a pool.
 
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use diesel_async::AsyncPgConnection;
@@ -9,7 +12,7 @@ use diesel_async::pooled_connection::{PoolError, PoolableConnection};
 use pgmq_core::backend::prelude::*;
 use pgmq_core::backend::{self, Channels, LastConnectError, Next, Retry, Settings};
 use pgmq_core::{AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, Query};
-use pgmq_driver_tokio_postgres::{Permit, Tls, listen_config};
+use pgmq_driver_tokio_postgres::{Pools, Tls, listen_config};
 
 use crate::bound::BoundQueue;
 use crate::connection::Connection;
@@ -17,10 +20,9 @@ use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::in_flight::InFlight;
 use crate::listen::Listener;
-use crate::pool::{DriverState, Pool, Session, Shared, discard};
-use crate::run::{RunError, run, server_replied, sync};
-use crate::timeout::timeout;
-use crate::transaction::OpenTransaction;
+use crate::pool::{Acquired, DriverState, Pool, Session, Shared, discard};
+use crate::run::{RunError, run, server_replied};
+use crate::transaction::{Ended, OpenTransaction, is_in_transaction};
 
 /// PGMQ over a pool of connections.
 ///
@@ -28,7 +30,8 @@ use crate::transaction::OpenTransaction;
 /// Clones share the pool. The async methods return futures that are [`Send`], so operations can be spawned.
 #[derive(Clone)]
 pub struct PGMQueue {
-    pool: Pool,
+    /// Shared by the handles alone: the last one that is dropped closes the pool.
+    pools: Arc<Pools<Pool>>,
     shared: Arc<Shared>,
     /// The URL of [`with_listen_url`](Self::with_listen_url).
     listen_url: Option<Arc<str>>,
@@ -36,13 +39,14 @@ pub struct PGMQueue {
 
 impl PGMQueue {
     pub(crate) fn new(
-        pool: Pool,
+        pools: Pools<Pool>,
         settings: Settings,
         last_connect_error: LastConnectError<Error>,
         tls: Tls,
     ) -> Self {
-        let driver = DriverState::new(&pool, tls);
-        Self { pool, shared: Arc::new(Shared::new(settings, last_connect_error, driver)), listen_url: None }
+        let driver = DriverState::new(pools.current(), tls);
+        let shared = Arc::new(Shared::new(settings, last_connect_error, driver));
+        Self { pools: Arc::new(pools), shared, listen_url: None }
     }
 }
 
@@ -69,7 +73,7 @@ impl PGMQueue {
 
     /// The pool.
     pub fn pool(&self) -> &Pool {
-        &self.pool
+        self.pools.current()
     }
 
     /// Acquires a connection of the driver's own type from the pool, for your own statements.
@@ -79,25 +83,24 @@ impl PGMQueue {
     ///
     /// [`ErrorKind::Timeout`], if none becomes free in time; [`ErrorKind::Connection`], if none can be made.
     pub async fn session(&self) -> Result<Session, Error> {
-        self.acquire().await.map(|(_, session)| session)
+        self.acquire().await.map(|acquired| acquired.session)
     }
 
     /// Acquires a session, waiting in FIFO order.
-    async fn acquire(&self) -> Result<(Option<Permit<'_>>, Session), Error> {
+    async fn acquire(&self) -> Result<Acquired<'_>, Error> {
         let started = Instant::now();
         let permits = &self.shared.driver.permits;
         if let Some(permit) = permits.try_acquire() {
             // The pool enforces the timeout by itself.
-            let session = self.pool.get_owned().await;
-            let mut session = session.map_err(|error| self.not_acquired(error, started))?;
+            let mut session = self.pooled().await.map_err(|error| self.not_acquired(error, started))?;
             if !session.is_broken() {
-                return Ok((Some(permit), session));
+                return Ok(Acquired { session, permit: Some(permit) });
             }
         }
-        let left = self.pool.config().connection_timeout.saturating_sub(started.elapsed());
+        let left = self.pool().config().connection_timeout.saturating_sub(started.elapsed());
         let acquiring = async { (permits.acquire().await, self.next_session().await) };
         match tokio::time::timeout(left, acquiring).await {
-            Ok((permit, session)) => Ok((permit, session?)),
+            Ok((permit, session)) => Ok(Acquired { session: session?, permit }),
             Err(_) => Err(self.not_acquired(bb8::RunError::TimedOut, started)),
         }
     }
@@ -105,12 +108,12 @@ impl PGMQueue {
     /// Takes a session out of the pool, without waiting for a permit.
     async fn next_session(&self) -> Result<Session, Error> {
         // The driver notices when an idle connection is closed, and the pool discards a broken connection
-        // when it is released. Connections that the pool makes meanwhile are returned as they are.
-        let mut idle = self.pool.state().connections;
+        // when it is released. Connections that the pool makes meanwhile are
+        // returned as they are.
+        let mut idle = self.pool().state().connections;
         loop {
             let started = Instant::now();
-            let session = self.pool.get_owned().await;
-            let mut session = session.map_err(|error| self.not_acquired(error, started))?;
+            let mut session = self.pooled().await.map_err(|error| self.not_acquired(error, started))?;
             if idle == 0 || !session.is_broken() {
                 return Ok(session);
             }
@@ -118,10 +121,29 @@ impl PGMQueue {
         }
     }
 
-    /// Waits until the server has ended a session whose end it has announced.
-    async fn await_end(&self, connection: &AsyncPgConnection) {
-        // Only once the connection has ended does the driver tell what its last report was about.
-        let _ = timeout(self.shared.settings.connect_timeout, sync(connection)).await;
+    /// Takes a session out of the pool as it is.
+    async fn pooled(&self) -> Result<Session, bb8::RunError<PoolError>> {
+        let mut getting = pin!(self.pools.usable(close_idle).get_owned());
+        if let Some(attempts) = self.pools.attempts() {
+            match poll_fn(|cx| Poll::Ready(getting.as_mut().poll(cx))).await {
+                Poll::Ready(session) => return session,
+                // The pool may have spawned a task that connects.
+                Poll::Pending => attempts.expect(),
+            }
+        }
+        getting.await
+    }
+
+    /// Exchanges a session that must not be used again for another one.
+    async fn replace<'q>(&self, acquired: Acquired<'q>) -> Result<Acquired<'q>, Error> {
+        let Acquired { session, permit } = acquired;
+        discard(session);
+        let started = Instant::now();
+        let next = tokio::time::timeout(self.pool().config().connection_timeout, self.next_session());
+        match next.await {
+            Ok(session) => Ok(Acquired { session: session?, permit }),
+            Err(_) => Err(self.not_acquired(bb8::RunError::TimedOut, started)),
+        }
     }
 
     /// Binds the queue to your own connection or transaction. A shared reference to it works as well:
@@ -180,23 +202,35 @@ impl PGMQueue {
         &self,
         work: impl AsyncFnOnce(&mut AsyncPgConnection) -> Result<R, E>,
     ) -> Result<R, E> {
-        let (_permit, mut session) = self.acquire().await?;
+        let acquired = self.acquire().await?;
+        let mut in_flight = InFlight::new(acquired, &self.shared);
         let mut retry = Retry::new(&self.shared.server, 1);
-        loop {
-            let error = match OpenTransaction::begin(&mut session, &self.shared).await {
-                Ok(transaction) => return transaction.run(work).await,
+        let (done, ended) = loop {
+            // Diesel's test transaction ends with its connection, so a savepoint in it is left to end.
+            let is_outermost = !is_in_transaction(in_flight.conn_mut());
+            in_flight = in_flight.cancelled_on_drop(is_outermost);
+            let error = match OpenTransaction::begin(in_flight.conn_mut()).await {
+                Ok(transaction) => break transaction.run(work).await,
                 Err(error) => error,
             };
-            // Nothing was begun, so the transaction can begin on another connection.
+            let acquired = in_flight.release();
             if error.kind() != ErrorKind::Connection {
                 return Err(error.into());
             }
-            discard(session);
             if retry.reconnect() == Next::Discard {
+                discard(acquired.session);
                 return Err(error.into());
             }
-            session = self.next_session().await?;
+            // Nothing was begun, so the transaction can begin on another connection.
+            let acquired = self.replace(acquired).await?;
+            in_flight = InFlight::new(acquired, &self.shared);
+        };
+        match ended {
+            Ended::Answered => drop(in_flight.release()),
+            // Cancels the statement that is running.
+            Ended::Unanswered => drop(in_flight),
         }
+        done
     }
 
     /// Listens for messages sent to these queues, on a dedicated connection that reconnects when it is lost.
@@ -228,15 +262,54 @@ impl PGMQueue {
         Self { listen_url: Some(url.into().into()), ..self }
     }
 
-    /// Drops this handle. The pool closes with its last handle; a pool that you supplied stays open.
+    /// Drops this handle, and waits until nothing of it is left.
+    ///
+    /// The background work has ended when this returns: the server has stopped what dropped futures had
+    /// begun, and dropped listeners are disconnected. The last handle of a pool that the queue made itself
+    /// closes the pool and its connections; sessions and clones of the [`pool`](Self::pool) that you hold
+    /// keep it open. A pool that you supplied stays open.
+    ///
+    /// Call this before the runtime ends: a poll whose future was dropped would otherwise keep running on the
+    /// server, and hide messages that no consumer gets. The wait is limited by the connect timeout.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example(queue: pgmq_diesel_async::PGMQueue, shutdown: impl Future<Output = ()>) {
+    /// use std::pin::pin;
+    /// use pgmq_diesel_async::{PollOptions, RawJson};
+    ///
+    /// let options = PollOptions::new();
+    /// // Drops the poll when the program has to end.
+    /// let poll = async { queue.read_with_poll::<RawJson>("orders", 30, 10, &options).await };
+    /// futures_util::future::select(pin!(poll), pin!(shutdown)).await;
+    /// queue.close().await;
+    /// # }
+    /// ```
     pub async fn close(self) {
-        drop(self);
-        // Lets the driver's tasks send their goodbye to the server.
-        tokio::task::yield_now().await;
+        let Self { pools, shared, .. } = self;
+        let limit = shared.settings.connect_timeout;
+        let background = shared.driver.background.clone();
+        drop(shared);
+        let attempts = pools.attempts().cloned();
+        let is_last = Arc::into_inner(pools).map(drop).is_some();
+        let ended = async {
+            background.ended().await;
+            if let (true, Some(attempts)) = (is_last, attempts) {
+                attempts.ended().await;
+            }
+            // Lets the pool's tasks end, and then the driver's, which close the connections. The driver hides
+            // its tasks, so that their end cannot be awaited.
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
+        };
+        // A network that is silent must not keep the program from ending.
+        let _ = tokio::time::timeout(limit, ended).await;
     }
 
     fn not_acquired(&self, error: bb8::RunError<PoolError>, started: Instant) -> Error {
-        let waited = self.pool.config().connection_timeout;
+        let waited = self.pool().config().connection_timeout;
         match (error, self.shared.last_connect_error.take_since(started)) {
             (bb8::RunError::User(error), _) => error.into(),
             (bb8::RunError::TimedOut, Some((_, Some(refusal)))) => refusal.after(waited),
@@ -244,6 +317,17 @@ impl PGMQueue {
                 let kind = refused.map_or(ErrorKind::Timeout, |(kind, _)| kind);
                 Error::Pool(Failure::new(kind, bb8::RunError::TimedOut).after(waited))
             }
+        }
+    }
+}
+
+/// Closes the idle connections of a pool that was replaced.
+fn close_idle(pool: &Pool) {
+    let mut cx = Context::from_waker(Waker::noop());
+    while pool.state().idle_connections > 0 {
+        match pin!(pool.get_owned()).poll(&mut cx) {
+            Poll::Ready(Ok(session)) => discard(session),
+            _ => return,
         }
     }
 }
@@ -257,13 +341,13 @@ impl AsyncQueue for PGMQueue {
 
     /// Runs a query on a pooled connection, and again where the server is known to have committed nothing.
     async fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
-        let (_permit, mut session) = self.acquire().await?;
+        let mut acquired = self.acquire().await?;
         let mut retry = Retry::new(&self.shared.server, 1);
         loop {
             let variant = retry.variant(&query);
-            let in_flight = InFlight::new(session, &self.shared).cancelled_on_drop(query.call().is_poll());
+            let in_flight = InFlight::new(acquired, &self.shared).cancelled_on_drop(query.call().is_poll());
             let ran = run(in_flight.conn(), &query, variant, &self.shared.driver.generation).await;
-            session = in_flight.release();
+            acquired = in_flight.release();
             let RunError { class, error } = match ran {
                 Ok(output) => {
                     retry.succeeded(variant);
@@ -273,27 +357,22 @@ impl AsyncQueue for PGMQueue {
             };
             match retry.after(class, variant) {
                 Next::UseOlderVariant | Next::Repeat => {}
-                Next::Reprepare => {
-                    // Diesel cannot drop the stale statements from its cache; they go with the connection.
-                    discard(session);
-                    session = self.next_session().await?;
-                }
+                // Diesel cannot drop the stale statements from its cache; they go with the connection.
+                Next::Reprepare => acquired = self.replace(acquired).await?,
                 Next::Reconnect => {
-                    // A refusal to write is a reply in any case.
-                    if error.kind() != ErrorKind::ReadOnly {
-                        self.await_end(&session).await;
-                        // Without a reply, the report only ended the connection, and the query may have been
-                        // committed before.
-                        if !server_replied(&mut session) {
-                            discard(session);
-                            return Err(error.in_doubt());
-                        }
+                    let limit = self.shared.settings.connect_timeout;
+                    // A refusal to write is a reply in any case. Without a reply, the report only ended the
+                    // connection, and the query may have been committed before.
+                    if error.kind() != ErrorKind::ReadOnly
+                        && !server_replied(&mut acquired.session, limit).await
+                    {
+                        discard(acquired.session);
+                        return Err(error.in_doubt());
                     }
-                    discard(session);
-                    session = self.next_session().await?;
+                    acquired = self.replace(acquired).await?;
                 }
                 Next::Discard => {
-                    discard(session);
+                    discard(acquired.session);
                     return Err(error);
                 }
                 Next::Fail => return Err(error),
@@ -314,7 +393,8 @@ impl From<Pool> for PGMQueue {
     /// Uses your own pool as it is.
     fn from(pool: Pool) -> Self {
         let driver = DriverState::new(&pool, Tls::disabled());
-        Self { pool, shared: Arc::new(Shared::for_users_pool(driver)), listen_url: None }
+        let shared = Arc::new(Shared::for_users_pool(driver));
+        Self { pools: Arc::new(Pools::users(pool)), shared, listen_url: None }
     }
 }
 

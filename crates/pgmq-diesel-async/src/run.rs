@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use diesel_async::{
     AnsiTransactionManager, AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
@@ -76,32 +76,43 @@ pub(crate) fn mark_broken(connection: &mut AsyncPgConnection) {
     AnsiTransactionManager::transaction_manager_status_mut(connection).set_in_error();
 }
 
-/// Returns `true` if the last report of the server on a connection that has ended was its reply to the last
-/// request.
+/// Returns `true` if the last report of the server on a connection that is ending was its reply to the last
+/// request. Waits up to `limit` for the end, since only then is it certain.
 ///
 /// The driver passes an error of the connection itself to the request that waits, in the same form as a
 /// reply. A server that has replied, and then ends the session before the reply is read, therefore seems to
 /// have ended the session without a reply. The driver's stream of notifications ends with the error of the
 /// connection: if that error is the server's report, then the report was not a reply.
-pub(crate) fn server_replied(connection: &mut AsyncPgConnection) -> bool {
+pub(crate) async fn server_replied(connection: &mut AsyncPgConnection, limit: Duration) -> bool {
     use diesel::result::{DatabaseErrorKind, Error};
 
-    let mut stream = pin!(connection.notifications_stream());
-    let mut cx = Context::from_waker(Waker::noop());
-    while let Poll::Ready(Some(item)) = stream.as_mut().poll_next(&mut cx) {
-        if let Err(error) = item {
-            return matches!(error, Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand, _));
-        }
+    if tokio::time::timeout(limit, sync(connection)).await.is_err() {
+        return false;
     }
-    // A client whose connection other code drives has no such stream, and no such error either.
-    true
+    let last_error = async {
+        let mut stream = pin!(connection.notifications_stream());
+        loop {
+            match poll_fn(|cx| stream.as_mut().poll_next(cx)).await? {
+                Ok(_) => {}
+                Err(error) => return Some(error),
+            }
+        }
+    };
+    // The driver's task first closes the connection, then reports the error and then ends the stream, so the
+    // stream may end a moment after the connection.
+    match tokio::time::timeout(STREAM_LIMIT, last_error).await {
+        Ok(Some(error)) => matches!(error, Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand, _)),
+        // A client whose connection other code drives has no such stream, and no such error either.
+        Ok(None) | Err(_) => true,
+    }
 }
+
+/// The time within which the stream of notifications ends after its connection.
+const STREAM_LIMIT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test panics")]
-
-    use std::time::Duration;
 
     use diesel_async::AsyncConnection;
     use pgmq_core::statement::{self, Action};
@@ -147,8 +158,8 @@ mod tests {
                 }
                 termination.join().unwrap();
             });
-            runtime.block_on(sync(&connection));
-            assert_eq!(server_replied(&mut connection), during);
+            let limit = Duration::from_secs(20);
+            assert_eq!(runtime.block_on(server_replied(&mut connection, limit)), during);
         }
     }
 }

@@ -1,61 +1,61 @@
 //! A transaction that Diesel knows of, so that Diesel's own transactions nest in it.
 
+use std::time::Duration;
+
 use diesel::result::QueryResult;
 use diesel_async::{AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager};
 use pgmq_core::ErrorKind;
 use pgmq_core::backend::COMMIT;
 
 use crate::error::Error;
-use crate::in_flight::cancel;
-use crate::pool::Shared;
 use crate::run::mark_broken;
 
 type Manager = AnsiTransactionManager;
 
+/// The time within which the server answers a rollback, unless it runs a statement still.
+const ROLLBACK_LIMIT: Duration = Duration::from_secs(1);
+
+/// The state of the connection after a transaction.
+pub(crate) enum Ended {
+    /// The server has answered all requests.
+    Answered,
+    /// The server may run a statement that the closure has dropped.
+    Unanswered,
+}
+
 /// A transaction that was begun.
-///
-/// If the future that runs it is dropped, the pool discards the connection, because the connection is in a
-/// transaction. But the server would notice that only when the statement in flight ends, and would keep the
-/// locks until then. So the server is asked to cancel the statement.
 pub(crate) struct OpenTransaction<'s> {
     connection: &'s mut AsyncPgConnection,
     /// 1, or more for a savepoint in a surrounding transaction, such as Diesel's test transaction.
     depth: u32,
-    shared: &'s Shared,
-    /// `true` until the user's closure has ended.
-    is_open: bool,
 }
 
 impl<'s> OpenTransaction<'s> {
-    pub(crate) async fn begin(
-        connection: &'s mut AsyncPgConnection,
-        shared: &'s Shared,
-    ) -> Result<Self, Error> {
+    pub(crate) async fn begin(connection: &'s mut AsyncPgConnection) -> Result<Self, Error> {
         Manager::begin_transaction(connection).await?;
         let depth = depth(connection)?;
-        Ok(Self { connection, depth, shared, is_open: true })
+        Ok(Self { connection, depth })
     }
 
     /// Runs a closure in the transaction, and commits or rolls back.
     pub(crate) async fn run<R, E: From<Error>>(
         mut self,
         work: impl AsyncFnOnce(&mut AsyncPgConnection) -> Result<R, E>,
-    ) -> Result<R, E> {
-        let done = work(self.connection).await;
-        self.is_open = false;
-        match done {
-            Ok(done) => self.commit().await.map(|()| done).map_err(E::from),
-            Err(error) => {
-                self.roll_back().await;
-                Err(error)
-            }
-        }
+    ) -> (Result<R, E>, Ended) {
+        let error = match work(self.connection).await {
+            Ok(done) => match self.commit().await {
+                Ok(()) => return (Ok(done), Ended::Answered),
+                Err(error) => error.into(),
+            },
+            Err(error) => error,
+        };
+        let rolling_back = tokio::time::timeout(ROLLBACK_LIMIT, self.roll_back());
+        (Err(error), rolling_back.await.unwrap_or(Ended::Unanswered))
     }
 
     async fn commit(&mut self) -> Result<(), Error> {
         let depth = depth(self.connection)?;
         if depth != self.depth || was_interrupted(self.connection) {
-            self.roll_back().await;
             return Err(unfinished(depth).into());
         }
         if depth > 1 {
@@ -63,41 +63,30 @@ impl<'s> OpenTransaction<'s> {
         }
         // Diesel's own commit would not notice that the transaction has failed.
         let mut connection = &*self.connection;
-        match connection.batch_execute(COMMIT).await {
-            Ok(()) => {
-                *Manager::transaction_manager_status_mut(self.connection) = Default::default();
-                Ok(())
-            }
-            Err(error) => {
-                self.roll_back().await;
-                Err(Error::committing(error))
-            }
-        }
+        connection.batch_execute(COMMIT).await.map_err(Error::committing)?;
+        *Manager::transaction_manager_status_mut(self.connection) = Default::default();
+        Ok(())
     }
 
     /// Rolls back, together with all transactions that were begun inside. If that fails, the connection is
     /// unusable, and the pool discards it; the server then rolls back.
-    async fn roll_back(&mut self) {
+    async fn roll_back(&mut self) -> Ended {
         while depth(self.connection).is_ok_and(|depth| depth >= self.depth) {
             if was_interrupted(self.connection) {
                 mark_broken(self.connection);
-            } else if Manager::rollback_transaction(self.connection).await.is_err() {
-                return;
+                return Ended::Unanswered;
+            }
+            if Manager::rollback_transaction(self.connection).await.is_err() {
+                break;
             }
         }
+        Ended::Answered
     }
 }
 
-impl Drop for OpenTransaction<'_> {
-    fn drop(&mut self) {
-        if !self.is_open || self.depth > 1 {
-            return;
-        }
-        let cancelling = cancel(self.connection, self.shared);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(cancelling);
-        }
-    }
+/// Returns `true` if the next statement on this connection is in a transaction.
+pub(crate) fn is_in_transaction(connection: &mut AsyncPgConnection) -> bool {
+    depth(connection).is_ok_and(|depth| depth > 0)
 }
 
 /// The number of transactions that the next statement on this connection is in.

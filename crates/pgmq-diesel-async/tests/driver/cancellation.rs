@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use pgmq_diesel_async::{Error, ErrorKind, PGMQueue, PollOptions, QueueError, RawJson};
 
-use crate::support::{connect, on_a_database, wait_until};
+use crate::support::{NO_POLL, connect, on_a_database, wait_until};
 
 const FOREVER: Duration = Duration::from_secs(600);
 const SHORT: Duration = Duration::from_millis(200);
@@ -13,9 +13,6 @@ const SHORT: Duration = Duration::from_millis(200);
 fn forever() -> PollOptions {
     PollOptions::new().timeout(FOREVER).interval(FOREVER / 10)
 }
-
-const NO_POLL: &str = "NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
-     AND pid <> pg_backend_pid() AND state <> 'idle' AND query LIKE '%read_with_poll%')";
 
 const NO_TRANSACTION: &str = "NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
      AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND xact_start IS NOT NULL)";

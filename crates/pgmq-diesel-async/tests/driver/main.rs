@@ -5,6 +5,9 @@
 mod cancellation;
 mod composed;
 mod round_trips;
+mod runtimes;
 mod statements;
 mod support;
+mod tls;
 mod transactions;
+mod unanswered;

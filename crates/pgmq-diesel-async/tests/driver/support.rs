@@ -11,19 +11,33 @@ use pgmq_diesel_async::tokio_postgres::config::Host;
 use pgmq_diesel_async::{Builder, PGMQueue};
 use pgmq_test_server::proxy::Proxy;
 use pgmq_test_server::{Database, Server};
+use tokio::runtime::Runtime;
 
 /// The limit for waiting.
-const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
-/// Runs a test on a database with PGMQ and the queue `q` in it.
-pub(crate) fn on_a_database(test: impl AsyncFnOnce(&Database)) {
+/// No poll runs.
+pub(crate) const NO_POLL: &str = "NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
+     AND pid <> pg_backend_pid() AND state <> 'idle' AND query LIKE '%read_with_poll%')";
+
+/// A database with PGMQ and the queue `q` in it.
+pub(crate) fn database() -> Database {
     // All tests share one server, which ends with the process.
     static SERVER: LazyLock<Server> =
         LazyLock::new(|| Server::obtain().unwrap_or_else(|error| panic!("{error:?}")));
     let database = SERVER.create_database().unwrap();
     database.execute("SELECT pgmq.create('q')").unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(test(&database));
+    database
+}
+
+/// A runtime on the calling thread.
+pub(crate) fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// Runs a test on a database with PGMQ and the queue `q` in it.
+pub(crate) fn on_a_database(test: impl AsyncFnOnce(&Database)) {
+    runtime().block_on(test(&database()));
 }
 
 /// A queue with a pool of one connection.
@@ -33,10 +47,15 @@ pub(crate) async fn connect(database: &Database) -> PGMQueue {
 
 /// Waits until an SQL condition is true.
 pub(crate) async fn wait_until(database: &Database, condition: &str) {
+    wait_until_within(database, condition, LIMIT).await;
+}
+
+/// Waits until an SQL condition is true.
+pub(crate) async fn wait_until_within(database: &Database, condition: &str, limit: Duration) {
     let mut observer = AsyncPgConnection::establish(database.url()).await.unwrap();
     let started = Instant::now();
     while !is_true(&mut observer, condition).await {
-        assert!(started.elapsed() < LIMIT, "never came true: {condition}");
+        assert!(started.elapsed() < limit, "not true within {limit:?}: {condition}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
