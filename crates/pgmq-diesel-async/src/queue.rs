@@ -252,7 +252,9 @@ impl PGMQueue {
             let settings = &self.shared.settings;
             let listen_url = self.listen_url.as_deref().or(settings.listen_url.as_deref());
             let (config, tls) = listen_config(settings, listen_url)?;
-            Listener::connect(Endpoint::new(config, tls), channels).await
+            let background = self.shared.driver.background.clone();
+            let endpoint = Endpoint::new(config, tls);
+            Listener::connect(endpoint, channels, settings.listener_check_interval, background).await
         }
     }
 

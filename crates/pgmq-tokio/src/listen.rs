@@ -1,13 +1,15 @@
 //! Listening for notifications.
 
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
-use pgmq_core::backend::{Backoff, Channels};
+use pgmq_core::backend::{Backoff, Channels, PING};
 use pgmq_core::{AsyncListening, Notification};
-use pgmq_driver_tokio_postgres::{EventReceiver, EventSender, Tls, connect_limit, events};
+use pgmq_driver_tokio_postgres::{Background, EventReceiver, EventSender, Tls, connect_limit, events};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, Client, Config, Socket};
@@ -17,28 +19,46 @@ use crate::timeout::timeout;
 
 type Driver = tokio_postgres::Connection<Socket, <Tls as MakeTlsConnect<Socket>>::Stream>;
 
-/// Notifications of messages sent to queues: a stream that never ends.
+/// Notifications of messages sent to queues: a stream that ends only with its runtime.
 ///
 /// A notification is a hint, not a delivery: read from the queue when one arrives, and poll the queue from
 /// time to time as well. When the connection is lost, the listener reconnects with backoff and yields
 /// [`Notification::Reconnected`] once, because notifications may have been missed. It yields an error if the
 /// server refuses the new connection, such as for a changed password, and goes on trying.
 ///
+/// When nothing has come for [`listener_check_interval`](crate::Builder::listener_check_interval), the
+/// listener asks the server for an answer, and reconnects if there is none within the connect timeout.
+///
+/// The listener belongs to the runtime on which it was made. When that runtime has ended, `next_timeout`
+/// fails with [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument), and the stream ends after
+/// such an error.
+///
 /// Dropping the listener closes the connection.
 #[derive(Debug)]
 pub struct Listener {
     events: EventReceiver<Error>,
-    task: JoinHandle<()>,
+    /// `Some` until the listener is dropped.
+    task: Option<JoinHandle<()>>,
+    runtime: Handle,
+    /// The background work of the queue, in which the end of the task is awaited.
+    background: Background,
 }
 
 impl Listener {
-    pub(crate) async fn connect(config: Config, tls: Tls, channels: Channels) -> Result<Self, Error> {
+    pub(crate) async fn connect(
+        config: Config,
+        tls: Tls,
+        channels: Channels,
+        check_interval: Duration,
+        background: Background,
+    ) -> Result<Self, Error> {
         let limit = connect_limit(&config);
-        let source = Source { config, tls, channels, limit };
+        let source = Source { config, tls, channels, limit, check_interval };
         let connected = source.connect().await?;
         let (sender, events) = events();
-        let task = tokio::spawn(source.forward(connected, sender));
-        Ok(Self { events, task })
+        let runtime = Handle::current();
+        let task = runtime.spawn(source.forward(connected, sender));
+        Ok(Self { events, task: Some(task), runtime, background })
     }
 
     /// The next notification, or `None` if there is none within `timeout`.
@@ -47,8 +67,7 @@ impl Listener {
     ///
     /// The server refuses the new connection after one was lost.
     pub async fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Notification>, Error> {
-        let event = tokio::time::timeout(timeout, self.events.next()).await;
-        event.ok().flatten().transpose()
+        tokio::time::timeout(timeout, self.events.next()).await.ok().transpose()
     }
 }
 
@@ -73,7 +92,12 @@ impl Stream for Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.task.abort();
+        let Some(task) = self.task.take() else { return };
+        task.abort();
+        self.background.spawn_on(&self.runtime, async {
+            // Fails, as the task was cancelled.
+            let _ = task.await;
+        });
     }
 }
 
@@ -83,32 +107,59 @@ struct Source {
     tls: Tls,
     channels: Channels,
     limit: Duration,
+    check_interval: Duration,
 }
 
 /// A connection that listens. Dropping the client would close the connection.
 struct Connected {
-    _client: Client,
+    client: Client,
     driver: Driver,
+    /// The notifications that have arrived, and were not yet forwarded.
+    arrived: Vec<Notification>,
+}
+
+impl Connected {
+    /// Waits for the next message of the server. `None` if the connection is lost.
+    async fn next(&mut self, channels: &Channels) -> Option<()> {
+        let message = poll_fn(|cx| self.driver.poll_message(cx)).await?.ok()?;
+        self.arrived.extend(notification(message, channels));
+        Some(())
+    }
+
+    /// Runs statements. The connection makes progress only while it is polled, and notifications that arrive
+    /// meanwhile are kept.
+    async fn execute(&mut self, channels: &Channels, sql: &str) -> Result<(), tokio_postgres::Error> {
+        let mut executing = pin!(self.client.batch_execute(sql));
+        poll_fn(|cx| {
+            while let Poll::Ready(Some(message)) = self.driver.poll_message(cx) {
+                self.arrived.extend(notification(message?, channels));
+            }
+            executing.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// Forwards the notifications that have arrived. Returns `false` if the listener was dropped.
+    fn forward(&mut self, sender: &EventSender<Error>) -> bool {
+        self.arrived.drain(..).all(|notification| sender.send(Ok(notification)))
+    }
+}
+
+/// The notification in a message of the server, if it is one of these channels.
+fn notification(message: AsyncMessage, channels: &Channels) -> Option<Notification> {
+    match message {
+        AsyncMessage::Notification(notification) => channels.notification(notification.channel()),
+        _ => None,
+    }
 }
 
 impl Source {
     async fn connect(&self) -> Result<Connected, Error> {
         let connecting = async {
-            let (client, mut driver) = self.config.connect(self.tls.clone()).await?;
-            let sql = self.channels.listen_sql();
-            {
-                // The connection makes progress only while it is polled: here until LISTEN is done, and in
-                // `forward` after that, without a gap in which notifications could be lost.
-                let mut listening = std::pin::pin!(client.batch_execute(&sql));
-                std::future::poll_fn(|cx| {
-                    while let Poll::Ready(Some(message)) = driver.poll_message(cx) {
-                        message?;
-                    }
-                    listening.as_mut().poll(cx)
-                })
-                .await?;
-            }
-            Ok::<_, Error>(Connected { _client: client, driver })
+            let (client, driver) = self.config.connect(self.tls.clone()).await?;
+            let mut connected = Connected { client, driver, arrived: Vec::new() };
+            connected.execute(&self.channels, &self.channels.listen_sql()).await?;
+            Ok::<_, Error>(connected)
         };
         timeout(self.limit, connecting).await?
     }
@@ -116,12 +167,11 @@ impl Source {
     /// Forwards notifications, and reconnects when the connection is lost, until the listener is dropped.
     async fn forward(self, mut connected: Connected, sender: EventSender<Error>) {
         loop {
-            while let Some(Ok(message)) = std::future::poll_fn(|cx| connected.driver.poll_message(cx)).await {
-                let AsyncMessage::Notification(notification) = message else { continue };
-                let Some(notification) = self.channels.notification(notification.channel()) else { continue };
-                if !sender.send(Ok(notification)) {
-                    return;
-                }
+            if !connected.forward(&sender) {
+                return;
+            }
+            if self.wait(&mut connected).await.is_some() {
+                continue;
             }
             connected = match self.reconnect(&sender).await {
                 Some(connected) => connected,
@@ -131,6 +181,16 @@ impl Source {
                 return;
             }
         }
+    }
+
+    /// Waits for the next message of the server, and checks that the server still answers when none has come
+    /// for a while. `None` if the connection is lost.
+    async fn wait(&self, connected: &mut Connected) -> Option<()> {
+        if let Ok(next) = tokio::time::timeout(self.check_interval, connected.next(&self.channels)).await {
+            return next;
+        }
+        let checking = connected.execute(&self.channels, PING);
+        tokio::time::timeout(self.limit, checking).await.ok()?.ok()
     }
 
     async fn reconnect(&self, sender: &EventSender<Error>) -> Option<Connected> {

@@ -255,7 +255,8 @@ impl<M: ManageClients> PGMQueue<M> {
             let settings = &self.shared.settings;
             let listen_url = self.listen_url.as_deref().or(settings.listen_url.as_deref());
             let (config, tls) = listen_config(settings, listen_url)?;
-            Listener::connect(config, tls, channels).await
+            let background = self.shared.driver.background.clone();
+            Listener::connect(config, tls, channels, settings.listener_check_interval, background).await
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod cancellation;
 mod composed;
+mod listener;
 mod round_trips;
 mod runtimes;
 mod statements;

@@ -5,6 +5,7 @@
 mod cancellation;
 mod ended;
 mod fake_server;
+mod listener;
 mod other_manager;
 mod round_trips;
 mod runtimes;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use pgmq_test_server::Database;
 use pgmq_test_server::proxy::Proxy;
-use pgmq_tokio::{PGMQueue, PollOptions, RawJson};
+use pgmq_tokio::{Notification, NotifyOptions, PGMQueue, PollOptions, RawJson};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
@@ -217,4 +217,30 @@ fn a_pool_whose_runtime_ends_while_the_server_refuses_works_on_the_next_runtime(
     let _ = second.block_on(async { timeout(Duration::from_secs(5), queue.send("q", &1)).await });
     assert!(accepted.is_finished(), "nothing has connected");
     accepted.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_listener_whose_runtime_has_ended_says_so() {
+    let database = database();
+    let first = runtime();
+    let queue = connect(&first, &database);
+    first.block_on(queue.enable_notify_with("q", &NotifyOptions::new())).unwrap();
+    let mut listener = first.block_on(queue.listen(&["q"])).unwrap();
+    drop(first);
+    let second = runtime();
+    second.block_on(async {
+        for _ in 0..2 {
+            let error = listener.next_timeout(FOREVER).await.unwrap_err();
+            assert!(error.to_string().contains("runtime"), "{error}");
+            assert!(!error.is_transient(), "{error}");
+        }
+        use futures_util::StreamExt;
+        assert!(listener.next().await.unwrap().unwrap_err().to_string().contains("runtime"));
+        assert!(listener.next().await.is_none(), "a loop over the stream ends");
+        // The queue itself works on the next runtime.
+        let mut listener = queue.listen(&["q"]).await.unwrap();
+        queue.send("q", &1).await.unwrap();
+        let next = listener.next_timeout(LIMIT).await.unwrap();
+        assert_eq!(next, Some(Notification::inserted("q")));
+    });
 }
