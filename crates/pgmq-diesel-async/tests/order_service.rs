@@ -10,7 +10,7 @@ mod story;
 use std::sync::Mutex;
 
 use diesel::result::DatabaseErrorKind;
-use pgmq_diesel_async::{ErrorKind, PGMQueue, QueueError};
+use pgmq_diesel_async::{ErrorKind, PGMQueue};
 use pgmq_test_server::{Database, Server};
 use service::{EMAILS, Email, Error, Mailer, NewOrder, OrderService, State};
 

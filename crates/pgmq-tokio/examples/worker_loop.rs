@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use pgmq_tokio::{Error, Listener, Message, PGMQueue, QueueError, RawJson};
+use pgmq_tokio::{Error, Listener, Message, PGMQueue, RawJson};
 use serde::{Deserialize, Serialize};
 
 const JOBS: &str = "worker_loop_jobs";

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
-use pgmq_diesel_async::{Error, ErrorKind, PGMQueue, PollOptions, QueueError, RawJson};
+use pgmq_diesel_async::{Error, ErrorKind, PGMQueue, PollOptions, RawJson};
 
 use crate::support::{NO_POLL, connect, on_a_database, wait_until};
 

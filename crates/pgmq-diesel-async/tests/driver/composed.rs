@@ -3,9 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
-use pgmq_diesel_async::{
-    Json, PGMQueue, QueueError, RawJson, Session, archive_table, chrono, functions, queue_table,
-};
+use pgmq_diesel_async::{Json, PGMQueue, RawJson, Session, archive_table, chrono, functions, queue_table};
 use pgmq_test_server::Database;
 use serde::{Deserialize, Serialize};
 

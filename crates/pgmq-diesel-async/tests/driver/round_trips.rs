@@ -1,7 +1,7 @@
 //! The round trips that the guide documents.
 
 use futures_util::future::{join_all, try_join};
-use pgmq_diesel_async::{ErrorKind, PGMQueue, QueueError};
+use pgmq_diesel_async::{ErrorKind, PGMQueue};
 use pgmq_test_server::proxy::{Direction, Proxy};
 
 use crate::support::{on_a_database, through_a_proxy};

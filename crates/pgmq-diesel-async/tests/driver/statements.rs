@@ -4,7 +4,7 @@ use diesel::connection::CacheSize;
 use diesel::sql_types::BigInt;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
-use pgmq_diesel_async::{ErrorKind, PGMQueue, Pool, QueueError, bb8};
+use pgmq_diesel_async::{ErrorKind, PGMQueue, Pool, bb8};
 
 use crate::support::{connect, on_a_database};
 

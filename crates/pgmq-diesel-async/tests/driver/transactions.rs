@@ -4,7 +4,7 @@ use diesel::IntoSql;
 use diesel::sql_types::Integer;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
-use pgmq_diesel_async::{Error, ErrorKind, PGMQueue, Pool, QueueError, bb8};
+use pgmq_diesel_async::{Error, ErrorKind, PGMQueue, Pool, bb8};
 
 use crate::support::{connect, on_a_database};
 
