@@ -28,13 +28,13 @@ impl Authority {
     }
 
     /// Signs the certificate of a server.
-    pub(crate) fn server(&self, host: &str) -> Result<Identity, Error> {
-        self.sign(server(host)?)
+    pub(crate) fn server(&self, hosts: [&str; 2]) -> Result<Identity, Error> {
+        self.sign(server(hosts)?)
     }
 
     /// Signs the certificate of a server that was valid for one day and has expired.
-    pub(crate) fn expired_server(&self, host: &str) -> Result<Identity, Error> {
-        let mut params = server(host)?;
+    pub(crate) fn expired_server(&self, hosts: [&str; 2]) -> Result<Identity, Error> {
+        let mut params = server(hosts)?;
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2020, 1, 2);
         self.sign(params)
@@ -55,8 +55,8 @@ impl Authority {
     }
 }
 
-fn server(host: &str) -> Result<CertificateParams, Error> {
-    let mut params = CertificateParams::new([host.to_owned()])?;
+fn server(hosts: [&str; 2]) -> Result<CertificateParams, Error> {
+    let mut params = CertificateParams::new(hosts.map(str::to_owned))?;
     params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
     Ok(params)
 }

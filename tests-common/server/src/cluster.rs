@@ -26,7 +26,7 @@ max_connections = 300
 max_locks_per_transaction = 256
 timezone = 'UTC'
 log_timezone = 'UTC'
-listen_addresses = '127.0.0.1'
+listen_addresses = '127.0.0.1, ::1'
 ";
 
 /// Settings that trade durability for speed.

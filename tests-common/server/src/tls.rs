@@ -14,9 +14,8 @@ use crate::{
 
 const LIBRARY: &str = "PGMQ_TEST_TLS";
 
-/// The host name of the server's certificates. The address 127.0.0.1 reaches the server too, but is another
-/// name.
-const NAME: &str = "localhost";
+/// The names in the server's certificates. The address 127.0.0.1 reaches the server too, but is another name.
+const NAMES: [&str; 2] = ["localhost", "::1"];
 
 /// The settings that switch TLS on.
 const SETTINGS: &str = "\
@@ -79,11 +78,11 @@ impl TlsServer {
         let authority = Authority::new("authority of the tests").map_err(failed)?;
         let stranger = Authority::new("untrusted authority").map_err(failed)?;
 
-        let identity = authority.server(NAME).map_err(failed)?;
+        let identity = authority.server(NAMES).map_err(failed)?;
         let cluster = Cluster::create_configured(binaries.clone(), Purpose::Tests, |cluster| {
             configure(cluster, &authority, &identity)
         })?;
-        let identity = authority.expired_server(NAME).map_err(failed)?;
+        let identity = authority.expired_server(NAMES).map_err(failed)?;
         let expired = Cluster::create_configured(binaries, Purpose::Tests, |cluster| {
             configure(cluster, &authority, &identity)
         })?;
