@@ -10,7 +10,7 @@ use crate::error_kind::ErrorKind;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Settings {
-    /// A URL or libpq connection string, for the driver's own parser.
+    /// A URL or libpq connection string.
     pub url: Option<String>,
     /// The host, if there is no URL.
     pub host: Option<String>,
@@ -77,7 +77,8 @@ impl Settings {
     ///
     /// The variable `DATABASE_URL` is the URL. Without it, `PG_HOST`, `PG_PORT`, `PG_DATABASE`, `PG_USERNAME`
     /// and `PG_PASSWORD` are read, which default to `localhost`, 5432, and `postgres` for the others.
-    /// `PG_INIT_EXTENSION` sets [`install_extension`](Self::install_extension) in either case.
+    /// `PG_INIT_EXTENSION` sets [`install_extension`](Self::install_extension) in either case. A variable that
+    /// is empty, or blank, is as good as a missing one.
     ///
     /// `var` returns the value of a variable, usually by [`std::env::var`].
     ///
@@ -85,32 +86,38 @@ impl Settings {
     ///
     /// [`ErrorKind::InvalidArgument`], if a variable has an invalid value.
     pub fn from_vars(var: impl Fn(&str) -> Result<String, std::env::VarError>) -> Result<Self, Error> {
+        // The error of `var` is not the cause, because it shows the value, which may be a password.
         let read = |name: &str| match var(name) {
-            Ok(value) => Ok(Some(value)),
+            Ok(value) => Ok(Some(value).filter(|value| !value.trim().is_empty())),
             Err(std::env::VarError::NotPresent) => Ok(None),
-            Err(error) => Err(invalid(format!("the variable {name} is not valid Unicode")).because(error)),
+            Err(std::env::VarError::NotUnicode(_)) => {
+                Err(invalid(format!("the variable {name} is not valid Unicode; correct or unset it")))
+            }
         };
         let mut settings = Self { url: read("DATABASE_URL")?, ..Self::default() };
         if let Some(init) = read("PG_INIT_EXTENSION")? {
-            settings.install_extension = match init.to_ascii_lowercase().as_str() {
+            settings.install_extension = match init.trim().to_ascii_lowercase().as_str() {
                 "true" | "1" | "yes" | "on" => true,
                 "false" | "0" | "no" | "off" => false,
-                _ => return Err(invalid(format!("PG_INIT_EXTENSION is {init:?}; set it to true or false"))),
+                _ => return Err(invalid("PG_INIT_EXTENSION is not valid; set it to true or false")),
             };
         }
         if settings.url.is_none() {
-            let or_postgres =
-                |name| Ok::<_, Error>(Some(read(name)?.unwrap_or_else(|| "postgres".to_owned())));
-            settings.host = Some(read("PG_HOST")?.unwrap_or_else(|| "localhost".to_owned()));
-            settings.port = Some(match read("PG_PORT")? {
-                None => 5432,
-                Some(port) => port.parse().map_err(|error| {
-                    invalid(format!("PG_PORT is {port:?}, which is not a port")).because(error)
-                })?,
-            });
-            settings.database = or_postgres("PG_DATABASE")?;
-            settings.username = or_postgres("PG_USERNAME")?;
-            settings.password = or_postgres("PG_PASSWORD")?;
+            // A password may begin or end with a space. In the others, only a line feed of a file is left over.
+            let or = |name, default: &str| {
+                Ok::<_, Error>(Some(read(name)?.map_or(default.to_owned(), |value| value.trim().to_owned())))
+            };
+            settings.host = or("PG_HOST", "localhost")?;
+            settings.port =
+                Some(match read("PG_PORT")? {
+                    None => 5432,
+                    Some(port) => port.trim().parse().ok().filter(|port| *port > 0).ok_or_else(|| {
+                        invalid("PG_PORT is not a port; set it to a number from 1 to 65535")
+                    })?,
+                });
+            settings.database = or("PG_DATABASE", "postgres")?;
+            settings.username = or("PG_USERNAME", "postgres")?;
+            settings.password = Some(read("PG_PASSWORD")?.unwrap_or_else(|| "postgres".to_owned()));
         }
         Ok(settings)
     }
@@ -161,14 +168,15 @@ fn invalid(text: impl Into<String>) -> Error {
 }
 
 impl fmt::Debug for Settings {
-    /// Leaves out the password, and the URLs, which may contain one.
+    /// Leaves out the password, and the URLs, which may contain one, also where a URL is in the wrong place.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |name: &Option<String>| name.clone().filter(|name| !name.contains(['@', '=', ':', '/']));
         f.debug_struct("Settings")
             .field("has_url", &self.url.is_some())
-            .field("host", &self.host)
+            .field("host", &shown(&self.host))
             .field("port", &self.port)
-            .field("database", &self.database)
-            .field("username", &self.username)
+            .field("database", &shown(&self.database))
+            .field("username", &shown(&self.username))
             .field("pool_size", &self.pool_size)
             .field("install_extension", &self.install_extension)
             .finish_non_exhaustive()
@@ -180,8 +188,10 @@ impl fmt::Debug for Settings {
 #[macro_export]
 macro_rules! settings_methods {
     () => {
-        /// Sets the URL or libpq connection string, which the driver's own parser reads. Required, unless
-        /// there is a [`host`](Self::host).
+        /// Sets the URL or libpq connection string. Required, unless there is a [`host`](Self::host).
+        ///
+        /// No text of the string is ever shown in an error, in debug output or in a log, except for the names
+        /// of known parameters. The guide lists the parameters that the driver takes; any other is refused.
         #[must_use]
         pub fn url(mut self, url: impl Into<String>) -> Self {
             self.settings.url = Some(url.into());
@@ -234,7 +244,8 @@ macro_rules! settings_methods {
         }
 
         /// Sets the URL with which `listen` connects, such as one that bypasses a pooler; the default is to
-        /// connect as the pool does.
+        /// connect as the pool does. The builder's database, username, password and application name are used
+        /// where this URL has none.
         #[must_use]
         pub fn listen_url(mut self, url: impl Into<String>) -> Self {
             self.settings.listen_url = Some(url.into());
@@ -341,8 +352,44 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_variable_is_as_good_as_a_missing_one() {
+        let parts = vars(&[
+            ("DATABASE_URL", ""),
+            ("PG_HOST", "db\n"),
+            ("PG_PORT", " "),
+            ("PG_PASSWORD", " p "),
+            ("PG_INIT_EXTENSION", ""),
+        ])
+        .unwrap();
+        assert_eq!((parts.url, parts.host.as_deref(), parts.port), (None, Some("db"), Some(5432)));
+        assert_eq!((parts.password.as_deref(), parts.install_extension), (Some(" p "), true));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn an_invalid_variable_is_not_shown() {
+        use std::os::unix::ffi::OsStringExt;
+
+        for name in ["DATABASE_URL", "PG_PASSWORD", "PG_PORT", "PG_INIT_EXTENSION"] {
+            let garbled = || std::ffi::OsString::from_vec(b"s3cret\xff".to_vec());
+            let error = Settings::from_vars(|asked| {
+                Err(if asked == name { VarError::NotUnicode(garbled()) } else { VarError::NotPresent })
+            });
+            let error = error.unwrap_err();
+            let text = format!("{error} {error:?}");
+            assert!(text.contains(name) && !text.contains("s3cret"), "{text}");
+        }
+        for name in ["PG_PORT", "PG_INIT_EXTENSION"] {
+            let error = vars(&[(name, "s3cret")]).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{error:?}");
+        }
+    }
+
+    #[test]
     fn invalid_settings_are_refused() {
-        for set in [("PG_PORT", "many"), ("PG_PORT", "70000"), ("PG_INIT_EXTENSION", "maybe")] {
+        for set in
+            [("PG_PORT", "many"), ("PG_PORT", "70000"), ("PG_PORT", "0"), ("PG_INIT_EXTENSION", "maybe")]
+        {
             let error = vars(&[set]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidArgument);
             assert!(error.to_string().contains(set.0), "{error}");
@@ -360,6 +407,10 @@ mod tests {
     fn debug_output_shows_no_password() {
         let settings =
             Settings { password: Some("s3cret".into()), url: Some("x:s3cret".into()), ..Settings::default() };
+        assert!(!format!("{settings:?}").contains("s3cret"));
+        // A URL in the wrong place.
+        let url = || Some("postgres://me:s3cret@h/d".to_owned());
+        let settings = Settings { host: url(), database: url(), username: url(), ..Settings::default() };
         assert!(!format!("{settings:?}").contains("s3cret"));
     }
 }

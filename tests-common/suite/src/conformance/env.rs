@@ -7,6 +7,7 @@ use crate::kit::{
 cases! { env:
     direct [] from_env_reads_the_database_url;
     direct [] from_env_reads_the_parts;
+    direct [] from_env_takes_an_empty_variable_as_missing;
     direct [] from_env_can_skip_the_check_for_pgmq;
     direct [] from_env_refuses_invalid_values;
 }
@@ -34,6 +35,26 @@ async fn from_env_reads_the_parts<B: Backend>(context: &TestContext<'_>) -> Outc
         ("PG_PASSWORD", &password),
     ])?;
     assert_eq!(result, "sent 1");
+    Ok(())
+}
+
+async fn from_env_takes_an_empty_variable_as_missing<B: Backend>(context: &TestContext<'_>) -> Outcome {
+    let Parts { host, port, user, password } = Parts::new(context);
+    let port = port.to_string();
+    for empty in ["", " \n"] {
+        let result = child::with_variables(&[
+            ("DATABASE_URL", empty),
+            ("PG_HOST", &host),
+            ("PG_PORT", &port),
+            ("PG_DATABASE", context.name()),
+            ("PG_USERNAME", &user),
+            ("PG_PASSWORD", &password),
+            ("PG_INIT_EXTENSION", empty),
+        ])?;
+        assert!(result.starts_with("sent"), "{result}");
+    }
+    let result = child::with_variables(&[("DATABASE_URL", context.url()), ("PG_PORT", ""), ("PG_HOST", "")])?;
+    assert!(result.starts_with("sent"), "{result}");
     Ok(())
 }
 
