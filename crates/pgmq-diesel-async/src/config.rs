@@ -1,7 +1,5 @@
 //! Connecting: the builder of a queue and its pool.
 
-use std::env;
-
 use diesel::ConnectionError;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use pgmq_core::ErrorKind;
@@ -76,14 +74,14 @@ impl PGMQueue {
 
     /// Connects by environment variables: `DATABASE_URL`, or otherwise `PG_HOST`, `PG_PORT`, `PG_DATABASE`,
     /// `PG_USERNAME` and `PG_PASSWORD`. `PG_INIT_EXTENSION=false` skips the creation of the extension.
+    /// [`Builder::from_env`] combines them with other settings.
     ///
     /// # Errors
     ///
     /// Fails as [`connect`](Self::connect) does, and with
     /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument), if a variable is not valid.
     pub async fn from_env() -> Result<Self, Error> {
-        let settings = Settings::from_vars(|name| env::var(name))?;
-        Builder { settings }.connect().await
+        Builder::from_env()?.connect().await
     }
 }
 

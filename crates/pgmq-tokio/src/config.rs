@@ -1,7 +1,5 @@
 //! Connecting: the builder of a queue and its pool.
 
-use std::env;
-
 use pgmq_core::backend::{LastConnectError, Settings};
 use pgmq_driver_tokio_postgres::{Attempts, Pools};
 
@@ -69,14 +67,14 @@ impl PGMQueue {
 
     /// Connects by environment variables: `DATABASE_URL`, or otherwise `PG_HOST`, `PG_PORT`, `PG_DATABASE`,
     /// `PG_USERNAME` and `PG_PASSWORD`. `PG_INIT_EXTENSION=false` skips the creation of the extension.
+    /// [`Builder::from_env`] combines them with other settings.
     ///
     /// # Errors
     ///
     /// Fails as [`connect`](Self::connect) does, and with
     /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument), if a variable is not valid.
     pub async fn from_env() -> Result<Self, Error> {
-        let settings = Settings::from_vars(|name| env::var(name))?;
-        Builder { settings }.connect().await
+        Builder::from_env()?.connect().await
     }
 }
 

@@ -188,6 +188,20 @@ impl fmt::Debug for Settings {
 #[macro_export]
 macro_rules! settings_methods {
     () => {
+        /// A builder with the settings of environment variables: `DATABASE_URL`, or otherwise `PG_HOST`,
+        /// `PG_PORT`, `PG_DATABASE`, `PG_USERNAME` and `PG_PASSWORD`, which default to `localhost`, 5432, and
+        /// `postgres` for the others. `PG_INIT_EXTENSION=false` skips the creation of the extension.
+        ///
+        /// An empty variable is as good as a missing one. The other methods override what the variables set.
+        ///
+        /// # Errors
+        ///
+        /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument), if a variable is not valid. The
+        /// error names the variable, and does not show its value.
+        pub fn from_env() -> Result<Self, Error> {
+            Ok(Self { settings: Settings::from_vars(|name| ::std::env::var(name))? })
+        }
+
         /// Sets the URL or libpq connection string. Required, unless there is a [`host`](Self::host).
         ///
         /// No text of the string is ever shown in an error, in debug output or in a log, except for the names

@@ -10,6 +10,7 @@ cases! { env:
     direct [] from_env_takes_an_empty_variable_as_missing;
     direct [] from_env_can_skip_the_check_for_pgmq;
     direct [] from_env_refuses_invalid_values;
+    direct [] from_env_of_the_builder_combines_with_other_settings;
 }
 
 async fn from_env_reads_the_database_url<B: Backend>(context: &TestContext<'_>) -> Outcome {
@@ -70,5 +71,16 @@ async fn from_env_can_skip_the_check_for_pgmq<B: Backend>(context: &TestContext<
 async fn from_env_refuses_invalid_values<B: Backend>(_: &TestContext<'_>) -> Outcome {
     assert_eq!(child::with_variables(&[("PG_PORT", "many")])?, "connect: InvalidArgument");
     assert_eq!(child::with_variables(&[("PG_INIT_EXTENSION", "maybe")])?, "connect: InvalidArgument");
+    Ok(())
+}
+
+async fn from_env_of_the_builder_combines_with_other_settings<B: Backend>(
+    context: &TestContext<'_>,
+) -> Outcome {
+    assert!(child::with_builder(&[("DATABASE_URL", context.url())])?.starts_with("sent"));
+    let empty = context.server().create_empty_database()?;
+    // The builder's setting takes precedence.
+    let variables = [("DATABASE_URL", empty.url()), ("PG_INIT_EXTENSION", "true")];
+    assert_eq!(child::with_builder(&variables)?, "send: NotInstalled");
     Ok(())
 }

@@ -96,6 +96,10 @@ macro_rules! client {
                 Builder(::$backend::PGMQueue::builder())
             }
 
+            fn builder_from_env() -> Result<Builder, Self::Error> {
+                ::$backend::Builder::from_env().map(Builder).map_err(Into::into)
+            }
+
             async fn connect(url: &str) -> Result<$queue, Self::Error> {
                 let queue = ::$backend::PGMQueue::connect(url)$($wait)*?;
                 Ok($($wrap)*(queue))

@@ -33,6 +33,8 @@ pub trait Client: 'static {
 
     /// Calls `PGMQueue::builder`.
     fn builder() -> Self::Builder;
+    /// Calls `Builder::from_env`.
+    fn builder_from_env() -> Result<Self::Builder, Self::Error>;
     /// Calls `PGMQueue::connect`.
     fn connect(url: &str) -> impl Future<Output = Result<Self::Queue, Self::Error>>;
     /// Calls `PGMQueue::from_env`.

@@ -8,7 +8,11 @@ use std::{
 
 use pgmq_core::{AsyncQueue, QueueError};
 
-use crate::kit::{backend::Backend, context::QUEUE, failure::Failure};
+use crate::kit::{
+    backend::{Backend, Builder},
+    context::QUEUE,
+    failure::Failure,
+};
 
 const CHILD: &str = "PGMQ_CONFORMANCE_CHILD";
 
@@ -16,12 +20,20 @@ const CHILD: &str = "PGMQ_CONFORMANCE_CHILD";
 const VARIABLES: [&str; 7] =
     ["DATABASE_URL", "PG_HOST", "PG_PORT", "PG_DATABASE", "PG_USERNAME", "PG_PASSWORD", "PG_INIT_EXTENSION"];
 
+/// The way in which a child connects.
+const PLAIN: &str = "plain";
+const BUILDER: &str = "builder";
+
 /// Runs a child: connects by the environment variables and prints the result. Returns `None` if this process
 /// is not a child.
 pub(crate) fn run<B: Backend>() -> Option<ExitCode> {
-    env::var_os(CHILD)?;
+    let way = env::var(CHILD).ok()?;
     let result = B::block_on(async {
-        match B::from_env().await {
+        let connected = match B::builder_from_env() {
+            Ok(builder) if way == BUILDER => builder.install_extension(false).connect().await,
+            _ => B::from_env().await,
+        };
+        match connected {
             Err(error) => format!("connect: {:?}", error.kind()),
             Ok(queue) => match queue.send(QUEUE, "from the child").await {
                 Err(error) => format!("send: {:?}", error.kind()),
@@ -35,11 +47,20 @@ pub(crate) fn run<B: Backend>() -> Option<ExitCode> {
 
 /// The result that a child with these environment variables prints.
 pub(crate) fn with_variables(variables: &[(&str, &str)]) -> Result<String, Failure> {
+    connect(PLAIN, variables)
+}
+
+/// The result of a child that does not install the extension, by a setting of the builder.
+pub(crate) fn with_builder(variables: &[(&str, &str)]) -> Result<String, Failure> {
+    connect(BUILDER, variables)
+}
+
+fn connect(way: &str, variables: &[(&str, &str)]) -> Result<String, Failure> {
     let mut command = Command::new(env::current_exe()?);
     for variable in VARIABLES {
         command.env_remove(variable);
     }
-    let output = command.env(CHILD, "1").envs(variables.iter().copied()).output()?;
+    let output = command.env(CHILD, way).envs(variables.iter().copied()).output()?;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
