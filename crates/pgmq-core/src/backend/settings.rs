@@ -127,7 +127,8 @@ impl Settings {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`], if there is a URL and also a host or port, if there is neither a URL
-    /// nor a host, if the pool size is zero, or if a timeout or lifetime is zero or over ten years.
+    /// nor a host, if the pool size is zero or over 262143, or if a timeout or lifetime is zero or over ten
+    /// years.
     pub fn check(&self) -> Result<(), Error> {
         if self.url.is_some() && (self.host.is_some() || self.port.is_some()) {
             return Err(invalid("there is a URL and also a host or port; give one or the other"));
@@ -137,6 +138,13 @@ impl Settings {
         }
         if self.pool_size == 0 {
             return Err(invalid("the pool size is 0; give at least 1"));
+        }
+        if self.pool_size > MOST_CONNECTIONS {
+            // The pools reserve memory for all their connections at once.
+            return Err(invalid(format!(
+                "the pool size is over {MOST_CONNECTIONS}, the most connections that a server can have; give a few per core \
+                 of the server"
+            )));
         }
         let spans = [
             ("acquire_timeout", Some(self.acquire_timeout)),
@@ -159,6 +167,9 @@ impl Settings {
         Ok(())
     }
 }
+
+/// The largest value of a server's `max_connections`.
+const MOST_CONNECTIONS: u32 = 262_143;
 
 /// The longest span of time. A longer one could overflow when it is added to a clock.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -266,8 +277,8 @@ macro_rules! settings_methods {
             self
         }
 
-        /// Sets the maximum number of connections in the pool; the default is 10. The pool opens connections
-        /// when they are needed.
+        /// Sets the maximum number of connections in the pool, from 1 to 262143; the default is 10. The pool
+        /// opens connections when they are needed.
         #[must_use]
         pub fn pool_size(mut self, connections: u32) -> Self {
             self.settings.pool_size = connections;
@@ -410,6 +421,10 @@ mod tests {
         }
         let both = Settings { url: Some("u".into()), port: Some(1), ..Settings::default() };
         assert!(both.check().is_err() && Settings::default().check().is_err());
+        for size in [0, MOST_CONNECTIONS + 1, u32::MAX] {
+            let settings = Settings { url: Some("u".into()), pool_size: size, ..Settings::default() };
+            assert_eq!(settings.check().unwrap_err().kind(), ErrorKind::InvalidArgument);
+        }
         let spans = [Duration::ZERO, Duration::MAX];
         assert!(spans.into_iter().all(|span| {
             let settings = Settings { url: Some("u".into()), acquire_timeout: span, ..Settings::default() };
