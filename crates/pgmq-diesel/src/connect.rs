@@ -13,7 +13,7 @@ use crate::error::Error;
 
 /// Connects. libpq enforces the timeout, from the TCP connection to the end of the login.
 pub(crate) fn establish(conninfo: &str) -> Result<PgConnection, Error> {
-    PgConnection::establish(conninfo).map_err(|error| Error::connecting(error, Some(conninfo)))
+    PgConnection::establish(conninfo).map_err(Error::connecting)
 }
 
 /// Connects, and runs the SQL of `greeting`.

@@ -1,11 +1,20 @@
-//! The connection string for libpq, which parses it: a URL, or keywords and values.
+//! The connection string for libpq.
 
 use std::time::Duration;
 
 use diesel::ConnectionError;
 use pgmq_core::backend::Settings;
-use pgmq_core::backend::conninfo::{percent, quoted, split_uri};
+use pgmq_core::backend::conninfo::{ConnInfo, Dialect, LIBPQ, known};
 use pgmq_core::{Error, ErrorKind};
+
+/// The parameters of a connection string: those of libpq, of any version.
+const DIALECT: Dialect = Dialect {
+    takes: LIBPQ,
+    spellings: &[("keepalives_retries", "keepalives_count")],
+    // libpq has dropped these.
+    implied: &[("authtype", &[]), ("tty", &[])],
+    takes_empty: true,
+};
 
 /// The connection string for these settings.
 ///
@@ -14,18 +23,7 @@ use pgmq_core::{Error, ErrorKind};
 /// [`ErrorKind::InvalidArgument`], if the settings contradict each other, or have a value that libpq cannot
 /// take.
 pub(crate) fn conninfo(settings: &Settings) -> Result<String, Error> {
-    settings.check()?;
-    let port = settings.port.map(|port| port.to_string());
-    let parts = [
-        ("host", settings.host.as_deref()),
-        ("port", port.as_deref()),
-        ("dbname", settings.database.as_deref()),
-        ("user", settings.username.as_deref()),
-        ("password", settings.password.as_deref()),
-        ("application_name", settings.application_name.as_deref()),
-    ];
-    let parts = parts.into_iter().filter_map(|(keyword, value)| Some((keyword, value?)));
-    compose(settings.url.as_deref().unwrap_or_default(), settings.connect_timeout, parts)
+    Ok(compose(ConnInfo::from_settings(settings, &DIALECT)?, settings.connect_timeout))
 }
 
 /// The connection string for listening: by `listen_url` if there is one, and otherwise by the settings.
@@ -34,101 +32,73 @@ pub(crate) fn conninfo(settings: &Settings) -> Result<String, Error> {
 ///
 /// Fails as [`conninfo`] does.
 pub(crate) fn listen_conninfo(settings: &Settings, listen_url: Option<&str>) -> Result<String, Error> {
-    match listen_url {
-        Some(url) => compose(url, settings.connect_timeout, []),
-        None => conninfo(settings),
-    }
+    Ok(compose(ConnInfo::for_listening(settings, listen_url, &DIALECT)?, settings.connect_timeout))
 }
 
 /// The options by which a silent server or network is noticed within about a minute, whatever an operation
 /// waits for. libpq sets no such limit itself. In seconds, except for the last one, which is in milliseconds.
-const SILENCE_LIMITS: [&str; 4] =
-    ["keepalives_idle=30", "keepalives_interval=10", "keepalives_count=3", "tcp_user_timeout=60000"];
+const SILENCE_LIMITS: [(&str, &str); 4] = [
+    ("keepalives_idle", "30"),
+    ("keepalives_interval", "10"),
+    ("keepalives_count", "3"),
+    ("tcp_user_timeout", "60000"),
+];
 
-/// Puts the timeouts before the user's string, and the parts after it: of two values for an option, libpq
-/// uses the last.
-fn compose<'p>(
-    given: &str,
-    connect_timeout: Duration,
-    parts: impl IntoIterator<Item = (&'p str, &'p str)>,
-) -> Result<String, Error> {
+/// Adds the timeouts that the user has not set. libpq gets the string as keywords, in which it cannot mistake
+/// a part of a password for something else.
+fn compose(mut info: ConnInfo, connect_timeout: Duration) -> String {
+    for (name, value) in SILENCE_LIMITS {
+        info.set_default(name, value);
+    }
     // libpq counts whole seconds, and rounds one up to two.
     let seconds = connect_timeout.as_secs() + u64::from(connect_timeout.subsec_nanos() > 0);
-    let seconds = seconds.max(2);
-    let mut text = match split_uri(given)? {
-        Some((address, query)) => {
-            let mut text = format!("{address}?{}&connect_timeout={seconds}", SILENCE_LIMITS.join("&"));
-            let parts = parts.into_iter().map(|(keyword, value)| format!("{keyword}={}", percent(value)));
-            for parameter in query.map(str::to_owned).into_iter().chain(parts) {
-                text.push('&');
-                text.push_str(&parameter);
-            }
-            text
-        }
-        None => {
-            let parts = parts.into_iter().map(|(keyword, value)| format!(" {keyword}={}", quoted(value)));
-            let limits = SILENCE_LIMITS.join(" ");
-            format!("{limits} connect_timeout={seconds} {given}{}", parts.collect::<String>())
-        }
-    };
-    if text.contains('\0') {
-        text.clear();
-        return Err(invalid("the connection string or another setting contains a NUL character; remove it"));
-    }
-    Ok(text)
+    info.set_default("connect_timeout", seconds.max(2).to_string());
+    info.to_keywords()
 }
 
-/// The error for a connection string that libpq cannot use. `string` is that string, if it is known.
-pub(crate) fn unusable(error: &ConnectionError, string: Option<&str>) -> Error {
-    if error.to_string().contains("not compiled in") {
+/// The error for a connection string that libpq cannot use. It shows nothing of libpq's message except for the
+/// names of known parameters, because the message repeats values.
+pub(crate) fn unusable(error: &ConnectionError) -> Error {
+    let message = error.to_string();
+    if message.contains("not compiled in") {
         return invalid(
             "the connection string asks for a feature that this libpq was built without, such as encryption; switch on the \
              cargo feature \"bundled\" instead of \"bundled_without_openssl\", or use the libpq of the system",
         );
     }
-    let refused = invalid(
-        "libpq does not accept the connection string; give one such as postgres://user:password@host/database",
-    );
-    // Quotation marks in the string could not be distinguished from those of the message.
-    match (error, string) {
-        (ConnectionError::BadConnection(message), Some(string)) if !string.contains('"') => {
-            refused.because(without_values(message.trim_end()))
-        }
-        _ => refused,
+    if let Some(name) = message.strip_prefix("invalid connection option \"").and_then(name_at_start) {
+        return invalid(format!("\"{name}\" is not supported by this version of libpq; remove it"));
+    }
+    if ["definition of service", "service file", "syntax error in service"]
+        .iter()
+        .any(|words| message.starts_with(words))
+    {
+        return Dialect::refused_value("service");
+    }
+    let named = ["connection option \"", "invalid ", "weak "]
+        .into_iter()
+        .find_map(|words| message.split_once(words).and_then(|(_, rest)| name_at_start(rest)));
+    match named {
+        Some(name) => Dialect::refused_value(name),
+        None => invalid(
+            "libpq does not accept the connection string; give one such as postgres://user:password@host/database",
+        ),
     }
 }
 
-/// A message of libpq without the values that it repeats from the string, which may be parts of a password.
-fn without_values(message: &str) -> String {
-    const KEPT: [&str; 22] = [
-        "=",
-        ":",
-        "/",
-        "]",
-        "host",
-        "hostaddr",
-        "port",
-        "dbname",
-        "user",
-        "sslmode",
-        "sslrootcert",
-        "options",
-        "connect_timeout",
-        "keepalives",
-        "keepalives_idle",
-        "keepalives_interval",
-        "keepalives_count",
-        "tcp_user_timeout",
-        "target_session_attrs",
-        "channel_binding",
-        "require",
-        "gssencmode",
-    ];
-    let parts = message.split('"').enumerate().map(|(number, part)| match number % 2 {
-        1 if !KEPT.contains(&part) => "...",
-        _ => part,
-    });
-    parts.collect::<Vec<_>>().join("\"")
+/// Returns `true` if libpq refuses the connection string, before it tries to connect. Its messages then repeat
+/// values of the string.
+pub(crate) fn refuses(error: &ConnectionError) -> bool {
+    let message = error.to_string();
+    let begin =
+        ["invalid ", "weak ", "require_auth ", "negative ", "definition of service", "service file", "\""];
+    begin.iter().any(|words| message.starts_with(words))
+}
+
+/// The name of a known parameter at the start of a text.
+fn name_at_start(text: &str) -> Option<&'static str> {
+    let is_name = |character: char| character.is_ascii_lowercase() || character == '_';
+    known(text.trim_start_matches('"').split(|character| !is_name(character)).next()?)
 }
 
 fn invalid(text: impl Into<String>) -> Error {
@@ -139,15 +109,12 @@ fn invalid(text: impl Into<String>) -> Error {
 mod tests {
     use super::*;
 
-    /// Removes the options that precede each connection string.
+    /// Removes the options that are added to each connection string.
     fn without_limits(text: &str) -> String {
-        let [uri, keywords] = ["&", " "].map(|separator| {
-            let options = ["keepalives_idle=30", "keepalives_interval=10", "keepalives_count=3"];
-            format!("{}{separator}tcp_user_timeout=60000{separator}", options.join(separator))
-        });
-        let parts = text.split_once(&uri).or_else(|| text.strip_prefix(&keywords).map(|rest| ("", rest)));
-        let (before, after) = parts.unwrap_or_else(|| panic!("{text}"));
-        format!("{before}{after}")
+        let limits =
+            "keepalives_idle='30' keepalives_interval='10' keepalives_count='3' tcp_user_timeout='60000'";
+        assert!(text.contains(limits), "{text}");
+        text.replace(limits, "").replace("  ", " ").trim().to_owned()
     }
 
     fn with(url: &str, password: Option<&str>) -> Result<String, Error> {
@@ -159,25 +126,20 @@ mod tests {
     }
 
     #[test]
-    fn the_users_string_is_between_the_timeouts_and_the_parts() {
+    fn libpq_gets_keywords_in_both_forms() {
         for (url, expected) in [
-            ("postgres://h/d", "postgres://h/d?connect_timeout=10&password=a%20%27%26%25"),
-            ("postgresql://h/d?", "postgresql://h/d?connect_timeout=10&password=a%20%27%26%25"),
+            ("postgres://h/d", r"host='h' dbname='d' password='a \'&%' connect_timeout='10'"),
             (
-                "postgres://me:a?b@h/d?sslmode=disable",
-                "postgres://me:a?b@h/d?connect_timeout=10&sslmode=disable&password=a%20%27%26%25",
+                "postgres://me:a?b@h/d?sslmode=disable&connect_timeout=3",
+                r"user='me' host='h' dbname='d' sslmode='disable' connect_timeout='3' password='a \'&%'",
             ),
-            (
-                "postgres://h?host=/tmp/a@b",
-                "postgres://h?connect_timeout=10&host=/tmp/a@b&password=a%20%27%26%25",
-            ),
-            ("host=h dbname=d", r"connect_timeout=10 host=h dbname=d password='a \'&%'"),
-            ("", r"connect_timeout=10  password='a \'&%'"),
+            ("host=h dbname=d", r"host='h' dbname='d' password='a \'&%' connect_timeout='10'"),
         ] {
             assert_eq!(without_limits(&with(url, Some("a '&%")).unwrap()), expected, "{url}");
         }
-        let alone = with("postgres://me@h/d", None).unwrap();
-        assert_eq!(without_limits(&alone), "postgres://me@h/d?connect_timeout=10");
+        assert_eq!(without_limits(&with("postgres://", None).unwrap()), "connect_timeout='10'");
+        let own = with("host=h keepalives_idle=5 keepalives_retries=7", None).unwrap();
+        assert!(own.contains("keepalives_idle='5' keepalives_count='7'") && !own.contains("'30'"), "{own}");
     }
 
     #[test]
@@ -187,37 +149,30 @@ mod tests {
         settings.port = Some(5433);
         settings.username = Some(r"o'b\x".to_owned());
         settings.connect_timeout = Duration::from_millis(1);
-        let expected = r"connect_timeout=2  host='/run/my sockets' port='5433' user='o\'b\\x'";
+        let expected = r"host='/run/my sockets' port='5433' user='o\'b\\x' connect_timeout='2'";
         assert_eq!(without_limits(&conninfo(&settings).unwrap()), expected);
     }
 
     #[test]
-    fn a_string_that_is_refused_is_not_shown() {
-        for url in [
-            "postgres://me:s3@cret@h/d",
-            "postgres://me:s3@cret@h",
-            "postgres://me:s3@cret@h?a=b",
-            "host=s3\0cret",
-        ] {
-            let error = with(url, None).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{url}");
-            assert!(!format!("{error} {error:?}").contains("cret"), "{error:?}");
-        }
-    }
-
-    #[test]
-    fn messages_of_libpq_keep_their_words_and_lose_the_values() {
-        for (message, kept) in [
+    fn messages_of_libpq_leave_the_names_of_known_parameters() {
+        for (message, shown) in [
             (
-                "invalid integer value \"s3cret\" for connection option \"port\"",
-                "invalid integer value \"...\" for connection option \"port\"",
+                "invalid integer value \"s3cret\" for connection option \"keepalives_idle\"\n",
+                "\"keepalives_idle\"",
             ),
-            (
-                "missing \"=\" after \"mysql://me:s3cret@h/d\" in connection info string",
-                "missing \"=\" after \"...\" in connection info string",
-            ),
+            ("invalid connection option \"gssdelegation\"\n", "\"gssdelegation\" is not supported"),
+            ("invalid connection option \"s3cret\"\n", "libpq does not accept"),
+            ("invalid sslmode value: \"s3cret\"\n", "\"sslmode\""),
+            ("invalid channel_binding value: \"s3cret\"\n", "\"channel_binding\""),
+            ("invalid \"ssl_min_protocol_version\" value: \"s3cret\"\n", "\"ssl_min_protocol_version\""),
+            ("weak sslmode \"s3cret\" may not be used with sslrootcert=system", "\"sslmode\""),
+            ("definition of service \"s3cret\" not found\n", "\"service\""),
+            ("missing \"=\" after \"s3cret\" in connection info string", "libpq does not accept"),
         ] {
-            assert_eq!(without_values(message), kept);
+            let error = unusable(&ConnectionError::BadConnection(message.to_owned()));
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+            let text = format!("{error} {error:?}");
+            assert!(text.contains(shown) && !text.contains("s3cret"), "{text}");
         }
     }
 }

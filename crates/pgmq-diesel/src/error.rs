@@ -6,7 +6,7 @@ use pgmq_core::backend::{FailureClass, Reported, untrusted};
 use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
 use pgmq_driver_diesel::{connecting_kind_of, connecting_sqlstate_of, kind_of, sqlstate_of};
 
-use crate::conninfo::unusable;
+use crate::conninfo::{refuses, unusable};
 
 /// An error of this back end.
 ///
@@ -68,13 +68,14 @@ impl Error {
         }
     }
 
-    /// The error of connecting, by `conninfo` if the string is known.
-    pub(crate) fn connecting(error: ConnectionError, conninfo: Option<&str>) -> Self {
+    /// The error of connecting.
+    pub(crate) fn connecting(error: ConnectionError) -> Self {
         let kind = connecting_kind_of(&error);
         // Before libpq has tried to connect, its messages may repeat parts of the string.
         let has_tried = error.to_string().starts_with("connection to server");
         match kind {
-            ErrorKind::InvalidArgument if !has_tried => Self::Client(unusable(&error, conninfo)),
+            _ if !has_tried && refuses(&error) => Self::Client(unusable(&error)),
+            ErrorKind::InvalidArgument if !has_tried => Self::Client(unusable(&error)),
             ErrorKind::InvalidArgument if connecting_sqlstate_of(&error).is_none() => {
                 Self::Client(untrusted(error))
             }
@@ -123,7 +124,7 @@ impl From<diesel::result::Error> for Error {
 
 impl From<ConnectionError> for Error {
     fn from(error: ConnectionError) -> Self {
-        Self::connecting(error, None)
+        Self::connecting(error)
     }
 }
 

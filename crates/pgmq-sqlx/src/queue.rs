@@ -183,7 +183,7 @@ impl PGMQueue {
             let channels = channels?;
             let settings = &self.shared.settings;
             let server = match self.listen_url.as_deref().or(settings.listen_url.as_deref()) {
-                Some(url) => Server::from_url(url, settings.connect_timeout)?,
+                Some(url) => Server::for_listening(settings, url)?,
                 None => Server::from_pool(&self.pool, settings.connect_timeout)?,
             };
             Listener::connect(server, channels, settings.listener_check_interval).await

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_timer::Delay;
 use futures_util::future::{Either, select};
 use pgmq_core::backend::Settings;
+use pgmq_core::backend::conninfo::ConnInfo;
 use pgmq_core::{Action, ErrorKind, statement};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
@@ -16,7 +17,7 @@ use crate::pool::{Pool, Session};
 use crate::run::PreparedMode;
 use crate::timeout::{timeout, unanswered};
 use crate::tls::TlsFiles;
-use crate::url::{connect_timeout, pairs, refused, to_url};
+use crate::url::{DIALECT, driver_options};
 
 /// The driver's default.
 const CACHE_CAPACITY: usize = 100;
@@ -31,57 +32,35 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// The server that the settings name, for a pool.
     pub(crate) fn from_settings(settings: &Settings) -> Result<Self, Error> {
-        settings.check()?;
-        let mut server = match &settings.url {
-            Some(url) => Self::from_url(url, settings.connect_timeout)?,
-            None => Self::new(PgConnectOptions::new(), settings.connect_timeout)?,
-        };
-        let mut options = server.options;
-        if let Some(host) = &settings.host {
-            options = options.host(host);
-        }
-        if let Some(port) = settings.port {
-            options = options.port(port);
-        }
-        if let Some(database) = &settings.database {
-            options = options.database(database);
-        }
-        if let Some(username) = &settings.username {
-            options = options.username(username);
-        }
-        if let Some(password) = &settings.password {
-            options = options.password(password);
-        }
-        if let Some(name) = &settings.application_name {
-            options = options.application_name(name);
-        }
-        match settings.prepared_statements {
-            Some(true) if server.prepared.is_off() => {
-                // The URL has switched the cache off.
-                options = options.statement_cache_capacity(CACHE_CAPACITY);
-                server.prepared = PreparedMode::on();
-            }
-            Some(false) => {
-                options = options.statement_cache_capacity(0);
-                server.prepared = PreparedMode::off();
-            }
-            Some(true) | None => {}
-        }
-        server.options = options;
-        Ok(server)
+        Self::build(ConnInfo::from_settings(settings, &DIALECT)?, settings)
     }
 
-    /// The server of a URL or libpq string, whose own limit for connecting overrides `limit`.
-    pub(crate) fn from_url(text: &str, limit: Duration) -> Result<Self, Error> {
-        let url = to_url(text)?;
-        let (url, tls) = TlsFiles::take(&url)?;
-        let options = url.parse().map_err(|error: sqlx::Error| refused().because(error))?;
-        let options = tls.apply(options, &url)?;
-        let limit = connect_timeout(&url)?.unwrap_or(limit);
-        let switches_off = pairs(&url).any(|pair| pair == ("statement-cache-capacity", "0"));
-        let prepared = if switches_off { PreparedMode::off() } else { PreparedMode::on() };
-        Ok(Self { prepared, ..Self::new(options, limit)? })
+    /// The server of `listen_url`, with the settings for what the URL does not contain.
+    pub(crate) fn for_listening(settings: &Settings, listen_url: &str) -> Result<Self, Error> {
+        Self::build(ConnInfo::for_listening(settings, Some(listen_url), &DIALECT)?, settings)
+    }
+
+    fn build(mut info: ConnInfo, settings: &Settings) -> Result<Self, Error> {
+        let limit = info.take_connect_timeout().unwrap_or(settings.connect_timeout);
+        let (tls, sets_mode) = (TlsFiles::take(&mut info)?, info.get("sslmode").is_some());
+        let switches_off = info.get("statement-cache-capacity") == Some("0");
+        let options = tls.apply(driver_options(info)?, sets_mode)?;
+        let mut server = Self::new(options, limit)?;
+        match (settings.prepared_statements, switches_off) {
+            (Some(true), true) => {
+                // The URL has switched the cache off.
+                server.options = server.options.statement_cache_capacity(CACHE_CAPACITY);
+            }
+            (Some(false), _) => {
+                server.options = server.options.statement_cache_capacity(0);
+                server.prepared = PreparedMode::off();
+            }
+            (None, true) => server.prepared = PreparedMode::off(),
+            (Some(true) | None, false) => {}
+        }
+        Ok(server)
     }
 
     /// The server that a pool connects to.

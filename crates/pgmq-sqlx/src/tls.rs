@@ -3,17 +3,9 @@
 use std::path::Path;
 
 use pgmq_core::backend::NamedFile;
-use pgmq_core::backend::conninfo::{Pair, take};
+use pgmq_core::backend::conninfo::ConnInfo;
 use pgmq_core::{Error, ErrorKind};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-
-use crate::url::pairs;
-
-/// The driver's names for each setting. The first is libpq's.
-const ROOTS: [&str; 3] = ["sslrootcert", "ssl-root-cert", "ssl-ca"];
-const CERTIFICATE: [&str; 2] = ["sslcert", "ssl-cert"];
-const KEY: [&str; 2] = ["sslkey", "ssl-key"];
-const MODE: [&str; 2] = ["sslmode", "ssl-mode"];
 
 /// The files that a URL names.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -24,23 +16,22 @@ pub(crate) struct TlsFiles {
 }
 
 impl TlsFiles {
-    /// Takes the files out of a URL, and returns the rest of the URL.
-    pub(crate) fn take(url: &str) -> Result<(String, Self), Error> {
-        let is_one = |name: &str| ROOTS.contains(&name) || CERTIFICATE.contains(&name) || KEY.contains(&name);
-        if !pairs(url).any(|(name, _)| is_one(name)) {
-            return Ok((url.to_owned(), Self::default()));
-        }
-        let (rest, named) = take(url, is_one)?;
-        let client = match (last(&named, &CERTIFICATE), last(&named, &KEY)) {
+    /// Takes the files out of the parameters.
+    pub(crate) fn take(info: &mut ConnInfo) -> Result<Self, Error> {
+        let client = match (info.take("sslcert"), info.take("sslkey")) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
-            _ => return Err(invalid("there is one of sslcert and sslkey; give both, or none")),
+            _ => return Err(invalid("only one of sslcert and sslkey is set; set both or neither")),
         };
-        Ok((rest, Self { roots: last(&named, &ROOTS), client }))
+        Ok(Self { roots: info.take("sslrootcert"), client })
     }
 
-    /// Adds the files to the driver's options, which come from the rest of that URL.
-    pub(crate) fn apply(&self, mut options: PgConnectOptions, url: &str) -> Result<PgConnectOptions, Error> {
+    /// Adds the files to the driver's options, which come from the other parameters.
+    pub(crate) fn apply(
+        &self,
+        mut options: PgConnectOptions,
+        sets_mode: bool,
+    ) -> Result<PgConnectOptions, Error> {
         use PgSslMode as Mode;
 
         if let Some((certificate, key)) = &self.client {
@@ -48,13 +39,12 @@ impl TlsFiles {
             read("sslkey", key)?;
             options = options.ssl_client_cert(certificate).ssl_client_key(key);
         }
-        let sets_mode = pairs(url).any(|(name, _)| MODE.contains(&name));
         Ok(match (self.roots.as_deref(), options.get_ssl_mode()) {
             (None, _) | (Some("system"), Mode::VerifyFull) => options,
             (Some("system"), _) if !sets_mode => options.ssl_mode(Mode::VerifyFull),
             // Anyone can get a certificate that the system trusts, for some name.
             (Some("system"), _) => {
-                return Err(invalid("with sslrootcert=system, sslmode has to be verify-full"));
+                return Err(invalid("with sslrootcert=system, sslmode must be verify-full"));
             }
             (Some(file), mode) => {
                 read("sslrootcert", file)?;
@@ -64,12 +54,6 @@ impl TlsFiles {
             }
         })
     }
-}
-
-/// The value of the last setting that has one of these names; `None` if it is empty.
-fn last(named: &[Pair], names: &[&str]) -> Option<String> {
-    let found = named.iter().rev().find(|(name, _)| names.contains(&name.as_str()));
-    found.map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
 }
 
 /// Checks that a file can be read. The driver would report a missing file as a failed connection, which is
@@ -84,23 +68,30 @@ fn invalid(text: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use pgmq_core::backend::Settings;
+
     use super::*;
+    use crate::url::{DIALECT, driver_options};
+
+    fn info(query: &str) -> Result<ConnInfo, Error> {
+        ConnInfo::from_settings(&Settings::from_url(format!("postgres://h/d?{query}")), &DIALECT)
+    }
 
     fn mode(query: &str) -> Result<PgSslMode, Error> {
-        let (url, files) = TlsFiles::take(&format!("postgres://h/d?{query}"))?;
-        Ok(files.apply(url.parse().expect("the rest is a URL"), &url)?.get_ssl_mode())
+        let mut info = info(query)?;
+        let (files, sets_mode) = (TlsFiles::take(&mut info)?, info.get("sslmode").is_some());
+        Ok(files.apply(driver_options(info)?, sets_mode)?.get_ssl_mode())
     }
 
     #[test]
     fn files_are_taken_out_of_a_url_and_the_last_of_each_counts() {
-        let taken = |url| TlsFiles::take(url).unwrap();
-        assert_eq!(taken("postgres://h/d?a=b"), ("postgres://h/d?a=b".to_owned(), TlsFiles::default()));
-        let (rest, files) =
-            taken("postgres://h/d?ssl-ca=one&sslcert=c&a=b&sslkey=%2Fmy%20key&sslrootcert=two");
-        assert_eq!(rest, "postgres://h/d?a=b");
+        let query = "ssl-ca=one&sslcert=c&sslmode=require&sslkey=%2Fmy%20key&sslrootcert=two";
+        let mut info = info(query).unwrap();
+        let files = TlsFiles::take(&mut info).unwrap();
+        assert_eq!(info.to_uri(), "postgres:///?host=h&dbname=d&sslmode=require");
         assert_eq!(files.roots.as_deref(), Some("two"));
         assert_eq!(files.client, Some(("c".to_owned(), "/my key".to_owned())));
-        assert_eq!(TlsFiles::take("postgres://h?sslcert=c").unwrap_err().kind(), ErrorKind::InvalidArgument);
+        assert_eq!(mode("sslcert=c").unwrap_err().kind(), ErrorKind::InvalidArgument);
     }
 
     #[test]

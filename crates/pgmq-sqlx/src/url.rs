@@ -1,88 +1,91 @@
 //! Connection strings.
 
-use std::borrow::Cow;
-use std::time::Duration;
+use pgmq_core::Error;
+use pgmq_core::backend::conninfo::{ConnInfo, Dialect, IMPLIED, percent};
+use sqlx::postgres::PgConnectOptions;
 
-use pgmq_core::backend::conninfo::{keywords, percent};
-use pgmq_core::{Error, ErrorKind};
+/// The parameters of a connection string: those of the driver, and `connect_timeout`, which this crate reads.
+pub(crate) const DIALECT: Dialect = Dialect {
+    takes: &[
+        "application_name",
+        "connect_timeout",
+        "dbname",
+        "host",
+        "hostaddr",
+        "options",
+        "password",
+        "port",
+        "sslcert",
+        "sslkey",
+        "sslmode",
+        "sslrootcert",
+        "statement-cache-capacity",
+        "user",
+    ],
+    spellings: &[
+        ("ssl-ca", "sslrootcert"),
+        ("ssl-cert", "sslcert"),
+        ("ssl-key", "sslkey"),
+        ("ssl-mode", "sslmode"),
+        ("ssl-root-cert", "sslrootcert"),
+    ],
+    implied: IMPLIED,
+    takes_empty: false,
+};
 
-/// A URL for the driver's parser: the given one, or one with the settings of a libpq string.
-pub(crate) fn to_url(text: &str) -> Result<Cow<'_, str>, Error> {
-    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        return Ok(Cow::Borrowed(text));
+/// Passes the parameters to the driver's parser, one by one if it refuses them together.
+///
+/// The driver's error is not the cause, because it repeats parts of the string. The driver gets no parameter
+/// that it does not know, because it would log the value.
+pub(crate) fn driver_options(mut info: ConnInfo) -> Result<PgConnectOptions, Error> {
+    if let Some(address) = info.take("hostaddr") {
+        // Of the two, the driver uses the last.
+        info.take("host");
+        info.set("host", address);
     }
-    let settings = keywords(text).ok_or_else(refused)?;
-    let mut url = "postgres:///?".to_owned();
-    for (key, value) in settings {
-        url.extend([&percent(&key), "=", &percent(&value), "&"]);
-    }
-    Ok(Cow::Owned(url))
-}
-
-/// The error for an invalid connection string. The text repeats nothing of the string, which could be part of
-/// a password.
-pub(crate) fn refused() -> Error {
-    let text = "the connection string is not one that the driver accepts, such as postgres://user:password@host/database";
-    Error::new(ErrorKind::InvalidArgument, text)
-}
-
-/// The limit for connecting that a URL sets. The driver ignores that setting.
-pub(crate) fn connect_timeout(url: &str) -> Result<Option<Duration>, Error> {
-    let Some((_, seconds)) = pairs(url).find(|(key, _)| *key == "connect_timeout") else { return Ok(None) };
-    let seconds: i32 = seconds.parse().map_err(|error| {
-        let text = "the connect_timeout of the connection string is not a number of seconds";
-        Error::new(ErrorKind::InvalidArgument, text).because(error)
-    })?;
-    // As in libpq, zero and negative numbers set no limit.
-    Ok(u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs))
-}
-
-/// The settings after the question mark of a URL, not decoded.
-pub(crate) fn pairs(url: &str) -> impl Iterator<Item = (&str, &str)> {
-    let query = url.split_once('?').map_or("", |(_, query)| query);
-    query.split(['&', '#']).filter_map(|pair| pair.split_once('='))
+    info.to_uri().parse().map_err(|_| {
+        let is_refused = |(name, value): &(&str, &str)| {
+            format!("postgres:///?{name}={}", percent(value)).parse::<PgConnectOptions>().is_err()
+        };
+        Dialect::refused_value(info.iter().find(is_refused).map_or("", |(name, _)| name))
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use pgmq_core::ErrorKind;
+    use pgmq_core::backend::Settings;
+
     use super::*;
 
+    fn options(text: &str) -> Result<PgConnectOptions, Error> {
+        driver_options(ConnInfo::from_settings(&Settings::from_url(text), &DIALECT)?)
+    }
+
     #[test]
-    fn urls_are_left_unchanged() {
-        for url in ["postgres://a:b@c/d?e=f", "postgresql:///?host=%2Ftmp"] {
-            assert_eq!(to_url(url).unwrap(), url);
+    fn the_driver_gets_what_the_string_says() {
+        // The driver's own parser would connect to the port 1234 of the host `me`.
+        let parsed = options("postgres://me:1234#x@h:6543/d%20e").unwrap();
+        assert_eq!((parsed.get_host(), parsed.get_port(), parsed.get_username()), ("h", 6543, "me"));
+        assert_eq!(parsed.get_database(), Some("d e"));
+        let parsed = options("host=h user='a+b' options[statement_timeout]=5s").unwrap();
+        assert_eq!((parsed.get_username(), parsed.get_options()), ("a+b", Some("-c statement_timeout=5s")));
+        let parsed = options("postgres://me@[::1]:5/d").unwrap();
+        assert_eq!((parsed.get_host(), parsed.get_port()), ("::1", 5));
+        for text in ["host=h hostaddr=10.0.0.1", "hostaddr=10.0.0.1 host=h"] {
+            assert_eq!(options(text).unwrap().get_host(), "10.0.0.1", "{text}");
         }
+        let parsed = options("postgres:///d?host=/run/my%20sockets").unwrap();
+        assert_eq!(parsed.get_socket().and_then(|path| path.to_str()), Some("/run/my sockets"));
     }
 
     #[test]
-    fn a_libpq_string_becomes_a_url_with_the_same_settings() {
-        let error = to_url(r" host = 'h' port=5 password='it''s' ").err();
-        assert!(error.is_some(), "a quote in quotes has a backslash before it");
-        let text = r"host=/var/run  port = 5 password='a b\'c\\&%' options='' user=ä";
-        let url = "postgres:///?host=%2Fvar%2Frun&port=5&password=a%20b%27c%5C%26%25&options=&user=%C3%A4&";
-        assert_eq!(to_url(text).unwrap(), url);
-        let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
-        assert_eq!((options.get_port(), options.get_username()), (5, "ä"));
-        let url = to_url("host=h statement-cache-capacity=0").unwrap();
-        assert!(pairs(&url).any(|pair| pair == ("statement-cache-capacity", "0")));
-    }
-
-    #[test]
-    fn any_other_string_is_refused_without_repeating_it() {
-        for text in
-            ["", " ", "s3cret", "a s3cret=b", "=s3cret", "a='s3cret", "a=s3cret\\", "mysql://s3cret@h/d"]
-        {
-            let error = to_url(text).unwrap_err();
+    fn a_value_that_the_driver_refuses_is_named_and_not_shown() {
+        for name in ["sslmode", "statement-cache-capacity"] {
+            let error = options(&format!("postgres://h/d?application_name=a&{name}=s3cret")).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidArgument);
-            assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
+            let text = format!("{error} {error:?}");
+            assert!(text.contains(name) && !text.contains("s3cret"), "{text}");
         }
-    }
-
-    #[test]
-    fn a_url_may_set_the_limit_for_connecting() {
-        let of = |query| connect_timeout(&format!("postgres://h/d?{query}"));
-        assert_eq!(of("sslmode=disable&connect_timeout=7").unwrap(), Some(Duration::from_secs(7)));
-        assert!(of("").unwrap().is_none() && of("connect_timeout=0").unwrap().is_none());
-        assert_eq!(of("connect_timeout=soon").unwrap_err().kind(), ErrorKind::InvalidArgument);
     }
 }

@@ -156,13 +156,12 @@ struct Retries {
 }
 
 impl Manager {
-    /// A manager that connects by a URL or libpq connection string. The driver's own parser reads it, except
-    /// for the settings of TLS.
+    /// A manager that connects by a URL or libpq connection string.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument), if the driver does not accept the
-    /// URL, or TLS is required and not compiled in.
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument), if the driver does not take the
+    /// string, or TLS is required and not compiled in.
     pub fn new(url: impl Into<String>) -> Result<Self, Error> {
         Self::from_settings(&Settings::from_url(url))
     }
@@ -251,7 +250,7 @@ impl bb8::ManageConnection for Manager {
 
 impl fmt::Debug for Manager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The driver's `Debug` shows no password.
-        f.debug_struct("Manager").field("config", &self.config).finish_non_exhaustive()
+        // The configuration has text of the connection string.
+        f.debug_struct("Manager").finish_non_exhaustive()
     }
 }

@@ -9,9 +9,9 @@ use pgmq_test_server::{Poolers, Server};
 
 use crate::{
     conformance::{
-        browse, cancellation, concurrency, connect, env, errors, finish, hostile, install, listen,
-        malformed_rows, notify, pool, pooler, prepared, queues, read, round_trips, send, timeouts, tls,
-        topics, transactions, undecoded,
+        browse, cancellation, concurrency, connect, connection_strings, env, errors, finish, hostile,
+        install, listen, malformed_rows, notify, pool, pooler, prepared, queues, read, round_trips, send,
+        timeouts, tls, topics, transactions, undecoded,
     },
     faults::{catalog, child as experiments, fault::are_asked_for, report},
     kit::{
@@ -26,7 +26,7 @@ use crate::{
 macro_rules! groups {
     ($then:ident) => {
         $then! {
-            connect env pool install timeouts transactions queues send topics read undecoded malformed_rows finish
+            connect connection_strings env pool install timeouts transactions queues send topics read undecoded malformed_rows finish
             browse notify listen errors hostile concurrency cancellation prepared round_trips tls pooler
         }
     };

@@ -28,12 +28,9 @@ impl<'a> NamedFile<'a> {
     }
 
     /// The error for a file with a problem, such as "cannot be read". The error shows nothing of the
-    /// contents, which may be a key.
+    /// contents, which may be a key, nor of the path, which is text of the connection string.
     pub fn is(&self, problem: &str) -> Error {
-        let Self { setting, path } = self;
-        Error::new(
-            ErrorKind::InvalidArgument,
-            format!("the file of {setting}, {}, {problem}", path.display()),
-        )
+        let text = format!("the file that {} names {problem}", self.setting);
+        Error::new(ErrorKind::InvalidArgument, text)
     }
 }

@@ -2,13 +2,9 @@
 
 use std::path::PathBuf;
 
-use pgmq_core::backend::conninfo::{self, Pair};
+use pgmq_core::backend::conninfo::ConnInfo;
 use pgmq_core::{Error, ErrorKind};
 use tokio_postgres::config::SslMode;
-
-/// The settings of libpq that this module reads. The driver knows only the first of them, and not all of its
-/// values.
-const NAMES: [&str; 4] = ["sslmode", "sslrootcert", "sslcert", "sslkey"];
 
 /// The encryption that a connection string asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -58,31 +54,22 @@ enum Mode {
 }
 
 impl TlsOptions {
-    /// Removes the TLS settings from a connection string, and returns the rest of it for the driver.
+    /// Removes the TLS settings from the parameters of a connection.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`], if libpq would not accept the settings, or they would protect no one.
-    pub(crate) fn take(given: &str) -> Result<(String, Self), Error> {
-        let (left, pairs) = conninfo::take(given, |name| NAMES.contains(&name))?;
-        Ok((left, Self::read(pairs)?))
-    }
-
-    fn read(pairs: Vec<Pair>) -> Result<Self, Error> {
-        // As in libpq, the last of several settings counts, and an empty one counts as missing.
-        let last = |wanted: &str| {
-            let found = pairs.iter().rev().find(|(name, _)| name == wanted);
-            found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
-        };
-        let mode = last("sslmode").map(Mode::read).transpose()?;
-        let client = match (last("sslcert"), last("sslkey")) {
+    pub(crate) fn take(info: &mut ConnInfo) -> Result<Self, Error> {
+        let mode = info.take("sslmode").as_deref().map(Mode::read).transpose()?;
+        let roots = info.take("sslrootcert");
+        let client = match (info.take("sslcert"), info.take("sslkey")) {
             (Some(certificate), Some(key)) => {
                 Some(Client { certificate: certificate.into(), key: key.into() })
             }
             (None, None) => None,
             _ => return Err(invalid("only one of sslcert and sslkey is set; set both or neither")),
         };
-        let (mode, roots) = match (mode, last("sslrootcert")) {
+        let (mode, roots) = match (mode, roots.as_deref()) {
             (None, Some("system")) => (Mode::VerifyFull, Roots::System),
             // Anyone can get a certificate for some name from an authority that the system trusts.
             (Some(Mode::Prefer | Mode::VerifyCa), Some("system")) => {
@@ -149,11 +136,23 @@ fn invalid(text: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use pgmq_core::backend::Settings;
+    use pgmq_core::backend::conninfo::Dialect;
+
     use super::*;
 
+    const DIALECT: Dialect = Dialect {
+        takes: &["host", "sslcert", "sslkey", "sslmode", "sslrootcert"],
+        spellings: &[],
+        implied: &[],
+        takes_empty: false,
+    };
+
     fn of(query: &str) -> Result<TlsOptions, Error> {
-        let (left, options) = TlsOptions::take(&format!("postgres://h/d?{query}"))?;
-        assert_eq!(left, "postgres://h/d");
+        let settings = Settings::from_url(format!("postgres://h?{query}"));
+        let mut info = ConnInfo::from_settings(&settings, &DIALECT)?;
+        let options = TlsOptions::take(&mut info)?;
+        assert_eq!(info.to_keywords(), "host='h'");
         Ok(options)
     }
 

@@ -22,6 +22,7 @@ pub(crate) mod browse;
 pub(crate) mod cancellation;
 pub(crate) mod concurrency;
 pub(crate) mod connect;
+pub(crate) mod connection_strings;
 pub(crate) mod env;
 pub(crate) mod errors;
 pub(crate) mod finish;
