@@ -122,3 +122,43 @@ fn always_prepares() -> pgmq_core::Error {
                 transaction mode that does not support prepared statements, use another back end";
     pgmq_core::Error::new(ErrorKind::InvalidArgument, text)
 }
+
+#[cfg(test)]
+mod tests {
+    use pgmq_driver_tokio_postgres::listen_config;
+    use pgmq_test_suite::secrets::search;
+    use tokio_postgres::Config;
+    use tokio_postgres::config::Host;
+
+    use super::*;
+
+    #[test]
+    fn no_text_of_a_connection_string_is_shown() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let accepted = search(|text, shown| {
+            let builder = PGMQueue::builder().url(text).listen_url(text);
+            shown.debug(&builder);
+            if let Err(error) = listen_config(&builder.settings, Some(text)) {
+                shown.error(&error);
+            }
+            match config(&builder.settings) {
+                Err(error) => {
+                    shown.error(&error);
+                    false
+                }
+                Ok((config, _)) => {
+                    if is_closed(&config) {
+                        shown.error(&runtime.block_on(builder.connect()).unwrap_err());
+                    }
+                    true
+                }
+            }
+        });
+        assert!(accepted > 0);
+    }
+
+    /// Returns `true` for the address to which nothing is sent, because its port is closed.
+    fn is_closed(config: &Config) -> bool {
+        config.get_hosts() == [Host::Tcp("127.0.0.1".to_owned())] && config.get_ports() == [1]
+    }
+}

@@ -128,3 +128,40 @@ impl r2d2::HandleError<r2d2::Error> for ErrorRecorder {
         self.0.record(kind, error);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pgmq_test_suite::secrets::search;
+
+    use super::*;
+    use crate::conninfo::listen_conninfo;
+
+    #[test]
+    fn no_text_of_a_connection_string_is_shown() {
+        let accepted = search(|text, shown| {
+            let builder = PGMQueue::builder().url(text).listen_url(text);
+            shown.debug(&builder);
+            if let Err(error) = listen_conninfo(&builder.settings, Some(text)) {
+                shown.error(&error);
+            }
+            match conninfo(&builder.settings) {
+                Err(error) => {
+                    shown.error(&error);
+                    false
+                }
+                Ok(conninfo) => {
+                    shown.debug(&ConnectionManager::<PgConnection>::new(&conninfo));
+                    // libpq parses the string when it connects. Of several values it uses the last, so these
+                    // have it look up no host, and connect to a closed port.
+                    let closed = "host='127.0.0.1' hostaddr='127.0.0.1' port='1'";
+                    shown.error(&establish(&format!("{conninfo} {closed}")).err().unwrap());
+                    if conninfo.contains("host='127.0.0.1'") && conninfo.contains("port='1'") {
+                        shown.error(&builder.connect().unwrap_err());
+                    }
+                    true
+                }
+            }
+        });
+        assert!(accepted > 0);
+    }
+}

@@ -97,3 +97,55 @@ fn build_pool(settings: &Settings, server: &Server, losses: Losses) -> Pool {
         })
         .connect_lazy_with(server.options.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use pgmq_core::backend::conninfo::percent;
+    use pgmq_test_suite::secrets::search;
+    use sqlx::ConnectOptions;
+    use sqlx::postgres::PgConnectOptions;
+
+    use super::*;
+
+    #[test]
+    fn no_text_of_a_connection_string_is_shown() {
+        // The driver logs the parameters that it does not know, and the search finds that.
+        let logged = std::panic::catch_unwind(|| {
+            search(|text, _| {
+                format!("postgres:///?unknown={}", percent(text)).parse::<PgConnectOptions>().is_ok()
+            })
+        });
+        assert!(logged.is_err());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut connects = 20;
+        let accepted = search(|text, shown| {
+            let builder = PGMQueue::builder().url(text).listen_url(text);
+            shown.debug(&builder);
+            if let Err(error) = Server::for_listening(&builder.settings, text) {
+                shown.error(&error);
+            }
+            match Server::from_settings(&builder.settings) {
+                Err(error) => {
+                    shown.error(&error);
+                    false
+                }
+                Ok(server) => {
+                    let closed = server.options.clone().host("127.0.0.1").port(1);
+                    shown.error(&Error::from(runtime.block_on(closed.connect()).unwrap_err()));
+                    let queue = runtime
+                        .block_on(async { PGMQueue::from(PgPoolOptions::new().connect_lazy_with(closed)) });
+                    shown.debug(&queue);
+                    // `connect` waits for a moment before it reports that a port is closed.
+                    let is_closed =
+                        server.options.get_host() == "127.0.0.1" && server.options.get_port() == 1;
+                    if is_closed && connects > 0 {
+                        connects -= 1;
+                        shown.error(&runtime.block_on(builder.connect()).unwrap_err());
+                    }
+                    true
+                }
+            }
+        });
+        assert!(accepted > 0);
+    }
+}

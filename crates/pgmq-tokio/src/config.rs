@@ -89,3 +89,44 @@ fn build_pool(settings: &Settings, manager: Manager) -> Pool {
         .retry_connection(false)
         .build_unchecked(manager)
 }
+
+#[cfg(test)]
+mod tests {
+    use pgmq_driver_tokio_postgres::{config, listen_config};
+    use pgmq_test_suite::secrets::search;
+    use tokio_postgres::Config;
+    use tokio_postgres::config::Host;
+
+    use super::*;
+
+    #[test]
+    fn no_text_of_a_connection_string_is_shown() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let accepted = search(|text, shown| {
+            let builder = PGMQueue::builder().url(text).listen_url(text);
+            shown.debug(&builder);
+            if let Err(error) = listen_config(&builder.settings, Some(text)) {
+                shown.error(&error);
+            }
+            match config(&builder.settings) {
+                Err(error) => {
+                    shown.error(&error);
+                    false
+                }
+                Ok((config, _)) => {
+                    shown.debug(&Manager::from_settings(&builder.settings).unwrap());
+                    if is_closed(&config) {
+                        shown.error(&runtime.block_on(builder.connect()).unwrap_err());
+                    }
+                    true
+                }
+            }
+        });
+        assert!(accepted > 0);
+    }
+
+    /// Returns `true` for the address to which nothing is sent, because its port is closed.
+    fn is_closed(config: &Config) -> bool {
+        config.get_hosts() == [Host::Tcp("127.0.0.1".to_owned())] && config.get_ports() == [1]
+    }
+}

@@ -3,6 +3,7 @@
 //! - `kit` contains the interface between the suite and a back end, the context of a case, and the harness.
 //! - `conformance` contains the cases, in a file per group.
 //! - `faults` checks that no message is lost when servers crash and networks break.
+//! - `secrets` looks for passwords in what a client shows of connection strings.
 //! - `suite` lists the groups and runs them.
 //!
 //! A back end runs the suite from a test without the standard harness:
@@ -31,6 +32,7 @@ mod conformance;
 mod docs;
 pub mod faults;
 mod kit;
+pub mod secrets;
 mod suite;
 #[cfg(test)]
 mod versions;
