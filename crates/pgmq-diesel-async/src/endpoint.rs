@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
-use pgmq_driver_tokio_postgres::{Tls, connect_limit};
+use pgmq_driver_tokio_postgres::{Tls, connect_limit, resolved_limit};
 use tokio_postgres::Config;
 
 use crate::error::Error;
@@ -29,6 +29,6 @@ impl Endpoint {
             let (client, connection) = self.config.connect(self.tls.clone()).await?;
             Ok(AsyncPgConnection::try_from_client_and_connection(client, connection).await?)
         };
-        timeout(self.limit, connecting).await?
+        timeout(self.limit.max(resolved_limit(&self.config).await), connecting).await?
     }
 }

@@ -118,19 +118,6 @@ fn finish(mut config: Config, options: &TlsOptions) -> Result<(Config, Tls), Err
     Ok((config, Tls::disabled()))
 }
 
-/// The limit for connecting as a whole.
-///
-/// The driver's timeout covers only the TCP connection to one address. The limit therefore has the same time
-/// again for each further host, and for the login.
-pub fn connect_limit(config: &Config) -> Duration {
-    let per_host = config.get_connect_timeout().copied().unwrap_or_default();
-    let hosts = config.get_hosts().len().max(config.get_hostaddrs().len()).max(1);
-    per_host.saturating_mul(u32::try_from(hosts).unwrap_or(u32::MAX).saturating_add(1)).min(LONGEST)
-}
-
-/// The longest limit. A longer one could overflow when it is added to a clock.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
-
 fn invalid(text: &str) -> Error {
     Error::new(ErrorKind::InvalidArgument, text)
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use futures_core::Stream;
 use pgmq_core::backend::{Backoff, Channels, PING};
 use pgmq_core::{AsyncListening, Notification};
-use pgmq_driver_tokio_postgres::{Background, EventReceiver, EventSender, Tls, connect_limit, events};
+use pgmq_driver_tokio_postgres::{
+    Background, EventReceiver, EventSender, Tls, connect_limit, events, resolved_limit,
+};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_postgres::tls::MakeTlsConnect;
@@ -161,7 +163,7 @@ impl Source {
             connected.execute(&self.channels, &self.channels.listen_sql()).await?;
             Ok::<_, Error>(connected)
         };
-        timeout(self.limit, connecting).await?
+        timeout(self.limit.max(resolved_limit(&self.config).await), connecting).await?
     }
 
     /// Forwards notifications, and reconnects when the connection is lost, until the listener is dropped.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use pgmq_core::ErrorKind;
 use pgmq_core::backend::{CacheGeneration, LastConnectError, Settings};
 use pgmq_driver_tokio_postgres::{
-    Attempts, Background, NotConnected, StatementCache, Tls, config, connect_limit,
+    Attempts, Background, NotConnected, StatementCache, Tls, config, resolved_limit,
 };
 use tokio::task::AbortHandle;
 use tokio_postgres::{Client, Config};
@@ -204,7 +204,7 @@ impl Manager {
     /// Makes a connection, or fails with the reason.
     pub(crate) async fn connect_once(&self) -> Result<PooledClient, Error> {
         let connect = self.config.connect(self.tls.clone());
-        let (client, connection) = timeout(connect_limit(&self.config), connect).await??;
+        let (client, connection) = timeout(resolved_limit(&self.config).await, connect).await??;
         let ended_idle = Arc::new(AtomicBool::new(false));
         let noted = Arc::clone(&ended_idle);
         let driver = self.connections.spawn(async move {
