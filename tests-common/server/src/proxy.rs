@@ -30,6 +30,9 @@ use std::{
     time::Duration,
 };
 
+#[cfg(target_os = "linux")]
+use socket2::{SockFilter, SockRef};
+
 /// The direction of traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -92,6 +95,8 @@ struct Shared {
 struct Connection {
     streams: [TcpStream; 2],
     copiers: [JoinHandle<()>; 2],
+    /// `true` if no byte that arrives from now on may be passed on, nor the end of a stream.
+    is_swallowed: Arc<AtomicBool>,
 }
 
 impl Proxy {
@@ -162,6 +167,24 @@ impl Proxy {
         }
     }
 
+    /// Swallows all traffic of the present connections, as a network would that has lost the route between
+    /// the two sides: neither side receives anything again, not even an acknowledgement or the end of the
+    /// stream. New connections work.
+    ///
+    /// # Errors
+    ///
+    /// If the system cannot drop the packets of a connection; only Linux can.
+    pub fn swallow(&self) -> io::Result<()> {
+        lock(&self.shared.connections).iter().try_for_each(Connection::swallow)
+    }
+
+    /// Closes the connections whose traffic was [swallowed](Self::swallow). Other connections stay open.
+    pub fn close_swallowed(&self) {
+        let is_swallowed = |connection: &mut Connection| connection.is_swallowed.load(Ordering::Acquire);
+        let swallowed: Vec<_> = lock(&self.shared.connections).extract_if(.., is_swallowed).collect();
+        swallowed.into_iter().for_each(Connection::close);
+    }
+
     /// Closes all present connections, as a broken network would. New connections are accepted. A frozen
     /// proxy thaws.
     pub fn cut(&self) {
@@ -192,15 +215,27 @@ impl Connection {
         // Nagle's algorithm would hold bytes back and merge them with later ones.
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
-        let copiers = [
-            copier(client.try_clone()?, server.try_clone()?, Direction::ToServer, Arc::clone(shared)),
-            copier(server.try_clone()?, client.try_clone()?, Direction::ToClient, Arc::clone(shared)),
-        ];
-        Ok(Self { streams: [client, server], copiers })
+        let is_swallowed = Arc::new(AtomicBool::new(false));
+        let copy = |from: &TcpStream, to: &TcpStream, direction| {
+            let (shared, is_swallowed) = (Arc::clone(shared), Arc::clone(&is_swallowed));
+            Ok::<_, io::Error>(copier(from.try_clone()?, to.try_clone()?, direction, shared, is_swallowed))
+        };
+        let copiers =
+            [copy(&client, &server, Direction::ToServer)?, copy(&server, &client, Direction::ToClient)?];
+        Ok(Self { streams: [client, server], copiers, is_swallowed })
+    }
+
+    fn swallow(&self) -> io::Result<()> {
+        // The copiers may hold bytes that arrived before the system drops packets.
+        self.is_swallowed.store(true, Ordering::Release);
+        self.streams.iter().try_for_each(drop_packets)
     }
 
     fn close(self) {
         for stream in &self.streams {
+            if self.is_swallowed.load(Ordering::Acquire) {
+                pass_packets(stream);
+            }
             // Fails if the other side closed first.
             let _ = stream.shutdown(Shutdown::Both);
         }
@@ -209,6 +244,29 @@ impl Connection {
         }
     }
 }
+
+/// Makes the system drop all packets that arrive for a stream, before it acknowledges them.
+#[cfg(target_os = "linux")]
+fn drop_packets(stream: &TcpStream) -> io::Result<()> {
+    /// The instruction "return a constant": the number of bytes to keep of a packet.
+    const RETURN: u16 = 0x06;
+    SockRef::from(stream).attach_filter(&[SockFilter::new(RETURN, 0, 0, 0)])
+}
+
+/// Undoes [`drop_packets`], so that the stream can be closed in order.
+#[cfg(target_os = "linux")]
+fn pass_packets(stream: &TcpStream) {
+    // Fails if the packets were not dropped.
+    let _ = SockRef::from(stream).detach_filter();
+}
+
+#[cfg(not(target_os = "linux"))]
+fn drop_packets(_: &TcpStream) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "only Linux can drop the packets of a single connection"))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn pass_packets(_: &TcpStream) {}
 
 fn accept(listener: &TcpListener, upstream: SocketAddr, shared: &Arc<Shared>) {
     for client in listener.incoming().flatten() {
@@ -230,6 +288,7 @@ fn copier(
     mut to: TcpStream,
     direction: Direction,
     shared: Arc<Shared>,
+    is_swallowed: Arc<AtomicBool>,
 ) -> JoinHandle<()> {
     thread::spawn(move || {
         let mut buffer = [0; 16 * 1024];
@@ -238,9 +297,15 @@ fn copier(
             record(&shared, direction, chunk);
             thread::sleep(Duration::from_millis(shared.delay.load(Ordering::Relaxed)));
             drop(shared.thawed.wait_while(lock(&shared.frozen), |frozen| *frozen));
+            if is_swallowed.load(Ordering::Acquire) {
+                continue;
+            }
             if to.write_all(chunk).is_err() {
                 break;
             }
+        }
+        if is_swallowed.load(Ordering::Acquire) {
+            return;
         }
         // Only this direction is closed, so that an answer in flight still arrives.
         let _ = to.shutdown(Shutdown::Write);

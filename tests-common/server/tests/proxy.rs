@@ -17,6 +17,8 @@ use pgmq_test_server::{
     },
 };
 use postgres::{Config, NoTls, config::Host};
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 
 /// Starts a server that sends every byte back, on any number of connections.
 fn echo() -> SocketAddr {
@@ -82,6 +84,30 @@ fn cut_closes_connections_and_accepts_new_ones() {
     proxy.cut();
     assert!(is_closed(&mut first));
     call(&mut connect(&proxy), b"y");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_swallowed_connection_stays_silent_and_nothing_acknowledges_its_bytes() {
+    let proxy = Proxy::start(echo()).unwrap();
+    let (mut idle, mut busy) = (connect(&proxy), connect(&proxy));
+    call(&mut idle, b"x");
+    call(&mut busy, b"x");
+    proxy.swallow().unwrap();
+    SockRef::from(&busy).set_tcp_user_timeout(Some(Duration::from_millis(300))).unwrap();
+    busy.write_all(b"lost").unwrap();
+    assert_eq!(busy.read(&mut [0]).unwrap_err().kind(), ErrorKind::TimedOut, "the client's system gives up");
+    // Not even the end of the server's stream comes through.
+    idle.shutdown(std::net::Shutdown::Write).unwrap();
+    idle.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    assert_eq!(idle.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+
+    let mut later = connect(&proxy);
+    call(&mut later, b"y");
+    proxy.close_swallowed();
+    idle.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    assert!(is_closed(&mut idle));
+    call(&mut later, b"z");
 }
 
 #[test]
