@@ -38,6 +38,7 @@ impl Backend for DieselAsync {
                     match *step {
                         Step::Execute(sql) => connection.batch_execute(sql).await.map_err(Error::from)?,
                         Step::Send(to) => drop(queue.with(connection).send(to, &1).await?),
+                        Step::SendNumber(to, n) => drop(queue.with(connection).send(to, &n).await?),
                         Step::TryToSend(to) => drop(queue.with(connection).send(to, &1).await),
                         Step::GiveUp => return Err(UserError::GaveUp),
                         Step::Panic => panic!("intended by the case"),

@@ -27,6 +27,8 @@ impl Backend for Diesel {
     const TLS_FEATURES: &'static [&'static str] = &["bundled"];
     const REQUIRE_VERIFIES: bool = false;
     const BEHIND_POOLERS: Pooled = Pooled::BySwitch;
+    // libpq counts in milliseconds.
+    const QUICK_DETECTION: &'static str = "keepalives_idle=1&keepalives_interval=1&tcp_user_timeout=2000";
 
     // The pool's threads end after their next check for idle connections, in half a minute at most.
     const LINGERERS: usize = 3;
@@ -38,6 +40,7 @@ impl Backend for Diesel {
                 match *step {
                     Step::Execute(sql) => connection.batch_execute(sql).map_err(Error::from)?,
                     Step::Send(to) => drop(queue.with(connection).send(to, &1)?),
+                    Step::SendNumber(to, n) => drop(queue.with(connection).send(to, &n)?),
                     Step::TryToSend(to) => drop(queue.with(connection).send(to, &1)),
                     Step::GiveUp => return Err(UserError::GaveUp),
                     Step::Panic => panic!("intended by the case"),

@@ -29,6 +29,7 @@ impl Backend for Postgres {
                 match *step {
                     Step::Execute(sql) => transaction.batch_execute(sql).map_err(Error::from)?,
                     Step::Send(to) => drop(queue.with(transaction).send(to, &1)?),
+                    Step::SendNumber(to, n) => drop(queue.with(transaction).send(to, &n)?),
                     Step::TryToSend(to) => drop(queue.with(transaction).send(to, &1)),
                     Step::GiveUp => return Err(UserError::GaveUp),
                     Step::Panic => panic!("intended by the case"),

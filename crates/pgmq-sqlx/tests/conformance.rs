@@ -30,6 +30,7 @@ impl Backend for Sqlx {
     const LISTENS_FROM_ANY_POOL: bool = true;
     const TESTS_ON_RETURN: bool = true;
     const FOLLOWS_THE_PRIMARY: bool = false;
+    const QUICK_DETECTION: &'static str = "";
     // The timer thread belongs to the process, and stays.
     const LINGERERS: usize = 1;
     // BEGIN, the check that no statement failed, and COMMIT.
@@ -49,6 +50,7 @@ impl Backend for Sqlx {
                                 .map_err(Error::from)?;
                         }
                         Step::Send(to) => drop(queue.with(transaction).send(to, &1).await?),
+                        Step::SendNumber(to, n) => drop(queue.with(transaction).send(to, &n).await?),
                         Step::TryToSend(to) => drop(queue.with(transaction).send(to, &1).await),
                         Step::GiveUp => return Err(UserError::GaveUp),
                         Step::Panic => panic!("intended by the case"),

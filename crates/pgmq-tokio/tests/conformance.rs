@@ -26,6 +26,7 @@ impl Backend for Tokio {
                     match *step {
                         Step::Execute(sql) => transaction.batch_execute(sql).await.map_err(Error::from)?,
                         Step::Send(to) => drop(queue.with(transaction).send(to, &1).await?),
+                        Step::SendNumber(to, n) => drop(queue.with(transaction).send(to, &n).await?),
                         Step::TryToSend(to) => drop(queue.with(transaction).send(to, &1).await),
                         Step::GiveUp => return Err(UserError::GaveUp),
                         Step::Panic => panic!("intended by the case"),

@@ -20,6 +20,7 @@
 //! forwarded: when a client has received an answer, the answer is among the flights.
 
 use std::{
+    fs,
     io::{self, Read, Write},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
@@ -178,10 +179,27 @@ impl Proxy {
         lock(&self.shared.connections).iter().try_for_each(Connection::swallow)
     }
 
+    /// The number of connections whose traffic was [swallowed](Self::swallow) and that the client has not
+    /// closed. The proxy does not learn of their end, but the system knows.
+    ///
+    /// The client has to be on this machine.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not list its connections as Linux does.
+    pub fn swallowed(&self) -> io::Result<usize> {
+        let connections = lock(&self.shared.connections);
+        let swallowed = connections.iter().filter(|connection| connection.is_swallowed());
+        let clients: Vec<_> =
+            swallowed.filter_map(|connection| connection.streams[0].peer_addr().ok()).collect();
+        if clients.is_empty() { Ok(0) } else { established(self.addr, &clients) }
+    }
+
     /// Closes the connections whose traffic was [swallowed](Self::swallow). Other connections stay open.
     pub fn close_swallowed(&self) {
-        let is_swallowed = |connection: &mut Connection| connection.is_swallowed.load(Ordering::Acquire);
-        let swallowed: Vec<_> = lock(&self.shared.connections).extract_if(.., is_swallowed).collect();
+        let mut connections = lock(&self.shared.connections);
+        let swallowed: Vec<_> = connections.extract_if(.., |connection| connection.is_swallowed()).collect();
+        drop(connections);
         swallowed.into_iter().for_each(Connection::close);
     }
 
@@ -225,6 +243,10 @@ impl Connection {
         Ok(Self { streams: [client, server], copiers, is_swallowed })
     }
 
+    fn is_swallowed(&self) -> bool {
+        self.is_swallowed.load(Ordering::Acquire)
+    }
+
     fn swallow(&self) -> io::Result<()> {
         // The copiers may hold bytes that arrived before the system drops packets.
         self.is_swallowed.store(true, Ordering::Release);
@@ -233,7 +255,7 @@ impl Connection {
 
     fn close(self) {
         for stream in &self.streams {
-            if self.is_swallowed.load(Ordering::Acquire) {
+            if self.is_swallowed() {
                 pass_packets(stream);
             }
             // Fails if the other side closed first.
@@ -267,6 +289,21 @@ fn drop_packets(_: &TcpStream) -> io::Result<()> {
 
 #[cfg(not(target_os = "linux"))]
 fn pass_packets(_: &TcpStream) {}
+
+/// The number of these clients' connections to `server` that the client regards as open.
+fn established(server: SocketAddr, clients: &[SocketAddr]) -> io::Result<usize> {
+    /// The column of the state, and the value of an open connection.
+    const ESTABLISHED: &str = "01";
+    let table = fs::read_to_string("/proc/net/tcp")?;
+    let is_open = |line: &&str| {
+        let mut columns = line.split_whitespace().skip(1);
+        let mut port = || u16::from_str_radix(columns.next()?.rsplit(':').next()?, 16).ok();
+        let ends = (port(), port());
+        let is_between = |client: &SocketAddr| ends == (Some(client.port()), Some(server.port()));
+        columns.next() == Some(ESTABLISHED) && clients.iter().any(is_between)
+    };
+    Ok(table.lines().filter(is_open).count())
+}
 
 fn accept(listener: &TcpListener, upstream: SocketAddr, shared: &Arc<Shared>) {
     for client in listener.incoming().flatten() {

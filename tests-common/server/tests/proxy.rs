@@ -93,7 +93,9 @@ fn a_swallowed_connection_stays_silent_and_nothing_acknowledges_its_bytes() {
     let (mut idle, mut busy) = (connect(&proxy), connect(&proxy));
     call(&mut idle, b"x");
     call(&mut busy, b"x");
+    assert_eq!(proxy.swallowed().unwrap(), 0);
     proxy.swallow().unwrap();
+    assert_eq!(proxy.swallowed().unwrap(), 2);
     SockRef::from(&busy).set_tcp_user_timeout(Some(Duration::from_millis(300))).unwrap();
     busy.write_all(b"lost").unwrap();
     assert_eq!(busy.read(&mut [0]).unwrap_err().kind(), ErrorKind::TimedOut, "the client's system gives up");
@@ -104,6 +106,7 @@ fn a_swallowed_connection_stays_silent_and_nothing_acknowledges_its_bytes() {
 
     let mut later = connect(&proxy);
     call(&mut later, b"y");
+    assert_eq!(proxy.swallowed().unwrap(), 0, "one was closed, and one has failed");
     proxy.close_swallowed();
     idle.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     assert!(is_closed(&mut idle));

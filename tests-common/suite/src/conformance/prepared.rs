@@ -4,15 +4,12 @@ use std::collections::VecDeque;
 
 use pgmq_core::{AsyncQueue, ErrorKind, QueueError, SendOptions};
 
-use crate::{
-    conformance::transactions::queue_error,
-    kit::{
-        backend::{Backend, Builder, Pooled, Step, UserError},
-        check::fails_as,
-        context::{QUEUE, TestContext},
-        failure::Outcome,
-        table::cases,
-    },
+use crate::kit::{
+    backend::{Backend, Builder, Pooled, Step, UserError},
+    check::{fails_as, queue_error},
+    context::{QUEUE, TestContext},
+    failure::Outcome,
+    table::cases,
 };
 
 cases! { prepared:

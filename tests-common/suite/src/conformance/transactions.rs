@@ -6,7 +6,7 @@ use pgmq_core::{AsyncQueue, ErrorKind};
 
 use crate::kit::{
     backend::{Backend, Step, UserError},
-    check::fails_as,
+    check::{fails_as, queue_error},
     context::{QUEUE, QueueUnderTest, TestContext},
     failure::{Failure, Outcome},
     table::{case, cases},
@@ -92,13 +92,6 @@ async fn a_row_and_a_message_are_committed_together<B: Backend>(context: &TestCo
         .await
         .map_err(queue_error)?;
     assert_contents(context, &queue, 2, 2).await
-}
-
-pub(super) fn queue_error<E>(error: UserError<E>) -> E {
-    match error {
-        UserError::Queue(error) => error,
-        UserError::GaveUp => panic!("the steps do not give up"),
-    }
 }
 
 async fn a_row_and_a_message_are_rolled_back_together<B: Backend>(context: &TestContext<'_>) -> Outcome {

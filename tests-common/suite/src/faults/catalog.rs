@@ -4,7 +4,7 @@ use pgmq_test_server::Server;
 
 use crate::{
     faults::{
-        fault::{Fault, are_asked_for},
+        fault::{Detection, Fault, are_asked_for},
         inject,
         test_bed::ConnectVia,
     },
@@ -37,6 +37,19 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::new("the_network_is_silent", ConnectVia::Proxy, (1, 4), inject::silence_the_network),
     Fault::new("connections_are_half_closed", ConnectVia::Proxy, (4, 20), inject::half_close_connections),
     Fault {
+        detection: Detection::Quick,
+        ..Fault::new("the_network_swallows", ConnectVia::Proxy, (1, 4), inject::swallow_the_network)
+    },
+    Fault {
+        detection: Detection::Default,
+        ..Fault::new(
+            "the_network_swallows_under_default_settings",
+            ConnectVia::Proxy,
+            (0, 1),
+            inject::swallow_the_network,
+        )
+    },
+    Fault {
         expected: &["Timeout"],
         ..Fault::new("the_pool_is_exhausted", ConnectVia::Server, (1, 5), inject::exhaust_the_pool)
     },
@@ -45,6 +58,11 @@ pub(crate) const FAULTS: &[Fault] = &[
         sqlstates: &["53100", "XX000"],
         expected: &["Database"],
         ..Fault::new("the_disk_is_full", ConnectVia::Server, (1, 5), inject::fill_the_disk)
+    },
+    Fault {
+        sqlstates: &["25006"],
+        expected: &["ReadOnly"],
+        ..Fault::new("the_server_is_read_only", ConnectVia::Server, (2, 10), inject::refuse_writes)
     },
     // An even number of rounds: at the end the first server is the primary again, and drops the database.
     Fault::new("a_standby_takes_over", ConnectVia::TwoHosts, (2, 4), inject::fail_over),
@@ -68,7 +86,11 @@ pub(crate) const CASES: &[CaseInfo] = &{
 /// If `PGMQ_TEST_FAULTS` is set and there are no server programs.
 pub(crate) fn names<B: Backend>() -> Result<Vec<&'static str>, String> {
     match Server::can_be_durable() {
-        Ok(true) => Ok(FAULTS.iter().filter(|fault| fault.suits::<B>()).map(|fault| fault.name).collect()),
+        Ok(true) => Ok(FAULTS
+            .iter()
+            .filter(|fault| fault.suits::<B>() && fault.rounds() > 0)
+            .map(|fault| fault.name)
+            .collect()),
         Ok(false) if !are_asked_for() => Ok(Vec::new()),
         Ok(false) => Err(MISSING.to_owned()),
         Err(error) => Err(format!("{error:?}")),

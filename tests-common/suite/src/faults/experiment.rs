@@ -11,7 +11,7 @@ use pgmq_core::{AsyncQueue, NotifyOptions};
 
 use crate::{
     faults::{
-        fault::{Fault, LIMIT_OF_WAITS, USABLE, are_asked_for},
+        fault::{Detection, Fault, LIMIT_OF_WAITS, USABLE, are_asked_for},
         ledger::QueueContents,
         report::Report,
         snapshot::{ResourceSnapshot, memory},
@@ -44,8 +44,7 @@ pub(crate) fn run<B: Backend>(fault: &'static Fault) -> Result<Report, Failure> 
     let bed = Arc::new(TestBed::create(fault.via)?);
     B::block_on(async {
         let before = ResourceSnapshot::take(B::Runtime::tasks());
-        let builder = B::builder().url(bed.url()).pool_size(POOL).idle_timeout(Duration::from_secs(600));
-        let queue = builder.acquire_timeout(LIMIT_OF_WAITS).connect_timeout(LIMIT_OF_WAITS).connect().await?;
+        let queue = builder::<B>(fault, &bed).connect().await?;
         queue.enable_notify_with(QUEUE, &NotifyOptions::new()).await?;
         let listener = B::listen(&queue, &[QUEUE]).await?;
 
@@ -74,25 +73,40 @@ pub(crate) fn run<B: Backend>(fault: &'static Fault) -> Result<Report, Failure> 
     })
 }
 
+fn builder<B: Backend>(fault: &Fault, bed: &TestBed) -> B::Builder {
+    let builder = B::builder().pool_size(POOL).idle_timeout(Duration::from_secs(600));
+    let builder = builder.acquire_timeout(LIMIT_OF_WAITS).connect_timeout(LIMIT_OF_WAITS);
+    match fault.detection {
+        Detection::NotNeeded | Detection::Default => builder.url(bed.url()),
+        // The listener does without the system's detection: where something answers for a server that has
+        // disappeared, only its own check finds that out.
+        Detection::Quick => builder
+            .url(&format!("{}?{}", bed.url(), B::QUICK_DETECTION))
+            .listen_url(bed.url())
+            .listener_check_interval(LIMIT_OF_WAITS),
+    }
+}
+
 /// Waits until at most `count` sessions are left. The server ends a session some time after its client has
 /// closed the connection.
 async fn assert_sessions_drop_to<B: Backend>(bed: &TestBed, count: usize, when: &str) -> Outcome {
     let started = Instant::now();
     loop {
-        let sessions = bed.sessions()?.len();
-        if sessions <= count {
+        let sessions = bed.statements()?;
+        if sessions.len() <= count {
             return Ok(());
         }
-        assert!(started.elapsed() < USABLE, "{sessions} sessions are left {when}, not {count}");
+        assert!(started.elapsed() < USABLE, "more than {count} sessions are left {when}: {sessions:?}");
         B::sleep(Duration::from_millis(10)).await;
     }
 }
 
 /// Injects the fault and waits until all workers have recovered, once per round. Then ends the workload.
 fn inject(fault: &Fault, bed: &TestBed, workload: &Workload) -> Result<Report, Failure> {
-    let _end = EndOnDrop(workload);
-    let (rounds, messages) =
-        if are_asked_for() { (fault.rounds.1, MESSAGES.1) } else { (fault.rounds.0, MESSAGES.0) };
+    let mut end = EndOnDrop { workload, bed, is_complete: false };
+    let rounds = fault.rounds();
+    let messages = if are_asked_for() { MESSAGES.1 } else { MESSAGES.0 };
+    let (usable, notified) = (USABLE + fault.detection.limit(), NOTIFIED + fault.detection.limit());
     let mut report = Report { fault: fault.name.to_owned(), strikes: rounds, ..Report::default() };
     wait(workload, USABLE, "succeeded", || {
         workload.all_have_succeeded_since(1) && workload.was_notified_since(1)
@@ -101,8 +115,13 @@ fn inject(fault: &Fault, bed: &TestBed, workload: &Workload) -> Result<Report, F
     for round in 0..rounds {
         (fault.inject)(bed, round)?;
         let healed = workload.now();
-        let back = wait(workload, USABLE, "succeeded again", || workload.all_have_succeeded_since(healed))?;
-        let heard = wait(workload, NOTIFIED, "been notified again", || workload.was_notified_since(healed))?;
+        let back = wait(workload, usable, "succeeded again", || workload.all_have_succeeded_since(healed))?;
+        let left = notified.saturating_sub(back);
+        let heard = wait(workload, left, "been notified again", || workload.was_notified_since(healed))?;
+        wait(workload, usable, "closed their silent connections", || {
+            bed.proxy.swallowed().is_ok_and(|swallowed| swallowed == 0)
+        })?;
+        bed.proxy.close_swallowed();
         report.back_after = report.back_after.max(millis(back));
         report.heard_after = report.heard_after.max(millis(back + heard));
         // Frees the recorded traffic, which nothing reads.
@@ -112,15 +131,26 @@ fn inject(fault: &Fault, bed: &TestBed, workload: &Workload) -> Result<Report, F
     wait(workload, USABLE, "sent enough", || lock(&workload.ledger).messages() >= messages)?;
     report.grown = memory() - memory_at_start.unwrap_or_default();
     assert!(report.grown < GROWTH, "the process has grown by {} KiB", report.grown);
+    end.is_complete = true;
     Ok(report)
 }
 
 /// Ends the workload when dropped, so that it also ends if an injection fails.
-struct EndOnDrop<'l>(&'l Workload);
+struct EndOnDrop<'e> {
+    workload: &'e Workload,
+    bed: &'e TestBed,
+    is_complete: bool,
+}
 
 impl Drop for EndOnDrop<'_> {
     fn drop(&mut self) {
-        self.0.end();
+        if self.is_complete {
+            self.workload.end();
+        } else {
+            self.workload.abandon();
+        }
+        // A blocking call on one of them would never return.
+        self.bed.proxy.close_swallowed();
     }
 }
 

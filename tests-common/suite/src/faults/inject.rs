@@ -22,9 +22,11 @@ const LONG: Duration = LIMIT_OF_CALLS.saturating_add(LIMIT_OF_WAITS);
 
 /// Ends all sessions by an administrator's command; in even rounds a single session.
 pub(crate) fn end_sessions(bed: &TestBed, round: u32) -> Outcome {
-    let sessions = bed.sessions()?;
-    let count = if round.is_multiple_of(2) { 1 } else { sessions.len() };
-    for process in sessions.iter().take(count) {
+    end_some_sessions(bed, if round.is_multiple_of(2) { 1 } else { usize::MAX })
+}
+
+fn end_some_sessions(bed: &TestBed, count: usize) -> Outcome {
+    for process in bed.sessions()?.iter().take(count) {
         bed.execute(&format!("SELECT pg_terminate_backend({process})"))?;
     }
     Ok(())
@@ -73,6 +75,11 @@ pub(crate) fn silence_the_network(bed: &TestBed, _: u32) -> Outcome {
     Ok(())
 }
 
+/// Loses the route of all connections for ever: both sides believe that they are connected.
+pub(crate) fn swallow_the_network(bed: &TestBed, _: u32) -> Outcome {
+    Ok(bed.proxy.swallow()?)
+}
+
 /// Closes all connections in one direction, the other one in each round.
 pub(crate) fn half_close_connections(bed: &TestBed, round: u32) -> Outcome {
     bed.proxy.half_close(if round.is_multiple_of(2) { Direction::ToServer } else { Direction::ToClient });
@@ -109,24 +116,59 @@ pub(crate) fn fill_the_disk(bed: &TestBed, _: u32) -> Outcome {
              DELETE FROM pgmq.q_{QUEUE} WHERE vt = 'infinity'"
         ))?;
     }
-    let before = failed_extensions(bed)?;
+    let before = logged(bed, "could not extend file")?;
     bed.server.limit_files(&size()?.to_string())?;
     // Pages that are partly filled still have room, though little, because of the fill factor.
-    let started = Instant::now();
-    let mut is_full = false;
-    while !is_full && started.elapsed() < USABLE {
-        thread::sleep(Duration::from_millis(10));
-        is_full = failed_extensions(bed)? >= before + PRODUCERS;
-    }
+    let is_full = wait_for_log(bed, "could not extend file", before + PRODUCERS)?;
     bed.server.limit_files("unlimited")?;
     assert!(is_full, "no send has failed: the table could still grow");
     Ok(())
 }
 
-/// Number of times that the server has logged a failure to extend a file.
-fn failed_extensions(bed: &TestBed) -> Result<usize, Failure> {
+/// Makes the server refuse writes for a while. In even rounds by a setting of the database, which the sessions
+/// that are opened meanwhile keep afterwards; in odd rounds by a setting of the server, which reaches all
+/// sessions.
+pub(crate) fn refuse_writes(bed: &TestBed, round: u32) -> Outcome {
+    const REFUSED: &str = "in a read-only transaction";
+    let before = logged(bed, REFUSED)?;
+    let database = bed.database.name();
+    let by = if round.is_multiple_of(2) {
+        format!("ALTER DATABASE \"{database}\"")
+    } else {
+        "ALTER SYSTEM".to_owned()
+    };
+    let reload = "SELECT pg_reload_conf()";
+    bed.execute(&format!("{by} SET default_transaction_read_only = on"))?;
+    bed.execute(reload)?;
+    if round.is_multiple_of(2) {
+        end_some_sessions(bed, usize::MAX)?;
+    }
+    // Enough for each worker to be refused several times.
+    let were_refused = wait_for_log(bed, REFUSED, before + 100)?;
+    let mut client = bed.connect()?;
+    client.batch_execute("SET default_transaction_read_only = off")?;
+    client.batch_execute(&format!("{by} RESET default_transaction_read_only"))?;
+    client.batch_execute(reload)?;
+    assert!(were_refused, "no call has been refused");
+    Ok(())
+}
+
+/// Waits until the server has logged `text` at least this number of times. Returns `false` if it does not.
+fn wait_for_log(bed: &TestBed, text: &str, count: usize) -> Result<bool, Failure> {
+    let started = Instant::now();
+    while started.elapsed() < USABLE {
+        if logged(bed, text)? >= count {
+            return Ok(true);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(false)
+}
+
+/// Number of times that the server has logged `text`.
+fn logged(bed: &TestBed, text: &str) -> Result<usize, Failure> {
     let folder = bed.server.folder().expect("the server was started here");
-    Ok(fs::read_to_string(folder.join("log"))?.matches("could not extend file").count())
+    Ok(fs::read_to_string(folder.join("log"))?.matches(text).count())
 }
 
 /// Stops the primary without a shutdown, and promotes its standby. In later rounds, the stopped server first

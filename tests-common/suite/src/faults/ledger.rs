@@ -44,6 +44,9 @@ pub(crate) struct Ledger {
     numbers: u64,
     /// The ids that sends returned, by number.
     sent: HashMap<u64, i64>,
+    /// The numbers of messages whose sends returned no ids, because only the commit of a transaction confirms
+    /// them.
+    committed: BTreeSet<u64>,
     /// The numbers of messages whose sends were refused.
     refused: BTreeSet<u64>,
     read: Vec<Seen>,
@@ -70,6 +73,11 @@ impl Ledger {
             self.immediate.push(format!("sending {numbers:?} returned {ids:?}"));
         }
         self.sent.extend(numbers.iter().copied().zip(ids.iter().copied()));
+    }
+
+    /// Records that a transaction in which these messages were sent was committed.
+    pub(crate) fn committed(&mut self, numbers: &[u64]) {
+        self.committed.extend(numbers);
     }
 
     /// Records that a send failed with an error after which nothing is stored.
@@ -115,7 +123,11 @@ impl Ledger {
 
     /// Number of messages that were sent and confirmed.
     pub(crate) fn messages(&self) -> usize {
-        self.sent.len()
+        self.sent.len() + self.committed.len()
+    }
+
+    fn is_confirmed(&self, number: u64) -> bool {
+        self.sent.contains_key(&number) || self.committed.contains(&number)
     }
 
     pub(crate) fn doubts(&self) -> Doubts {
@@ -134,7 +146,7 @@ impl Ledger {
         let there: BTreeSet<_> = self.seen(contents).map(|seen| seen.number).collect();
         // One message of a call proves that the whole call was executed.
         let was_sent = |numbers: &&Vec<u64>| {
-            numbers.iter().any(|number| self.sent.contains_key(number) || there.contains(number))
+            numbers.iter().any(|number| self.is_confirmed(*number) || there.contains(number))
         };
         let sent = self.sends.iter().filter(was_sent).flatten();
         sent.filter(|number| !there.contains(number)).copied().collect()
@@ -211,8 +223,7 @@ impl Ledger {
 
     /// The consumers have emptied the queue, so every message was read, except messages of sends in doubt.
     fn unread(&self, contents: &QueueContents) -> Vec<String> {
-        let left =
-            contents.queue.iter().filter(|seen| seen.read_ct == 0 && self.sent.contains_key(&seen.number));
+        let left = contents.queue.iter().filter(|seen| seen.read_ct == 0 && self.is_confirmed(seen.number));
         left.map(|seen| format!("could not be read: {seen:?}")).collect()
     }
 
@@ -265,6 +276,14 @@ mod tests {
         ledger.pop_in_doubt();
         assert_eq!(ledger.violations(&contents), Vec::<String>::new());
         assert_eq!(ledger.missing(&contents), [2]);
+    }
+
+    #[test]
+    fn a_lost_message_of_a_transaction_is_detected() {
+        detects("lost, with 0 pops in doubt: [3, 4]", |ledger, _| {
+            let numbers = ledger.begin_send(2);
+            ledger.committed(&numbers);
+        });
     }
 
     #[test]
@@ -349,6 +368,11 @@ mod tests {
     #[test]
     fn an_unread_message_is_detected_unless_its_send_is_in_doubt() {
         detects("could not be read", |_, contents| contents.queue[0].read_ct = 0);
+        detects("could not be read", |ledger, contents| {
+            let numbers = ledger.begin_send(1);
+            ledger.committed(&numbers);
+            contents.queue.push(Seen { read_ct: 0, ..seen(3) });
+        });
         let (mut ledger, mut contents) = consistent();
         ledger.begin_send(1);
         ledger.send_in_doubt();

@@ -25,7 +25,7 @@ pub(crate) enum ConnectVia {
 
 /// The servers of an experiment, and a database with the queue [`QUEUE`].
 pub(crate) struct TestBed {
-    database: Database,
+    pub(crate) database: Database,
     url: String,
     /// The proxy between the queue and the server, unused unless the queue connects via
     /// [`ConnectVia::Proxy`].
@@ -40,7 +40,11 @@ impl TestBed {
     pub(crate) fn create(via: ConnectVia) -> Result<Self, Failure> {
         let server = Server::durable()?.expect("experiments are only listed if there are server programs");
         let database = server.create_database()?;
-        database.execute(&format!("SELECT pgmq.create('{QUEUE}')"))?;
+        // A transaction whose client disappears holds its locks until this timeout: longer than the faults
+        // that are temporary, shorter than the time limit of the workers.
+        let timeout =
+            format!("ALTER DATABASE \"{}\" SET idle_in_transaction_session_timeout = '4s'", database.name());
+        database.execute(&format!("{timeout}; SELECT pgmq.create('{QUEUE}')"))?;
         let standby = if via == ConnectVia::TwoHosts { Some(server.standby()?) } else { None };
         let mut url = Url::parse(database.url())?;
         let port = url.port().expect("the URL of a server that was started here has a port");
@@ -86,6 +90,16 @@ impl TestBed {
     pub(crate) fn sessions(&self) -> Result<Vec<i32>, Failure> {
         let sql = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
                    AND backend_type = 'client backend' ORDER BY random()";
+        outside_of_runtimes(|| {
+            let rows = self.connect()?.query(sql, &[])?;
+            Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// The last statement of each other session in the database.
+    pub(crate) fn statements(&self) -> Result<Vec<String>, Failure> {
+        let sql = "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
+                   AND backend_type = 'client backend'";
         outside_of_runtimes(|| {
             let rows = self.connect()?.query(sql, &[])?;
             Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)

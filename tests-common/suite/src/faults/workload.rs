@@ -18,7 +18,8 @@ use crate::{
         ledger::{Finish, Ledger, Seen},
     },
     kit::{
-        backend::{Backend, Listener},
+        backend::{Backend, Listener, Step},
+        check::queue_error,
         context::QUEUE,
         failure::error_chain,
         runtime::Task,
@@ -34,10 +35,21 @@ const PAUSE: Duration = Duration::from_millis(3);
 /// Time that a worker waits after a failure.
 const BACKOFF: Duration = Duration::from_millis(20);
 
+const PRODUCER_MODES: [ProduceMode; PRODUCERS] =
+    [ProduceMode::Alternating, ProduceMode::Alternating, ProduceMode::InTransaction];
 const CONSUMERS: [ConsumeMode; 4] =
     [ConsumeMode::DeleteOne, ConsumeMode::DeleteMany, ConsumeMode::Archive, ConsumeMode::Pop];
 /// Number of workers that have to succeed again after each fault. The listener has the next number.
 const WORKERS: usize = PRODUCERS + CONSUMERS.len();
+
+/// The way that a producer sends.
+#[derive(Clone, Copy)]
+enum ProduceMode {
+    /// A batch and a single message in turn.
+    Alternating,
+    /// Two messages in a transaction.
+    InTransaction,
+}
 
 /// The way that a consumer takes messages and finishes them.
 #[derive(Clone, Copy)]
@@ -89,6 +101,7 @@ pub(crate) struct Workload {
     producing: AtomicUsize,
     consuming: AtomicUsize,
     over: AtomicBool,
+    abandoned: AtomicBool,
 }
 
 impl Workload {
@@ -104,6 +117,7 @@ impl Workload {
             producing: AtomicUsize::new(PRODUCERS),
             consuming: AtomicUsize::new(CONSUMERS.len()),
             over: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
         })
     }
 
@@ -115,7 +129,12 @@ impl Workload {
     ) -> Vec<Task<()>> {
         let worker = |number| Worker::<B> { number, queue: queue.clone(), workload: Arc::clone(self) };
         let mut workers: Vec<Task<()>> = vec![Box::pin(worker(WORKERS).listen(listener))];
-        workers.extend((0..PRODUCERS).map(|number| -> Task<()> { Box::pin(worker(number).produce()) }));
+        workers.extend(
+            PRODUCER_MODES
+                .iter()
+                .enumerate()
+                .map(|(number, &mode)| -> Task<()> { Box::pin(worker(number).produce(mode)) }),
+        );
         workers.extend(
             CONSUMERS
                 .iter()
@@ -128,6 +147,11 @@ impl Workload {
     /// Ends the workload. The consumers stop once the queue is empty.
     pub(crate) fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the workload at once, because the experiment has failed.
+    pub(crate) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn now(&self) -> u64 {
@@ -162,20 +186,18 @@ impl Workload {
 
     /// Returns `true` if the experiment has failed already.
     fn has_failed(&self) -> bool {
-        !lock(&self.unexplained).is_empty()
+        self.abandoned.load(Ordering::Relaxed) || !lock(&self.unexplained).is_empty()
     }
 
     /// Counts an error, and records it as unexplained if the fault cannot cause it.
     fn record(&self, error: &impl QueueError) {
         let (kind, sqlstate) = (error.kind(), error.sqlstate());
-        let is_explained = match kind {
-            ErrorKind::Connection | ErrorKind::Timeout => true,
+        let is_explained = match (kind, sqlstate) {
+            (ErrorKind::Connection | ErrorKind::Timeout, _) => true,
+            (_, Some(code)) => self.fault.sqlstates.contains(&code),
             // Two of the drivers may hide the SQLSTATE.
-            ErrorKind::Database => {
-                !self.fault.sqlstates.is_empty()
-                    && sqlstate.is_none_or(|code| self.fault.sqlstates.contains(&code))
-            }
-            _ => false,
+            (ErrorKind::Database, None) => !self.fault.sqlstates.is_empty(),
+            (_, None) => false,
         };
         if !is_explained {
             let text = error_chain(error);
@@ -197,26 +219,47 @@ struct Worker<B: Backend> {
 }
 
 impl<B: Backend> Worker<B> {
-    async fn produce(self) {
-        let Self { queue, workload, .. } = &self;
+    async fn produce(self, mode: ProduceMode) {
+        let workload = &self.workload;
         let mut is_batch = false;
         while !workload.is_over() && !workload.has_failed() {
             is_batch = !is_batch;
-            let numbers = lock(&workload.ledger).begin_send(if is_batch { u64::from(BATCH) } else { 1 });
-            let sent = if is_batch {
-                self.attempt(queue.send_batch(QUEUE, &numbers)).await
-            } else {
-                self.attempt(queue.send(QUEUE, &numbers[0])).await.map(|id| vec![id])
-            };
-            let pause = if let Answer::Received(_) = sent { PAUSE } else { BACKOFF };
-            match sent {
-                Answer::Received(ids) => lock(&workload.ledger).sent(&numbers, &ids),
-                Answer::Refused => lock(&workload.ledger).send_refused(&numbers),
-                Answer::Lost => lock(&workload.ledger).send_in_doubt(),
-            }
+            let pause = if self.send(mode, is_batch).await { PAUSE } else { BACKOFF };
             B::sleep(pause).await;
         }
         workload.producing.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Sends the next messages, and returns `true` if that succeeded.
+    async fn send(&self, mode: ProduceMode, is_batch: bool) -> bool {
+        let Self { queue, workload, .. } = self;
+        let count = match mode {
+            ProduceMode::InTransaction => 2,
+            ProduceMode::Alternating if is_batch => BATCH.into(),
+            ProduceMode::Alternating => 1,
+        };
+        let numbers = lock(&workload.ledger).begin_send(count);
+        let sent = match mode {
+            ProduceMode::InTransaction => {
+                let steps: Vec<_> = numbers.iter().map(|&number| Step::SendNumber(QUEUE, number)).collect();
+                let done = async { B::transaction(queue, &steps).await.map_err(queue_error) };
+                self.attempt(done).await.map(|()| None)
+            }
+            ProduceMode::Alternating if is_batch => {
+                self.attempt(queue.send_batch(QUEUE, &numbers)).await.map(Some)
+            }
+            ProduceMode::Alternating => {
+                self.attempt(queue.send(QUEUE, &numbers[0])).await.map(|id| Some(vec![id]))
+            }
+        };
+        let mut ledger = lock(&workload.ledger);
+        match &sent {
+            Answer::Received(Some(ids)) => ledger.sent(&numbers, ids),
+            Answer::Received(None) => ledger.committed(&numbers),
+            Answer::Refused => ledger.send_refused(&numbers),
+            Answer::Lost => ledger.send_in_doubt(),
+        }
+        matches!(sent, Answer::Received(_))
     }
 
     /// Takes messages until the producers have ended and the queue is empty.

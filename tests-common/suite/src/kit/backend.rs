@@ -85,6 +85,9 @@ pub trait Backend: Client {
     /// Number of tasks or threads that run on after a pool was dropped, for a while or as long as the
     /// process.
     const LINGERERS: usize = 0;
+    /// Parameters of a URL that have the system detect within seconds that the server has disappeared. Empty
+    /// if the driver has none.
+    const QUICK_DETECTION: &'static str = "keepalives_idle=1&keepalives_interval=1&tcp_user_timeout=2";
     /// Support for a pooler in transaction mode that does not know prepared statements.
     const BEHIND_POOLERS: Pooled = Pooled::AsItIs;
 
@@ -92,7 +95,7 @@ pub trait Backend: Client {
     fn transaction(
         queue: &Self::Queue,
         steps: &[Step],
-    ) -> impl Future<Output = Result<(), UserError<Self::Error>>>;
+    ) -> impl Future<Output = Result<(), UserError<Self::Error>>> + Send;
     /// Runs a case on `queue.with(..)` of a transaction that is rolled back at the end.
     fn in_transaction(
         queue: &Self::Queue,
@@ -199,6 +202,8 @@ pub enum Step {
     Execute(&'static str),
     /// Sends a message `1` to this queue, in the transaction.
     Send(&'static str),
+    /// Sends this number to this queue, in the transaction.
+    SendNumber(&'static str, u64),
     /// Sends a message `1` to this queue, and ignores a failure.
     TryToSend(&'static str),
     /// Returns [`UserError::GaveUp`].

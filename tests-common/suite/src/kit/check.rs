@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use pgmq_core::{AsyncQueue, ErrorKind, Message, QueueError};
 
 use crate::kit::{
+    backend::UserError,
     context::{QUEUE, TestContext},
     failure::{Failure, Outcome, error_chain},
 };
@@ -41,6 +42,15 @@ pub(crate) fn does_not_repeat_its_causes(error: &dyn Error) {
     while let Some(error) = cause {
         assert!(!text.contains(&error.to_string()), "{text:?} repeats its cause {error}");
         cause = error.source();
+    }
+}
+
+/// The error of the queue in a transaction whose user never abandons it.
+#[track_caller]
+pub(crate) fn queue_error<E>(error: UserError<E>) -> E {
+    match error {
+        UserError::Queue(error) => error,
+        UserError::GaveUp => panic!("the steps do not abandon the transaction"),
     }
 }
 
