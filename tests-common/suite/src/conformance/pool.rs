@@ -1,16 +1,20 @@
 //! The pool and its connections.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::ToSocketAddrs,
+    time::{Duration, Instant},
+};
 
 use pgmq_core::{AsyncQueue, ErrorKind, Notification, NotifyOptions, QueueError};
-use pgmq_test_server::{Server, outside_of_runtimes};
+use pgmq_test_server::{Server, outside_of_runtimes, proxy::Proxy};
 
 use crate::kit::{
     backend::{Backend, Builder, Listener},
     check::{SOON, fails_as, works},
     context::{QUEUE, TestContext},
     failure::{Failure, Outcome, error_chain},
-    runtime::Task,
+    parts::Parts,
+    runtime::{Runtime, Task},
     table::cases,
 };
 
@@ -26,6 +30,7 @@ cases! { pool:
     direct [send, read] an_idle_connection_that_the_server_closed_is_replaced;
     direct [] a_lost_session_makes_room_for_a_waiting_operation;
     direct [] the_pool_recovers_after_a_restart_of_the_server;
+    direct [] a_queue_works_on_another_runtime_after_its_own_ended_while_connecting;
 }
 
 async fn a_user_supplied_pool_is_used_unchanged<B: Backend>(context: &TestContext<'_>) -> Outcome {
@@ -214,4 +219,47 @@ async fn the_pool_recovers_after_a_restart_of_the_server<B: Backend>(_: &TestCon
     }
     assert_eq!(queue.pop::<String>(QUEUE).await?.unwrap().message, "back");
     works(&queue).await
+}
+
+async fn a_queue_works_on_another_runtime_after_its_own_ended_while_connecting<B: Backend>(
+    context: &TestContext<'_>,
+) -> Outcome {
+    // A blocking back end has no runtime that could end.
+    if B::Runtime::BLOCKS {
+        return Ok(());
+    }
+    let Parts { host, port, user, password } = Parts::new(context);
+    let server = (host.as_str(), port).to_socket_addrs()?.next().expect("a host has an address");
+    let proxy = Proxy::start(server)?;
+    let on_a_runtime_that_ends = || {
+        B::block_on(async {
+            let limit = Duration::from_secs(2);
+            let builder = B::builder().host("127.0.0.1").port(proxy.addr().port()).database(context.name());
+            let builder = builder.username(&user).password(&password).pool_size(1);
+            let queue = builder.acquire_timeout(limit).connect_timeout(limit).connect().await?;
+            works(&queue).await?;
+            // The pool has to open a connection, on which the server is silent.
+            proxy.cut();
+            proxy.freeze();
+            proxy.reset();
+            let started = Instant::now();
+            while proxy.round_trips() == 0 {
+                assert!(started.elapsed() < SOON, "the pool does not connect");
+                let cancelled = B::timeout(Duration::from_millis(50), queue.send(QUEUE, &1)).await;
+                assert!(!matches!(cancelled, Some(Ok(_))), "the server is silent");
+            }
+            Ok::<_, Failure>(queue)
+        })
+    };
+    let queue = outside_of_runtimes(on_a_runtime_that_ends)?;
+    proxy.cut();
+    for _ in 0..3 {
+        let started = Instant::now();
+        if let Err(error) = works(&queue).await {
+            // An error has to say at once why the queue does not work.
+            assert!(started.elapsed() < Duration::from_secs(1), "{error}");
+            assert!(error.to_string().contains("runtime"), "{error}");
+        }
+    }
+    Ok(())
 }
