@@ -36,6 +36,7 @@ pub(crate) mod pooler;
 pub(crate) mod prepared;
 pub(crate) mod queues;
 pub(crate) mod read;
+pub(crate) mod read_only;
 pub(crate) mod round_trips;
 pub(crate) mod send;
 pub(crate) mod timeouts;
