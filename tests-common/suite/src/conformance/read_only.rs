@@ -14,6 +14,7 @@ use crate::kit::{
 
 cases! { read_only:
     direct [send, read, delete] a_connection_left_read_only_is_replaced;
+    direct [send] a_connection_left_read_only_fails_one_transaction;
     direct [send, read] a_role_that_may_only_read_is_told_so;
 }
 
@@ -36,6 +37,18 @@ async fn a_connection_left_read_only_is_replaced<B: Backend>(context: &TestConte
         works(&left_read_only::<B>(context, sql).await?).await?;
         assert!(left_read_only::<B>(context, sql).await?.read::<i32>(QUEUE, 1).await?.is_none());
         assert!(!left_read_only::<B>(context, sql).await?.delete(QUEUE, 999).await?);
+    }
+    Ok(())
+}
+
+async fn a_connection_left_read_only_fails_one_transaction<B: Backend>(context: &TestContext<'_>) -> Outcome {
+    let steps = [Step::Send(QUEUE), Step::Send(QUEUE)];
+    for sql in LEFT_READ_ONLY {
+        let queue = left_read_only::<B>(context, sql).await?;
+        // The closure does not run twice, so its error is returned.
+        is_read_only(context, B::transaction(&queue, &steps).await.map_err(queue_error));
+        B::transaction(&queue, &steps).await.map_err(queue_error)?;
+        assert_eq!(queue.purge(QUEUE).await?, 2);
     }
     Ok(())
 }
