@@ -105,14 +105,14 @@ mod tests {
     #[test]
     fn a_parameter_that_the_text_names_twice_is_bound_twice_in_its_order() {
         let params = [Param::Int4(7), Param::Text("t".into())];
-        let variant = SqlVariant { text: "SELECT $2, $1, $2::text", since: None, is_for_one_queue: false };
+        let variant = SqlVariant::new("SELECT $2, $1, $2::text");
         let shown = diesel::debug_query::<Pg, _>(&DieselQuery::new(variant, &params)).to_string();
         assert_eq!(shown, "SELECT $1, $2, $3::text -- binds: [\"t\", 7, \"t\"]");
     }
 
     #[test]
     fn each_generation_has_its_own_text() {
-        let variant = SqlVariant { text: "SELECT 1", since: None, is_for_one_queue: false };
+        let variant = SqlVariant::new("SELECT 1");
         for (generation, text) in [(0, "SELECT 1"), (2, "SELECT 1 /* 2 */")] {
             let query = DieselQuery::new(variant, &[]).of_generation(generation);
             assert_eq!(diesel::debug_query::<Pg, _>(&query).to_string(), format!("{text} -- binds: []"));
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_missing_parameter_is_an_error() {
-        let variant = SqlVariant { text: "SELECT $1", since: None, is_for_one_queue: false };
+        let variant = SqlVariant::new("SELECT $1");
         assert!(
             diesel::query_builder::QueryFragment::<Pg>::to_sql(
                 &DieselQuery::new(variant, &[]),

@@ -102,9 +102,9 @@ impl Attempt {
         work: impl FnOnce(&OnceLock<Duration>) -> Result<OwnedClient, Error> + Send + 'static,
     ) -> Result<Self, Error> {
         let (sender, client) = sync_channel(1);
-        // Sending fails if the caller's limit is over and the receiver is gone.
         let resolved = Arc::new(OnceLock::new());
         let resolving = Arc::clone(&resolved);
+        // Sending fails if the caller's limit is over and the receiver is gone.
         let run = move || drop(sender.send(work(&resolving)));
         thread::Builder::new()
             .name(name.to_owned())

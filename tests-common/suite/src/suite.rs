@@ -10,8 +10,8 @@ use pgmq_test_server::{Poolers, Server};
 use crate::{
     conformance::{
         browse, cancellation, concurrency, connect, connection_strings, env, errors, finish, hostile,
-        install, listen, malformed_rows, notify, pool, pooler, prepared, queues, read, read_only, round_trips, send,
-        timeouts, tls, topics, transactions, undecoded,
+        install, listen, malformed_rows, notify, pool, pooler, prepared, queues, read, read_only,
+        round_trips, send, timeouts, tls, topics, transactions, undecoded,
     },
     faults::{catalog, child as experiments, fault::are_asked_for, report},
     kit::{

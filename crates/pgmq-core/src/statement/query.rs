@@ -169,3 +169,10 @@ pub struct SqlVariant<'q> {
     /// The text names a table of the queue, so there are as many such texts as queues.
     pub is_for_one_queue: bool,
 }
+
+impl<'q> SqlVariant<'q> {
+    /// The only variant of a text, for tests of back ends.
+    pub fn new(text: &'q str) -> Self {
+        Self { text, since: None, is_for_one_queue: false }
+    }
+}
