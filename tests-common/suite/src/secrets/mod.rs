@@ -105,8 +105,8 @@ mod tests {
     fn most_strings_differ_and_contain_most_of_their_secret() {
         let cases: Vec<_> = (1..1_000).map(|seed| Generator::new(seed).case()).collect();
         let distinct: std::collections::HashSet<_> = cases.iter().map(|case| &case.text).collect();
-        assert!(distinct.len() > 990);
-        let containing = cases.iter().filter(|case| part_of(&case.secret, &case.text).is_some());
-        assert!(containing.count() > 900);
+        assert!(distinct.len() > 950, "{}", distinct.len());
+        let containing = cases.iter().filter(|case| part_of(&case.secret, &case.text).is_some()).count();
+        assert!(containing > 800, "{containing}");
     }
 }
