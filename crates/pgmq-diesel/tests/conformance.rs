@@ -27,8 +27,6 @@ impl Backend for Diesel {
     const TLS_FEATURES: &'static [&'static str] = &["bundled"];
     const REQUIRE_VERIFIES: bool = false;
     const BEHIND_POOLERS: Pooled = Pooled::BySwitch;
-    // libpq counts in milliseconds.
-    const QUICK_DETECTION: &'static str = "keepalives_idle=1&keepalives_interval=1&tcp_user_timeout=2000";
 
     // The pool's threads end after their next check for idle connections, in half a minute at most.
     const LINGERERS: usize = 3;

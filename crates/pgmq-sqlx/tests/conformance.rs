@@ -30,7 +30,6 @@ impl Backend for Sqlx {
     const LISTENS_FROM_ANY_POOL: bool = true;
     const TESTS_ON_RETURN: bool = true;
     const FOLLOWS_THE_PRIMARY: bool = false;
-    const QUICK_DETECTION: &'static str = "";
     // The timer thread belongs to the process, and stays.
     const LINGERERS: usize = 1;
     // BEGIN, the check that no statement failed, and COMMIT.

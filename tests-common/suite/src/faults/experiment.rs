@@ -39,6 +39,10 @@ const NOTIFIED: Duration = Duration::from_secs(40);
 /// Limit of the process' growth, in KiB. Most of it is the ledger.
 const GROWTH: i64 = 64 << 10;
 
+/// Parameters of a URL that have the system detect within seconds that the server has disappeared. `pgmq-sqlx`
+/// ignores them.
+const QUICK_DETECTION: &str = "keepalives_idle=1&keepalives_interval=1&tcp_user_timeout=2000";
+
 /// Runs the experiment of a fault.
 pub(crate) fn run<B: Backend>(fault: &'static Fault) -> Result<Report, Failure> {
     let bed = Arc::new(TestBed::create(fault.via)?);
@@ -81,7 +85,7 @@ fn builder<B: Backend>(fault: &Fault, bed: &TestBed) -> B::Builder {
         // The listener does without the system's detection: where something answers for a server that has
         // disappeared, only its own check finds that out.
         Detection::Quick => builder
-            .url(&format!("{}?{}", bed.url(), B::QUICK_DETECTION))
+            .url(&format!("{}?{}", bed.url(), QUICK_DETECTION))
             .listen_url(bed.url())
             .listener_check_interval(LIMIT_OF_WAITS),
     }

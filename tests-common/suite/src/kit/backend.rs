@@ -85,9 +85,6 @@ pub trait Backend: Client {
     /// Number of tasks or threads that run on after a pool was dropped, for a while or as long as the
     /// process.
     const LINGERERS: usize = 0;
-    /// Parameters of a URL that have the system detect within seconds that the server has disappeared. Empty
-    /// if the driver has none.
-    const QUICK_DETECTION: &'static str = "keepalives_idle=1&keepalives_interval=1&tcp_user_timeout=2";
     /// Support for a pooler in transaction mode that does not know prepared statements.
     const BEHIND_POOLERS: Pooled = Pooled::AsItIs;
 
