@@ -266,7 +266,7 @@ impl<M: ManageClients> PGMQueue<M> {
         Self { listen_url: Some(url.into().into()), ..self }
     }
 
-    /// Drops this handle, and waits until nothing of it is left.
+    /// Drops this handle.
     ///
     /// The background work has ended when this returns: the server has stopped what dropped futures had
     /// begun, and dropped listeners are disconnected. The last handle of a pool that the queue made itself
