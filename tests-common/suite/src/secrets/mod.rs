@@ -14,7 +14,7 @@ const STRINGS: u64 = 3_000;
 /// The length of the parts of a secret that are searched for.
 const PART: usize = 4;
 
-/// What a client has shown of a connection string.
+/// The texts that a client has shown.
 #[derive(Debug, Default)]
 pub struct Shown(String);
 
@@ -38,8 +38,8 @@ impl Shown {
     }
 }
 
-/// Calls `attempt` with generated connection strings, and asserts that nothing that it adds to [`Shown`], and no
-/// log record meanwhile, contains a part of the secret in the string. Returns the number of strings that
+/// Calls `attempt` with generated connection strings, and asserts that nothing that it adds to [`Shown`], and
+/// no log record meanwhile, contains a part of the secret in the string. Returns the number of strings that
 /// `attempt` accepted.
 ///
 /// # Panics
