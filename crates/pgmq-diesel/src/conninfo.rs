@@ -56,8 +56,8 @@ fn compose(mut info: ConnInfo, connect_timeout: Duration) -> String {
     info.to_keywords()
 }
 
-/// The error for a connection string that libpq cannot use. It shows nothing of libpq's message except for the
-/// names of known parameters, because the message repeats values.
+/// The error for a connection string that libpq cannot use. It shows nothing of libpq's message except for
+/// the names of known parameters, because the message repeats values.
 pub(crate) fn unusable(error: &ConnectionError) -> Error {
     let message = error.to_string();
     if message.contains("not compiled in") {
@@ -86,8 +86,8 @@ pub(crate) fn unusable(error: &ConnectionError) -> Error {
     }
 }
 
-/// Returns `true` if libpq refuses the connection string, before it tries to connect. Its messages then repeat
-/// values of the string.
+/// Returns `true` if libpq refuses the connection string, before it tries to connect. Its messages then
+/// repeat values of the string.
 pub(crate) fn refuses(error: &ConnectionError) -> bool {
     let message = error.to_string();
     let begin =

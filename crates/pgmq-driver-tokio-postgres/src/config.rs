@@ -83,8 +83,8 @@ fn build(mut info: ConnInfo, settings: &Settings) -> Result<(Config, Tls), Error
     finish(config, &options)
 }
 
-/// Passes the parameters to the driver's parser, one by one if it refuses them together. The driver's error is
-/// not the cause, because it repeats parts of the string.
+/// Passes the parameters to the driver's parser, one by one if it refuses them together. The driver's error
+/// is not the cause, because it repeats parts of the string.
 fn parse(info: &ConnInfo) -> Result<Config, Error> {
     info.to_keywords().parse().map_err(|_| {
         let is_refused =

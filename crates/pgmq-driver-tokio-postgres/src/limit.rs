@@ -14,8 +14,8 @@ pub fn connect_limit(config: &Config) -> Duration {
     limit(per_address(config), hosts(config))
 }
 
-/// The limit for connecting as a whole, with as much time as the addresses of the hosts' names need. The names
-/// are looked up, which takes no longer than the timeout for one address.
+/// The limit for connecting as a whole, with as much time as the addresses of the hosts' names need. The
+/// names are looked up, which takes no longer than the timeout for one address.
 ///
 /// The driver tries the addresses of a name in turn. With the time for one, a name whose first addresses do
 /// not answer would never be connected to.
@@ -34,8 +34,8 @@ async fn resolved(config: &Config, count: impl AsyncFn(&str) -> usize) -> Durati
     limit(per_address, addresses)
 }
 
-/// As [`resolved_limit`], for a driver that blocks. Blocks the thread while names are looked up, for which there
-/// is no limit. `unresolved` is the limit if each name has one address.
+/// As [`resolved_limit`], for a driver that blocks. Blocks the thread while names are looked up, for which
+/// there is no limit. `unresolved` is the limit if each name has one address.
 pub fn resolved_limit_blocking(
     hosts: &[Host],
     hostaddrs: &[IpAddr],
@@ -81,9 +81,9 @@ mod tests {
         format!("{text} connect_timeout=5").parse().unwrap()
     }
 
-    fn seconds(text: &str, count: impl AsyncFn(&str) -> usize) -> u64 {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-        runtime.unwrap().block_on(resolved(&config(text), count)).as_secs()
+    fn resolve(config: &Config, count: impl AsyncFn(&str) -> usize) -> Duration {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(resolved(config, count))
     }
 
     #[test]
@@ -101,15 +101,18 @@ mod tests {
                 "three" => 3,
                 _ => panic!("{name} is looked up"),
             };
-            assert_eq!(seconds(text, count), expected, "{text}");
+            assert_eq!(resolve(&config(text), count), Duration::from_secs(expected), "{text}");
         }
         assert_eq!(connect_limit(&config("host=three,one")), Duration::from_secs(15));
     }
 
     #[test]
     fn a_name_that_is_not_looked_up_in_time_counts_as_one_address() {
-        assert_eq!(seconds("host=slow", async |_| std::future::pending().await), 5 * 2);
-        assert_eq!(seconds("host=huge", async |_| usize::MAX), LONGEST.as_secs());
+        let mut config = config("host=slow");
+        assert_eq!(resolve(&config, async |_| usize::MAX), LONGEST);
+        let short = Duration::from_millis(5);
+        config.connect_timeout(short);
+        assert_eq!(resolve(&config, async |_| std::future::pending().await), short * 2);
     }
 
     #[test]

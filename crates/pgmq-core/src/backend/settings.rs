@@ -77,8 +77,8 @@ impl Settings {
     ///
     /// The variable `DATABASE_URL` is the URL. Without it, `PG_HOST`, `PG_PORT`, `PG_DATABASE`, `PG_USERNAME`
     /// and `PG_PASSWORD` are read, which default to `localhost`, 5432, and `postgres` for the others.
-    /// `PG_INIT_EXTENSION` sets [`install_extension`](Self::install_extension) in either case. A variable that
-    /// is empty, or blank, is as good as a missing one.
+    /// `PG_INIT_EXTENSION` sets [`install_extension`](Self::install_extension) in either case. A variable
+    /// that is empty, or blank, is as good as a missing one.
     ///
     /// `var` returns the value of a variable, usually by [`std::env::var`].
     ///
@@ -103,7 +103,7 @@ impl Settings {
             };
         }
         if settings.url.is_none() {
-            // A password may begin or end with a space. In the others, only a line feed of a file is left over.
+            // A password may begin or end with a space. The others may end with the line feed of a file.
             let or = |name, default: &str| {
                 Ok::<_, Error>(Some(read(name)?.map_or(default.to_owned(), |value| value.trim().to_owned())))
             };

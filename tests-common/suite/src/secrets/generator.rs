@@ -21,7 +21,7 @@ const VALID: &[&str] = &[
 /// The characters of secrets: no four of them are a part of a word of a message, or of an address in memory.
 const SECRET: &[u8] = b"jkvwxzJKVWXZ7";
 
-/// What stands before a secret, as a part of the password. A number can be taken for a port.
+/// Texts before a secret, as a part of the password. A number can be taken for a port.
 const PREFIXES: &[&str] = &["", "", "12", "5432", "1#", "1/", "x"];
 
 /// Characters that have a meaning in a connection string, or surprise a parser.

@@ -42,8 +42,8 @@ impl ConnInfo {
         info.checked(dialect)
     }
 
-    /// The parameters for listening: those of `listen_url` if there is one, with the settings for what the URL
-    /// does not contain, and otherwise those of the pool.
+    /// The parameters for listening: those of `listen_url` if there is one, with the settings for what the
+    /// URL does not contain, and otherwise those of the pool.
     ///
     /// # Errors
     ///

@@ -69,7 +69,7 @@ const DRIVERS: &[&str] = &[
     "statement-cache-capacity",
 ];
 
-/// Parameters of other clients that stand in the URLs of hosted providers, and what to set instead.
+/// Parameters of other clients that are in the URLs of hosted providers, and what to set instead.
 const OTHERS: &[(&str, &str)] = &[
     ("connection_limit", ", and set pool_size on the builder"),
     ("currentSchema", ", and set search_path in options for another schema"),
@@ -84,8 +84,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("statement_timeout", ", and set statement_timeout in options to limit statements"),
 ];
 
-/// The name of a parameter as the tables have it, which may be shown; `None` if the name is unknown, and could
-/// be a part of a password.
+/// The name of a parameter as the tables have it, which may be shown; `None` if the name is unknown, and
+/// could be a part of a password.
 pub fn known(name: &str) -> Option<&'static str> {
     let tables = LIBPQ.iter().chain(FORMER).chain(DRIVERS).copied();
     tables.chain(OTHERS.iter().map(|(other, _)| *other)).find(|known| *known == name)

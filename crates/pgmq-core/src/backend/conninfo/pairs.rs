@@ -70,8 +70,8 @@ fn value(text: &str) -> Option<(String, &str)> {
 }
 
 impl Keyword {
-    /// Checks that the value contains no other parameter, as in `host=db;password=..`, which would be shown as
-    /// a part of the host's name.
+    /// Checks that the value contains no other parameter, as in `host=db;password=..`, which would be shown
+    /// as a part of the host's name.
     pub(crate) fn check_separators(&self) -> Result<(), Error> {
         // A quoted value is meant as it is, and so are the settings in `options`.
         if !self.is_quoted
