@@ -32,7 +32,8 @@ use std::{
 };
 
 #[cfg(target_os = "linux")]
-use socket2::{SockFilter, SockRef};
+use socket2::SockFilter;
+use socket2::SockRef;
 
 /// The direction of traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,7 +257,9 @@ impl Connection {
     fn close(self) {
         for stream in &self.streams {
             if self.is_swallowed() {
-                pass_packets(stream);
+                // A reset. The end of the stream would wait for bytes before it that were swallowed, and are
+                // repeated after ever longer pauses.
+                let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
             }
             // Fails if the other side closed first.
             let _ = stream.shutdown(Shutdown::Both);
@@ -275,20 +278,10 @@ fn drop_packets(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).attach_filter(&[SockFilter::new(RETURN, 0, 0, 0)])
 }
 
-/// Undoes [`drop_packets`], so that the stream can be closed in order.
-#[cfg(target_os = "linux")]
-fn pass_packets(stream: &TcpStream) {
-    // Fails if the packets were not dropped.
-    let _ = SockRef::from(stream).detach_filter();
-}
-
 #[cfg(not(target_os = "linux"))]
 fn drop_packets(_: &TcpStream) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "only Linux can drop the packets of a single connection"))
 }
-
-#[cfg(not(target_os = "linux"))]
-fn pass_packets(_: &TcpStream) {}
 
 /// The number of these clients' connections to `server` that the client regards as open.
 fn established(server: SocketAddr, clients: &[SocketAddr]) -> io::Result<usize> {
