@@ -39,8 +39,8 @@ const NOTIFIED: Duration = Duration::from_secs(40);
 /// Limit of the process' growth, in KiB. Most of it is the ledger.
 const GROWTH: i64 = 64 << 10;
 
-/// Parameters of a URL that have the system detect within seconds that the server has disappeared. `pgmq-sqlx`
-/// ignores them.
+/// Parameters of a URL that have the system detect within seconds that the server has disappeared.
+/// `pgmq-sqlx` ignores them.
 const QUICK_DETECTION: &str = "keepalives_idle=1&keepalives_interval=1&tcp_user_timeout=2000";
 
 /// Runs the experiment of a fault.

@@ -125,9 +125,9 @@ pub(crate) fn fill_the_disk(bed: &TestBed, _: u32) -> Outcome {
     Ok(())
 }
 
-/// Makes the server refuse writes for a while. In even rounds by a setting of the database, which the sessions
-/// that are opened meanwhile keep afterwards; in odd rounds by a setting of the server, which reaches all
-/// sessions.
+/// Makes the server refuse writes for a while. In even rounds by a setting of the database, which the
+/// sessions that are opened meanwhile keep afterwards; in odd rounds by a setting of the server, which
+/// reaches all sessions.
 pub(crate) fn refuse_writes(bed: &TestBed, round: u32) -> Outcome {
     const REFUSED: &str = "in a read-only transaction";
     let before = logged(bed, REFUSED)?;
