@@ -2,13 +2,13 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use pgmq_core::backend::Backoff;
-use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -23,7 +23,9 @@ pub struct Attempts(Arc<State>);
 #[derive(Debug, Default)]
 struct State {
     is_lost: AtomicBool,
-    stop: Notify,
+    stop: CancellationToken,
+    /// The time at which a caller last began to wait for a connection.
+    asked_at: Mutex<Option<Instant>>,
     running: TaskTracker,
 }
 
@@ -35,7 +37,9 @@ impl Attempts {
     /// The longest pause between two attempts.
     const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
-    /// Connects, and retries with backoff until `limit` is over. Each error is handed to `failed`.
+    /// Connects, and retries with backoff until `limit` is over, counted from the last call of
+    /// [`expect`](Self::expect): the pool starts no attempt for a caller that joins one. Each error is handed to
+    /// `failed`.
     ///
     /// # Errors
     ///
@@ -54,14 +58,14 @@ impl Attempts {
                     Ok(connection) => return Ok(connection),
                     Err(error) => failed(error),
                 }
-                if started.elapsed() >= limit {
+                if self.asked_at().unwrap_or(started).max(started).elapsed() >= limit {
                     break;
                 }
                 tokio::time::sleep(wait.min(Self::LONGEST_WAIT)).await;
             }
             Err(NotConnected)
         };
-        let (mut connecting, mut stopped) = (pin!(connecting), pin!(self.0.stop.notified()));
+        let (mut connecting, mut stopped) = (pin!(connecting), pin!(self.0.stop.cancelled()));
         let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
             Poll::Pending => stopped.as_mut().poll(cx).map(|()| Err(NotConnected)),
             connected => connected,
@@ -71,13 +75,15 @@ impl Attempts {
         connected
     }
 
-    /// Watches over the task that a pool has just spawned on the current runtime: if the runtime ends before
+    /// Records that a caller begins to wait, and watches over the task that a pool has just spawned on the
+    /// current runtime: if the runtime ends before
     /// that task has run, the attempt is lost.
     ///
     /// # Panics
     ///
     /// Outside of a runtime.
     pub fn expect(&self) {
+        *self.0.asked_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         let attempting = self.attempting();
         tokio::spawn(async move {
             // The pool's task was spawned before, and runs before a task that has yielded several times.
@@ -98,15 +104,19 @@ impl Attempts {
         self.0.is_lost.store(false, Ordering::Release);
     }
 
-    /// Ends the present attempts.
+    /// Ends all attempts, also those that have not begun.
     pub fn stop(&self) {
-        self.0.stop.notify_waiters();
+        self.0.stop.cancel();
     }
 
     /// Waits until no attempt is left.
     pub async fn ended(&self) {
         self.0.running.close();
         self.0.running.wait().await;
+    }
+
+    fn asked_at(&self) -> Option<Instant> {
+        *self.0.asked_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn attempting(&self) -> Attempting {
@@ -177,6 +187,36 @@ mod tests {
         });
         drop(second);
         assert!(!attempts.is_lost());
+    }
+
+    #[test]
+    fn an_attempt_goes_on_for_a_caller_that_joins_it() {
+        runtime().block_on(async {
+            let attempts = Attempts::default();
+            let asked = attempts.clone();
+            let count = std::cell::Cell::new(0);
+            let attempt = async || {
+                count.set(count.get() + 1);
+                if count.get() == 3 {
+                    asked.expect();
+                }
+                Err::<(), _>(())
+            };
+            // Without time for another attempt, the first one is the last.
+            attempts.connect(Duration::ZERO, attempt, |()| {}).await.unwrap_err();
+            assert_eq!(count.get(), 1);
+            count.set(2);
+            attempts.connect(Duration::from_millis(1), attempt, |()| {}).await.unwrap_err();
+            assert!(count.get() >= 3);
+        });
+    }
+
+    #[test]
+    fn stopping_ends_an_attempt_that_has_not_begun() {
+        let attempts = Attempts::default();
+        attempts.stop();
+        let connecting = attempts.connect(Duration::MAX, std::future::pending::<Result<(), ()>>, |()| {});
+        runtime().block_on(connecting).unwrap_err();
     }
 
     #[test]
