@@ -6,7 +6,7 @@ use pgmq_core::backend::Settings;
 use pgmq_core::backend::conninfo::{ConnInfo, Dialect, IMPLIED, quoted};
 use pgmq_core::{Error, ErrorKind};
 use tokio_postgres::Config;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{Host, SslMode};
 
 use crate::silence::limit_silence;
 use crate::tls::{Tls, TlsOptions};
@@ -64,6 +64,7 @@ fn build(mut info: ConnInfo, settings: &Settings) -> Result<(Config, Tls), Error
     let options = TlsOptions::take(&mut info)?;
     let connect_timeout = info.take_connect_timeout().unwrap_or(settings.connect_timeout);
     let user_timeout = info.take("tcp_user_timeout");
+    let has_user_timeout = user_timeout.is_some();
     let mut config = parse(&info)?;
     config.connect_timeout(connect_timeout);
     if let Some(milliseconds) = user_timeout {
@@ -74,7 +75,14 @@ fn build(mut info: ConnInfo, settings: &Settings) -> Result<(Config, Tls), Error
             config.tcp_user_timeout(Duration::from_millis(milliseconds));
         }
     }
-    limit_silence(&mut config);
+    limit_silence(&mut config, has_user_timeout);
+    let is_unusable =
+        |host: &Host| matches!(host, Host::Tcp(name) if name.is_empty() || name.starts_with('@'));
+    if config.get_hosts().iter().any(is_unusable) {
+        return Err(invalid(
+            "one of the hosts of the connection string is empty or an abstract socket, which this driver does not support",
+        ));
+    }
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         return Err(invalid(
             "the connection string names no host; add one, because this driver has no default",
