@@ -5,7 +5,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_core::Stream;
 use futures_core::stream::BoxStream;
@@ -62,7 +62,7 @@ impl Listener {
             .test_before_acquire(false)
             .connect_lazy_with(server.options.clone());
         let source = Source { server, pool, channels, check_interval };
-        let state = State::Listening(source.listen().await?);
+        let state = State::Listening(source.listen().await?, Instant::now(), Backoff::default());
         let events = unfold((source, state), async |(source, state)| {
             let (event, state) = source.next(state).await;
             Some((event, (source, state)))
@@ -80,6 +80,8 @@ impl Listener {
     ///
     /// The server refuses the new connection after one was lost.
     pub async fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Notification>, Error> {
+        // A longer time could overflow when it is added to a clock.
+        let timeout = timeout.min(LONGEST_WAIT);
         match select(self.next(), Delay::new(timeout)).await {
             Either::Left((event, _)) => event.transpose(),
             Either::Right(_) => Ok(None),
@@ -141,9 +143,16 @@ struct Source {
 
 /// The state of the connection.
 enum State {
-    Listening(Subscription),
+    /// Since this time, after an attempt that had this backoff left.
+    Listening(Subscription, Instant, Backoff),
     Refused(Backoff),
 }
+
+/// The longest wait: a year.
+const LONGEST_WAIT: Duration = Duration::from_secs(86_400 * 365);
+
+/// The time after which a connection counts as stable, and the backoff begins again.
+const STABLE: Duration = Duration::from_secs(10);
 
 impl Source {
     async fn listen(&self) -> Result<Subscription, Error> {
@@ -156,10 +165,19 @@ impl Source {
     /// The next event, and the state after it.
     async fn next(&self, state: State) -> (Event, State) {
         let mut backoff = match state {
-            State::Listening(mut subscription) => match subscription.next(&self.channels).await {
-                Some(notification) => return (Ok(notification), State::Listening(subscription)),
-                None => Backoff::default(),
-            },
+            State::Listening(mut subscription, since, backoff) => {
+                match subscription.next(&self.channels).await {
+                    Some(notification) => {
+                        return (Ok(notification), State::Listening(subscription, since, backoff));
+                    }
+                    None if since.elapsed() >= STABLE => Backoff::default(),
+                    None => {
+                        let mut backoff = backoff;
+                        wait(&mut backoff).await;
+                        backoff
+                    }
+                }
+            }
             State::Refused(mut backoff) => {
                 wait(&mut backoff).await;
                 backoff
@@ -168,7 +186,8 @@ impl Source {
         loop {
             match self.listen().await {
                 Ok(subscription) => {
-                    return (Ok(Notification::Reconnected), State::Listening(subscription));
+                    let state = State::Listening(subscription, Instant::now(), backoff);
+                    return (Ok(Notification::Reconnected), state);
                 }
                 Err(error) if error.is_transient() => wait(&mut backoff).await,
                 Err(error) => return (Err(error), State::Refused(backoff)),
