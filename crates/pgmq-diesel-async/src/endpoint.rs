@@ -24,6 +24,11 @@ impl Endpoint {
         Self { config, tls, limit }
     }
 
+    /// The limit for an answer on a connection that is there.
+    pub(crate) fn answer_limit(&self) -> Duration {
+        self.config.get_connect_timeout().copied().unwrap_or(self.limit)
+    }
+
     pub(crate) async fn connect(&self) -> Result<AsyncPgConnection, Error> {
         let connecting = async {
             let (client, connection) = self.config.connect(self.tls.clone()).await?;

@@ -142,7 +142,7 @@ impl Source {
             return Some(self.channels.notification(&next?.channel));
         }
         let checking = connection.batch_execute(PING);
-        tokio::time::timeout(self.endpoint.limit, checking).await.ok()?.ok()?;
+        tokio::time::timeout(self.endpoint.answer_limit(), checking).await.ok()?.ok()?;
         Some(None)
     }
 

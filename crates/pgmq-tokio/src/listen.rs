@@ -192,7 +192,8 @@ impl Source {
             return next;
         }
         let checking = connected.execute(&self.channels, PING);
-        tokio::time::timeout(self.limit, checking).await.ok()?.ok()
+        let limit = self.config.get_connect_timeout().copied().unwrap_or(self.limit);
+        tokio::time::timeout(limit, checking).await.ok()?.ok()
     }
 
     async fn reconnect(&self, sender: &EventSender<Error>) -> Option<Connected> {
