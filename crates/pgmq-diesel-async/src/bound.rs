@@ -42,7 +42,7 @@ impl AsyncQueue for BoundQueue<'_> {
     async fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
         let variant = query.variant_in_transaction(&self.shared.server);
         let ran = run(self.connection, &query, variant, &self.shared.driver.generation).await;
-        ran.map_err(|failed| failed.error)
+        ran.map_err(|failed| failed.error.unless_proven(failed.class))
     }
 }
 

@@ -54,6 +54,12 @@ impl Error {
         }
     }
 
+    /// The same error, in doubt if only the report that ended the session says that nothing was committed:
+    /// without [`server_replied`](crate::run::server_replied), that is no proof.
+    pub(crate) fn unless_proven(self, class: FailureClass) -> Self {
+        if class == FailureClass::NotCommitted { self.in_doubt() } else { self }
+    }
+
     /// The same error, of a request that may have been committed.
     pub(crate) fn in_doubt(self) -> Self {
         match self {

@@ -10,8 +10,8 @@ use std::time::Instant;
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::{PoolError, PoolableConnection};
 use pgmq_core::backend::prelude::*;
-use pgmq_core::backend::{self, Channels, LastConnectError, Next, Retry, Settings};
-use pgmq_core::{AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, Query};
+use pgmq_core::backend::{self, Channels, FailureClass, LastConnectError, Next, Retry, Settings};
+use pgmq_core::{AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, Query, statement};
 use pgmq_driver_tokio_postgres::{Pools, Tls, listen_config};
 
 use crate::bound::BoundQueue;
@@ -226,11 +226,23 @@ impl PGMQueue {
             in_flight = InFlight::new(acquired, &self.shared);
         };
         match ended {
+            Ended::Answered if done.is_err() && !self.accepts_writes(in_flight.conn()).await => {
+                discard(in_flight.release().session);
+            }
             Ended::Answered => drop(in_flight.release()),
             // Cancels the statement that is running.
             Ended::Unanswered => drop(in_flight),
         }
         done
+    }
+
+    /// Returns `true` if a connection may be used again after a transaction on it has failed.
+    ///
+    /// The reason is known only to the closure. A server that refuses writes, which it may do only for a while,
+    /// would refuse them on this connection for as long as the pool keeps it.
+    async fn accepts_writes(&self, connection: &AsyncPgConnection) -> bool {
+        let queue = BoundQueue::new(connection, Arc::clone(&self.shared));
+        matches!(queue.run(statement::accepts_writes()).await, Ok(true))
     }
 
     /// Listens for messages sent to these queues, on a dedicated connection that reconnects when it is lost.
@@ -344,7 +356,7 @@ impl AsyncQueue for PGMQueue {
     /// Runs a query on a pooled connection, and again where the server is known to have committed nothing.
     async fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
         let mut acquired = self.acquire().await?;
-        let mut retry = Retry::new(&self.shared.server, 1);
+        let mut retry = Retry::new(&self.shared.server, 1).of(query.call());
         loop {
             let variant = retry.variant(&query);
             let in_flight = InFlight::new(acquired, &self.shared).cancelled_on_drop(query.call().is_poll());
@@ -362,20 +374,23 @@ impl AsyncQueue for PGMQueue {
                 // Diesel cannot drop the stale statements from its cache; they go with the connection.
                 Next::Reprepare => acquired = self.replace(acquired).await?,
                 Next::Reconnect => {
-                    let limit = self.shared.settings.connect_timeout;
                     // A refusal to write is a reply in any case. Without a reply, the report only ended the
                     // connection, and the query may have been committed before.
-                    if error.kind() != ErrorKind::ReadOnly
-                        && !server_replied(&mut acquired.session, limit).await
-                    {
-                        discard(acquired.session);
-                        return Err(error.in_doubt());
+                    if class == FailureClass::NotCommitted {
+                        let limit = self.shared.settings.connect_timeout;
+                        let mut ending = InFlight::new(acquired, &self.shared).cancelled_on_drop(true);
+                        let has_replied = server_replied(ending.conn_mut(), limit).await;
+                        acquired = ending.release();
+                        if !has_replied {
+                            discard(acquired.session);
+                            return Err(error.in_doubt());
+                        }
                     }
                     acquired = self.replace(acquired).await?;
                 }
                 Next::Discard => {
                     discard(acquired.session);
-                    return Err(error);
+                    return Err(error.unless_proven(class));
                 }
                 Next::Fail => return Err(error),
             }

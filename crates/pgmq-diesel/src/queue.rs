@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use diesel::pg::PgConnection;
 use pgmq_core::backend::prelude::*;
 use pgmq_core::backend::{self, Channels, LastConnectError, Next, OpenConnections, Retry, Settings};
-use pgmq_core::{ErrorKind, Failure, Installation, Listen, Output, Query, Queue};
+use pgmq_core::{ErrorKind, Failure, Installation, Listen, Output, Query, Queue, statement};
 
 use crate::bound::BoundQueue;
 use crate::connection::Connection;
@@ -94,6 +94,10 @@ impl PGMQueue {
             }
             discards_left -= 1;
             discard(session);
+            if started.elapsed() >= self.pool.connection_timeout() {
+                let text = "the server answered on no connection in time; retry later";
+                return Err(pgmq_core::Error::new(ErrorKind::Connection, text).into());
+            }
         }
     }
 
@@ -187,9 +191,21 @@ impl PGMQueue {
             },
             Err(error) => {
                 transaction.roll_back(&mut session);
+                if !self.accepts_writes(&mut session) {
+                    discard(session);
+                }
                 Err(error)
             }
         }
+    }
+
+    /// Returns `true` if a connection may be used again after a transaction on it has failed.
+    ///
+    /// The reason is known only to the closure. A server that refuses writes, which it may do only for a while,
+    /// would refuse them on this connection for as long as the pool keeps it.
+    fn accepts_writes(&self, connection: &mut PgConnection) -> bool {
+        let queue = BoundQueue::new(connection, Arc::clone(&self.shared));
+        matches!(queue.run(statement::accepts_writes()), Ok(true))
     }
 
     /// Begins a transaction, and again on another connection if the first one is lost.
@@ -288,7 +304,7 @@ impl Queue for PGMQueue {
     /// Runs a query on a pooled connection, and again where the server is known to have committed nothing.
     fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
         let mut session = self.acquire(FRESH)?;
-        let mut retry = Retry::new(&self.shared.server, 1);
+        let mut retry = Retry::new(&self.shared.server, 1).of(query.call());
         let mut discards_left = self.pool.max_size();
         loop {
             let variant = retry.variant(&query);

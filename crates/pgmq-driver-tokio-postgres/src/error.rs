@@ -3,7 +3,7 @@
 use pgmq_core::backend::{FailureClass, ServerReport, refuses_client, untrusted};
 use pgmq_core::{Call, Error as ClientError, ErrorKind};
 use tokio_postgres::Error;
-use tokio_postgres::error::DbError;
+use tokio_postgres::error::{DbError, Severity};
 
 /// The kind of an error in a call; `None` for an error outside an operation.
 pub fn kind_of(error: &Error, call: Option<Call>) -> ErrorKind {
@@ -77,10 +77,21 @@ pub fn failure_class(error: &Error, is_complete: bool) -> FailureClass {
     }
 }
 
+/// Returns `true` if an error of COMMIT leaves open if the server has committed: the connection was lost, or the
+/// server has ended the session.
+pub fn leaves_commit_open(error: &Error) -> bool {
+    kind_of(error, None) == ErrorKind::Connection || error.as_db_error().is_some_and(ends_session)
+}
+
+fn ends_session(report: &DbError) -> bool {
+    matches!(report.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
+}
+
 fn server_report(report: &DbError) -> ServerReport<'_> {
     ServerReport {
         routine: report.routine(),
         has_context: report.where_().is_some(),
+        ends_session: ends_session(report),
         ..ServerReport::new(report.code().code(), report.message())
     }
 }

@@ -18,7 +18,7 @@ mod tls;
 pub use attempts::{Attempts, NotConnected};
 pub use background::Background;
 pub use config::{config, listen_config};
-pub use error::{failure_class, handshake, kind_of};
+pub use error::{failure_class, handshake, kind_of, leaves_commit_open};
 pub use events::{EventReceiver, EventSender, events};
 pub use fair_permits::{FairPermits, OwnedPermit, Permit};
 pub use limit::{connect_limit, resolved_limit, resolved_limit_blocking};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pgmq_core::backend::{FailureClass, Reported};
 use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
-use pgmq_driver_tokio_postgres::{handshake, kind_of};
+use pgmq_driver_tokio_postgres::{handshake, kind_of, leaves_commit_open};
 
 /// An error of this back end.
 ///
@@ -47,11 +47,9 @@ impl Error {
 
     /// An error of COMMIT, after which the transaction is in doubt if the connection was lost.
     pub(crate) fn committing(error: postgres::Error) -> Self {
+        let is_in_doubt = leaves_commit_open(&error);
         match Self::from(error) {
-            Self::Driver(failure) => {
-                let is_lost = failure.kind() == ErrorKind::Connection;
-                Self::Driver(failure.in_doubt(is_lost))
-            }
+            Self::Driver(failure) => Self::Driver(failure.in_doubt(is_in_doubt)),
             other => other,
         }
     }

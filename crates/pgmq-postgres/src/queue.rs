@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pgmq_core::backend::prelude::*;
 use pgmq_core::backend::{self, Channels, LastConnectError, Next, OpenConnections, Retry, Settings};
-use pgmq_core::{ErrorKind, Failure, Installation, Listen, Output, Query, Queue};
+use pgmq_core::{ErrorKind, Failure, Installation, Listen, Output, Query, Queue, statement};
 use pgmq_driver_tokio_postgres::{connect_limit, listen_config};
 
 use crate::bound::BoundQueue;
@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::listen::Listener;
 use crate::manager::{ManageClients, Manager};
 use crate::pool::{DriverState, LONGEST_WAIT, Losses, Pool, Session, Shared, discard};
-use crate::run::RunError;
+use crate::run::{ConnRef, RunError};
 use crate::runtime::check_may_block;
 use crate::transaction::Transaction;
 
@@ -184,14 +184,10 @@ impl<M: ManageClients> PGMQueue<M> {
     ) -> Result<R, E> {
         let mut session = self.session()?;
         let mut retry = Retry::new(&self.shared.server, 1);
-        loop {
+        let done = loop {
             let (client, statements) = session.parts();
             let error = match Transaction::begin(client, statements) {
-                Ok(mut transaction) => {
-                    let done = work(&mut transaction)?;
-                    transaction.commit().map_err(Error::committing)?;
-                    return Ok(done);
-                }
+                Ok(transaction) => break self.complete(transaction, work),
                 Err(error) => Error::from(error),
             };
             // Nothing was begun, so the transaction can begin on another connection.
@@ -203,7 +199,33 @@ impl<M: ManageClients> PGMQueue<M> {
                 return Err(error.into());
             }
             session = self.session()?;
+        };
+        if done.is_err() && !self.accepts_writes(session.conn()) {
+            discard(session);
         }
+        done
+    }
+
+    /// Runs the closure and commits. If either fails, dropping the transaction rolls it back.
+    fn complete<R, E: From<Error>>(
+        &self,
+        mut transaction: Transaction<'_>,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let done = work(&mut transaction)?;
+        transaction.commit().map_err(Error::committing).inspect_err(|error| {
+            self.is_loss(error);
+        })?;
+        Ok(done)
+    }
+
+    /// Returns `true` if a connection may be used again after a transaction on it has failed.
+    ///
+    /// The reason is known only to the closure. A server that refuses writes, which it may do only for a while,
+    /// would refuse them on this connection for as long as the pool keeps it.
+    fn accepts_writes(&self, connection: ConnRef<'_>) -> bool {
+        let queue = BoundQueue::new(connection, Arc::clone(&self.shared));
+        matches!(queue.run(statement::accepts_writes()), Ok(true))
     }
 
     /// Listens for messages sent to these queues, on a dedicated connection that reconnects when it is lost.
@@ -215,6 +237,7 @@ impl<M: ManageClients> PGMQueue<M> {
     /// The connection cannot be made; [`ErrorKind::InvalidArgument`], if the queue uses your own pool, which
     /// does not tell how to connect: set the URL by [`with_listen_url`](Self::with_listen_url).
     pub fn listen<S: AsRef<str>>(&self, queues: &[S]) -> Result<Listener, Error> {
+        check_may_block()?;
         let channels = Channels::new(queues)?;
         let settings = &self.shared.settings;
         let listen_url = self.listen_url.as_deref().or(settings.listen_url.as_deref());
@@ -276,7 +299,7 @@ impl<M: ManageClients> Queue for PGMQueue<M> {
     /// Runs a query on a pooled connection, and again where the server is known to have committed nothing.
     fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
         let mut session = self.session()?;
-        let mut retry = Retry::new(&self.shared.server, 1);
+        let mut retry = Retry::new(&self.shared.server, 1).of(query.call());
         loop {
             let variant = retry.variant(&query);
             let RunError { class, error } = match session.conn().run(&query, variant) {

@@ -4,7 +4,7 @@ use fallible_iterator::FallibleIterator;
 use pgmq_core::backend::FailureClass;
 use pgmq_core::{Output, Param, Query, SqlVariant};
 use pgmq_driver_tokio_postgres::{SqlParam, StatementCache, TokioRow, failure_class, sql_types};
-use postgres::error::{DbError, SqlState};
+use postgres::error::DbError;
 use postgres::types::Type;
 use postgres::{GenericClient, RowIter, Statement};
 
@@ -110,12 +110,15 @@ fn typed<'s, 'a>(params: &'s [Param<'a>]) -> impl ExactSizeIterator<Item = (SqlP
 ///
 /// This driver reads past an answer. If the server's report that it ends the session follows closely, the
 /// driver returns the report and drops the answer. The report therefore proves that nothing was committed
-/// only if it names the function that was running. A refusal to write is an answer, and not such a report.
+/// only if it names the function that was running.
 fn classify(error: &postgres::Error, is_complete: bool) -> FailureClass {
-    let proves =
-        |report: &DbError| report.where_().is_some() || *report.code() == SqlState::READ_ONLY_SQL_TRANSACTION;
+    let proves = |report: &DbError| report.where_().is_some();
     match failure_class(error, is_complete) {
-        FailureClass::NotCommitted if !error.as_db_error().is_some_and(proves) => FailureClass::Lost,
+        FailureClass::NotCommitted | FailureClass::SessionEnded
+            if !error.as_db_error().is_some_and(proves) =>
+        {
+            FailureClass::Lost
+        }
         class => class,
     }
 }

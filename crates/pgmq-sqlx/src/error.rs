@@ -5,7 +5,7 @@ use std::io;
 
 use pgmq_core::backend::{FailureClass, Reported, ServerReport, refuses_client, untrusted};
 use pgmq_core::{Call, Context, ErrorKind, Failure, Message, QueueError, RawJson};
-use sqlx::postgres::PgDatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 /// An error of this back end.
 ///
@@ -60,10 +60,11 @@ impl Error {
 
     /// An error of COMMIT, after which the transaction is in doubt if the connection was lost.
     pub(crate) fn committing(error: sqlx::Error) -> Self {
+        let has_ended = server_report(&error).is_some_and(|report| report.ends_session);
         match Self::from(error) {
             Self::Driver(failure) => {
                 let is_lost = failure.kind() == ErrorKind::Connection;
-                Self::Driver(failure.in_doubt(is_lost))
+                Self::Driver(failure.in_doubt(is_lost || has_ended))
             }
             other => other,
         }
@@ -83,6 +84,7 @@ pub(crate) fn server_report(error: &sqlx::Error) -> Option<ServerReport<'_>> {
     Some(ServerReport {
         routine: report.routine(),
         has_context: report.r#where().is_some(),
+        ends_session: matches!(report.severity(), PgSeverity::Fatal | PgSeverity::Panic),
         ..ServerReport::new(report.code(), report.message())
     })
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use pgmq_core::backend::prelude::*;
 use pgmq_core::backend::{self, CHECK_TRANSACTION, Channels, LastConnectError, Next, Retry, Settings};
-use pgmq_core::{AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, Query};
-use sqlx::Connection as _;
+use pgmq_core::{AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, Query, statement};
+use sqlx::{Connection as _, PgConnection};
 
 use crate::bound::BoundQueue;
 use crate::connection::Connection;
@@ -149,9 +149,24 @@ impl PGMQueue {
                 }
             };
             let done = complete(transaction, work).await;
-            drop(in_flight.release());
+            let is_usable = done.is_ok() || self.accepts_writes(in_flight.conn()).await;
+            let session = in_flight.release();
+            if !is_usable {
+                // The reason may be a loss, which casts doubt on all other connections.
+                self.shared.driver.losses.record();
+                discard(session);
+            }
             return done;
         }
+    }
+
+    /// Returns `true` if a connection may be used again after a transaction on it has failed.
+    ///
+    /// The reason is known only to the closure. A server that refuses writes, which it may do only for a while,
+    /// would refuse them on this connection for as long as the pool keeps it.
+    async fn accepts_writes(&self, connection: &mut PgConnection) -> bool {
+        let queue = BoundQueue::new(connection, Arc::clone(&self.shared));
+        matches!(queue.run(statement::accepts_writes()).await, Ok(true))
     }
 
     /// Returns `Ok` if the transaction can begin on another connection: nothing was begun, and the connection
@@ -205,6 +220,9 @@ impl PGMQueue {
         if self.handles.and_then(Arc::into_inner).is_none() {
             return;
         }
+        // The call itself closes the pool for all its handles, also if this future is dropped or the limit is
+        // over. The future would only wait for that.
+        let _closed = CloseOnDrop(&self.pool);
         let closing = async {
             // The driver closes idle connections only after all others.
             while let Some(connection) = self.pool.try_acquire() {
@@ -231,6 +249,15 @@ impl PGMQueue {
     /// lost.
     fn reconnects(&self) -> u32 {
         if self.handles.is_some() { 1 } else { self.pool.size() + 1 }
+    }
+}
+
+/// The guard of a pool that is being closed.
+struct CloseOnDrop<'p>(&'p Pool);
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        drop(self.0.close());
     }
 }
 
@@ -266,7 +293,7 @@ impl AsyncQueue for PGMQueue {
     async fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
         let DriverState { losses, prepared } = &self.shared.driver;
         let mut session = self.session().await?;
-        let mut retry = Retry::new(&self.shared.server, self.reconnects());
+        let mut retry = Retry::new(&self.shared.server, self.reconnects()).of(query.call());
         loop {
             let variant = retry.variant(&query);
             let mut in_flight = InFlight::new(session);

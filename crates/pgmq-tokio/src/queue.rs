@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use pgmq_core::backend::prelude::*;
 use pgmq_core::backend::{self, Channels, FailureClass, LastConnectError, Next, Retry, Settings};
-use pgmq_core::{AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, Query};
+use pgmq_core::{AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, Query, statement};
 use pgmq_driver_tokio_postgres::{Background, Pools, listen_config};
 
 use crate::bound::BoundQueue;
@@ -20,7 +20,7 @@ use crate::in_flight::InFlight;
 use crate::listen::Listener;
 use crate::manager::{ManageClients, Manager};
 use crate::pool::{Acquired, DriverState, Pool, Session, Shared, discard};
-use crate::run::RunError;
+use crate::run::{ConnRef, RunError};
 use crate::transaction::{Ended, Transaction};
 
 /// PGMQ over a pool of connections.
@@ -228,12 +228,24 @@ impl<M: ManageClients> PGMQueue<M> {
             in_flight = InFlight::new(acquired, &self.shared).cancelled_on_drop(true);
         };
         match ended {
+            Ended::Answered if done.is_err() && !self.accepts_writes(in_flight.conn()).await => {
+                discard(in_flight.release().session);
+            }
             Ended::Answered => drop(in_flight.release()),
             Ended::Lost => discard(in_flight.release().session),
             // Cancels the statement that is running.
             Ended::Unanswered => drop(in_flight),
         }
         done
+    }
+
+    /// Returns `true` if a connection may be used again after a transaction on it has failed.
+    ///
+    /// The reason is known only to the closure. A server that refuses writes, which it may do only for a while,
+    /// would refuse them on this connection for as long as the pool keeps it.
+    async fn accepts_writes(&self, connection: ConnRef<'_>) -> bool {
+        let queue = BoundQueue::new(connection, Arc::clone(&self.shared));
+        matches!(queue.run(statement::accepts_writes()).await, Ok(true))
     }
 
     /// Listens for messages sent to these queues, on a dedicated connection that reconnects when it is lost.
@@ -347,7 +359,7 @@ impl<M: ManageClients> AsyncQueue for PGMQueue<M> {
     /// Runs a query on a pooled connection, and again where the server is known to have committed nothing.
     async fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
         let mut acquired = self.acquire().await?;
-        let mut retry = Retry::new(&self.shared.server, 1);
+        let mut retry = Retry::new(&self.shared.server, 1).of(query.call());
         loop {
             let variant = retry.variant(&query);
             let in_flight = InFlight::new(acquired, &self.shared).cancelled_on_drop(query.call().is_poll());

@@ -10,9 +10,11 @@
 pub enum FailureClass {
     /// The server has no such function. An older variant of the call may work.
     UnknownFunction,
-    /// The server ended the session, or does not accept writes on it, and committed nothing. Another
-    /// connection may work.
+    /// The server ended the session and committed nothing. Another connection may work.
     NotCommitted,
+    /// The server does not accept writes on this session, and committed nothing. Another connection may work,
+    /// if the server was read-only when this one was made.
+    ReadOnly,
     /// The prepared statement is stale: the columns that it returns have changed since, or the server has
     /// forgotten it. The server committed nothing, and the statement may work when it is prepared again.
     StalePlan,

@@ -1,6 +1,7 @@
 //! The retry policy of a queue over a pool.
 
 use crate::backend::failure_class::FailureClass;
+use crate::call::Call;
 use crate::decode::Output;
 use crate::server_version::ServerVersion;
 use crate::statement::{Query, SqlVariant};
@@ -10,7 +11,7 @@ use crate::version::Version;
 ///
 /// A query runs again only if the server is known to have committed nothing, and each reason to run it again
 /// has its own limit: the oldest SQL variant once, a statement prepared again once, a conflict with concurrent
-/// queries [`CONFLICTS`] times, and the given number of reconnects.
+/// queries [`CONFLICTS`] times, a read-only connection once, and the given number of reconnects.
 #[derive(Debug)]
 pub struct Retry<'v> {
     server: &'v ServerVersion,
@@ -18,6 +19,7 @@ pub struct Retry<'v> {
     lacks: Option<Version>,
     may_reprepare: bool,
     conflicts_left: u32,
+    may_replace_read_only: bool,
     reconnects_left: u32,
 }
 
@@ -50,8 +52,17 @@ impl<'v> Retry<'v> {
             lacks: None,
             may_reprepare: true,
             conflicts_left: CONFLICTS,
+            may_replace_read_only: true,
             reconnects_left: reconnects,
         }
+    }
+
+    /// Returns the policy for this call. A poll is not repeated after a conflict, because it would wait for its
+    /// whole time again.
+    #[must_use]
+    pub fn of(self, call: Call) -> Self {
+        let conflicts_left = if call.is_poll() { 0 } else { self.conflicts_left };
+        Self { conflicts_left, ..self }
     }
 
     /// The SQL variant to run.
@@ -86,7 +97,13 @@ impl<'v> Retry<'v> {
             }
             (FailureClass::NotSerializable, _) if take_one(&mut self.conflicts_left) => Next::Repeat,
             (FailureClass::NotCommitted, _) => self.reconnect(),
-            (FailureClass::SessionEnded | FailureClass::Lost, _) => Next::Discard,
+            // One replacement shows if the server is read-only for good. More would close the connections that
+            // readers use.
+            (FailureClass::ReadOnly, _) if self.may_replace_read_only => {
+                self.may_replace_read_only = false;
+                Next::Reconnect
+            }
+            (FailureClass::ReadOnly | FailureClass::SessionEnded | FailureClass::Lost, _) => Next::Discard,
             (
                 FailureClass::UnknownFunction
                 | FailureClass::StalePlan
@@ -188,6 +205,25 @@ mod tests {
             assert_eq!(retry.after(FailureClass::NotSerializable, variant), Next::Repeat);
         }
         assert_eq!(retry.after(FailureClass::NotSerializable, variant), Next::Fail);
+    }
+
+    #[test]
+    fn a_read_only_connection_is_replaced_once() {
+        let (server, query) = (ServerVersion::default(), send());
+        let mut retry = Retry::new(&server, 9);
+        let variant = retry.variant(&query);
+        assert_eq!(retry.after(FailureClass::ReadOnly, variant), Next::Reconnect);
+        assert_eq!(retry.after(FailureClass::ReadOnly, variant), Next::Discard);
+    }
+
+    #[test]
+    fn a_poll_is_not_repeated_after_a_conflict() {
+        let server = ServerVersion::default();
+        let options = crate::options::PollOptions::new();
+        let poll = statement::read_with_poll::<()>("q", 1, 1, &options);
+        let mut retry = Retry::new(&server, 0).of(poll.call());
+        let Action::Run(query) = poll.into_action() else { panic!("a poll runs a query") };
+        assert_eq!(retry.after(FailureClass::NotSerializable, query.oldest_variant()), Next::Fail);
     }
 
     #[test]

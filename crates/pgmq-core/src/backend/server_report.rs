@@ -16,6 +16,8 @@ pub struct ServerReport<'r> {
     pub routine: Option<&'r str>,
     /// `true` if the error happened inside a function, such as one that a trigger calls.
     pub has_context: bool,
+    /// `true` if the driver passes on that the severity is FATAL or PANIC: the server ends the session.
+    pub ends_session: bool,
 }
 
 impl<'r> ServerReport<'r> {
@@ -58,11 +60,22 @@ impl<'r> ServerReport<'r> {
     /// The effect of a failed query that ran outside a transaction. `is_complete` is `true` if the server had
     /// reported the command as complete before.
     pub fn failure_class(&self, is_complete: bool) -> FailureClass {
+        match self.class_by_sqlstate(is_complete) {
+            class @ (FailureClass::NotCommitted | FailureClass::ReadOnly) => class,
+            // The server may have failed while it committed.
+            _ if self.ends_session && is_complete => FailureClass::Lost,
+            FailureClass::Lost => FailureClass::Lost,
+            _ if self.ends_session => FailureClass::SessionEnded,
+            class => class,
+        }
+    }
+
+    fn class_by_sqlstate(&self, is_complete: bool) -> FailureClass {
         match self.sqlstate {
             // The server rolls back what it cannot serialize, also when that turns out at the commit.
             "40001" => FailureClass::NotSerializable,
             "57P01" | "57P02" | "57P05" if !is_complete => FailureClass::NotCommitted,
-            "25006" if !is_complete => FailureClass::NotCommitted,
+            "25006" if !is_complete => FailureClass::ReadOnly,
             "25P03" | "25P04" if !is_complete => FailureClass::SessionEnded,
             "08P01" if self.is_wait_of_pgbouncer() => FailureClass::SessionEnded,
             // The server ends the session, and may have committed before.
@@ -70,7 +83,7 @@ impl<'r> ServerReport<'r> {
             sqlstate if sqlstate.starts_with("08") => FailureClass::Lost,
             _ if is_complete => FailureClass::Other,
             // A function that the user's own trigger calls is not named `pgmq.`.
-            "42883" if self.message.contains("pgmq.") => FailureClass::UnknownFunction,
+            "42883" if !self.has_context && self.message.contains("pgmq.") => FailureClass::UnknownFunction,
             _ if self.is_stale_plan() => FailureClass::StalePlan,
             _ => FailureClass::Other,
         }
@@ -188,7 +201,8 @@ mod tests {
 
     #[test]
     fn only_a_proof_counts_as_not_committed() {
-        for code in ["57P01", "57P02", "57P05", "25006"] {
+        assert_eq!(class("25006", ""), Class::ReadOnly);
+        for code in ["57P01", "57P02", "57P05"] {
             assert_eq!(class(code, ""), Class::NotCommitted);
             assert_ne!(ServerReport::new(code, "").failure_class(true), Class::NotCommitted);
         }
@@ -204,9 +218,24 @@ mod tests {
     }
 
     #[test]
+    fn a_session_that_ends_is_discarded_for_any_reason() {
+        for code in ["40001", "58030", "XX000"] {
+            let report = ServerReport { ends_session: true, ..ServerReport::new(code, "") };
+            assert_eq!(report.failure_class(false), Class::SessionEnded);
+            // A failure while the server commits leaves open if it has.
+            assert_eq!(report.failure_class(true), Class::Lost);
+        }
+        let shutdown = ServerReport { ends_session: true, ..ServerReport::new("57P01", "") };
+        assert_eq!(shutdown.failure_class(false), Class::NotCommitted);
+    }
+
+    #[test]
     fn only_a_missing_function_of_pgmq_is_an_unknown_function() {
         assert_eq!(class("42883", "function pgmq.send(text)"), Class::UnknownFunction);
         assert_eq!(class("42883", "function users_own()"), Class::Other);
+        let in_trigger =
+            ServerReport { has_context: true, ..ServerReport::new("42883", "function pgmq.send(text)") };
+        assert_eq!(in_trigger.failure_class(false), Class::Other);
     }
 
     #[test]

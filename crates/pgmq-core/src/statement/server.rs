@@ -51,6 +51,15 @@ pub fn create_extension() -> Statement<'static, ()> {
         .sql("CREATE EXTENSION IF NOT EXISTS pgmq CASCADE")
 }
 
+/// Builds the question whether the session accepts writes, outside a transaction.
+///
+/// After a transaction that failed, the answer tells if its connection may be used again: what the server
+/// refused is known only to the user's closure.
+pub fn accepts_writes() -> Statement<'static, bool> {
+    StatementBuilder::outside_the_table(Call::new("transaction", "pg_catalog.current_setting"))
+        .sql("SELECT pg_catalog.current_setting('transaction_read_only') = 'off'")
+}
+
 /// Builds the setting that makes the server check every 250 ms, while it runs a statement, that the client is
 /// still connected, unless the session has such a setting. For drivers that cannot cancel a statement.
 pub fn watch_client() -> Statement<'static, ()> {
