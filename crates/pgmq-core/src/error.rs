@@ -31,11 +31,12 @@ pub trait QueueError: std::error::Error + Send + Sync + 'static {
     /// the message twice.
     ///
     /// Returns `false` if the client knows that nothing was committed: the request was never sent, or the
-    /// server reported an error. An error of kind [`ErrorKind::Decode`] is not in doubt either: the server has
-    /// done what was asked.
+    /// server reported an error. An error of kind [`ErrorKind::Decode`] is not in doubt either: the server
+    /// has done what was asked.
     ///
     /// Inside a transaction that is not committed yet, nothing is committed in either case. The error of an
-    /// operation there may still be in doubt, because an operation does not know of the transaction around it.
+    /// operation there may still be in doubt, because an operation does not know of the transaction around
+    /// it.
     ///
     /// The default is `true` for all errors of kind [`ErrorKind::Connection`].
     fn is_in_doubt(&self) -> bool {

@@ -201,8 +201,8 @@ impl PGMQueue {
 
     /// Returns `true` if a connection may be used again after a transaction on it has failed.
     ///
-    /// The reason is known only to the closure. A server that refuses writes, which it may do only for a while,
-    /// would refuse them on this connection for as long as the pool keeps it.
+    /// The reason is known only to the closure. A server that refuses writes, which it may do only for a
+    /// while, would refuse them on this connection for as long as the pool keeps it.
     fn accepts_writes(&self, connection: &mut PgConnection) -> bool {
         let queue = BoundQueue::new(connection, Arc::clone(&self.shared));
         matches!(queue.run(statement::accepts_writes()), Ok(true))

@@ -38,8 +38,8 @@ impl Attempts {
     const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
     /// Connects, and retries with backoff until `limit` is over, counted from the last call of
-    /// [`expect`](Self::expect): the pool starts no attempt for a caller that joins one. Each error is handed to
-    /// `failed`.
+    /// [`expect`](Self::expect): the pool starts no attempt for a caller that joins one. Each error is handed
+    /// to `failed`.
     ///
     /// # Errors
     ///

@@ -77,8 +77,8 @@ pub fn failure_class(error: &Error, is_complete: bool) -> FailureClass {
     }
 }
 
-/// Returns `true` if an error of COMMIT leaves open if the server has committed: the connection was lost, or the
-/// server has ended the session.
+/// Returns `true` if an error of COMMIT leaves open if the server has committed: the connection was lost, or
+/// the server has ended the session.
 pub fn leaves_commit_open(error: &Error) -> bool {
     kind_of(error, None) == ErrorKind::Connection || error.as_db_error().is_some_and(ends_session)
 }

@@ -10,8 +10,8 @@ use crate::version::Version;
 /// Decides what to do after a query on a pooled connection has failed. Holds no connection and does no I/O.
 ///
 /// A query runs again only if the server is known to have committed nothing, and each reason to run it again
-/// has its own limit: the oldest SQL variant once, a statement prepared again once, a conflict with concurrent
-/// queries [`CONFLICTS`] times, a read-only connection once, and the given number of reconnects.
+/// has its own limit: the oldest SQL variant once, a statement prepared again once, a conflict with
+/// concurrent queries [`CONFLICTS`] times, a read-only connection once, and the given number of reconnects.
 #[derive(Debug)]
 pub struct Retry<'v> {
     server: &'v ServerVersion,
@@ -23,8 +23,8 @@ pub struct Retry<'v> {
     reconnects_left: u32,
 }
 
-/// The number of times that a query runs again after a conflict. Of the queries that conflict with each other,
-/// one succeeds each time.
+/// The number of times that a query runs again after a conflict. Of the queries that conflict with each
+/// other, one succeeds each time.
 const CONFLICTS: u32 = 10;
 
 /// The next step after a failure.
@@ -57,8 +57,8 @@ impl<'v> Retry<'v> {
         }
     }
 
-    /// Returns the policy for this call. A poll is not repeated after a conflict, because it would wait for its
-    /// whole time again.
+    /// Returns the policy for this call. A poll is not repeated after a conflict, because it would wait for
+    /// its whole time again.
     #[must_use]
     pub fn of(self, call: Call) -> Self {
         let conflicts_left = if call.is_poll() { 0 } else { self.conflicts_left };
@@ -97,8 +97,8 @@ impl<'v> Retry<'v> {
             }
             (FailureClass::NotSerializable, _) if take_one(&mut self.conflicts_left) => Next::Repeat,
             (FailureClass::NotCommitted, _) => self.reconnect(),
-            // One replacement shows if the server is read-only for good. More would close the connections that
-            // readers use.
+            // One replacement shows if the server is read-only for good. More would close the connections
+            // that readers use.
             (FailureClass::ReadOnly, _) if self.may_replace_read_only => {
                 self.may_replace_read_only = false;
                 Next::Reconnect

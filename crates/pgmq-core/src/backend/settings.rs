@@ -215,8 +215,10 @@ macro_rules! settings_methods {
 
         /// Sets the URL or libpq connection string. Required, unless there is a [`host`](Self::host).
         ///
-        /// No text of the string is ever shown in an error, in debug output or in a log, except for the names
-        /// of known parameters. The guide lists the parameters that the driver takes; any other is refused.
+        /// The password is never shown. Nor is any other text of the string, except for the names of known
+        /// parameters, in debug output, in a log, or in the error of a string that is refused. An error of
+        /// connecting may name the host, the role or the database. The guide lists the parameters that the
+        /// driver takes; any other is refused.
         #[must_use]
         pub fn url(mut self, url: impl Into<String>) -> Self {
             self.settings.url = Some(url.into());

@@ -8,8 +8,8 @@ use crate::message::Message;
 use crate::raw_json::RawJson;
 use crate::row::Row;
 
-/// The result of an operation, made from the records that its rows decode to. Only types of this crate implement
-/// it.
+/// The result of an operation, made from the records that its rows decode to. Only types of this crate
+/// implement it.
 pub trait Output: Sealed + Sized + Send {
     /// The type that one row decodes to.
     type Record: Record;
