@@ -10,6 +10,7 @@ pub use crate::options::{
     ArchivePartitionOptions, NotifyOptions, PartitionInterval, PartitionOptions, PollOptions, ReadOptions,
     SendBatchOptions, SendOptions,
 };
+pub use crate::pool_error::PoolError;
 pub use crate::raw_json::RawJson;
 pub use crate::records::{NotifyThrottle, QueueInfo, QueueMetrics, RoutingMatch, TopicBinding, TopicMessage};
 pub use crate::time::{Delay, VisibilityTimeout};

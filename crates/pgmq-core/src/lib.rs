@@ -39,6 +39,7 @@ mod notification;
 mod operations;
 mod options;
 mod param;
+mod pool_error;
 mod queue_name;
 mod raw_json;
 mod records;

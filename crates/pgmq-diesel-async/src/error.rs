@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use diesel::ConnectionError;
-use diesel_async::pooled_connection::PoolError;
+use diesel_async::pooled_connection::PoolError as Refusal;
 use pgmq_core::backend::{FailureClass, Reported};
-use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
+use pgmq_core::{Context, ErrorKind, Failure, Message, PoolError, QueueError, RawJson};
 use pgmq_driver_diesel::{connecting_kind_of, kind_of, sqlstate_of};
 use pgmq_driver_tokio_postgres::{handshake, kind_of as driver_kind_of};
 
@@ -28,7 +28,7 @@ pub enum Error {
     Connect(Failure<tokio_postgres::Error>),
     /// No connection could be acquired from the pool.
     #[error(transparent)]
-    Pool(Failure<bb8::RunError<PoolError>>),
+    Pool(Failure<PoolError>),
 }
 
 impl Error {
@@ -143,26 +143,26 @@ impl From<ConnectionError> for Error {
             ConnectionError::CouldntSetupConfiguration(error) => error.into(),
             error => {
                 let kind = connecting_kind_of(&error);
-                Self::Pool(Failure::new(kind, bb8::RunError::User(PoolError::ConnectionError(error))))
+                Self::Pool(Failure::new(kind, PoolError::new(error)))
             }
         }
     }
 }
 
-impl From<PoolError> for Error {
-    fn from(error: PoolError) -> Self {
+impl From<Refusal> for Error {
+    fn from(error: Refusal) -> Self {
         match error {
-            PoolError::QueryError(error) => error.into(),
-            PoolError::ConnectionError(error) => error.into(),
+            Refusal::QueryError(error) => error.into(),
+            Refusal::ConnectionError(error) => error.into(),
         }
     }
 }
 
-impl From<bb8::RunError<PoolError>> for Error {
-    fn from(error: bb8::RunError<PoolError>) -> Self {
+impl From<bb8::RunError<Refusal>> for Error {
+    fn from(error: bb8::RunError<Refusal>) -> Self {
         match error {
             bb8::RunError::User(error) => error.into(),
-            bb8::RunError::TimedOut => Self::Pool(Failure::new(ErrorKind::Timeout, error)),
+            bb8::RunError::TimedOut => Self::Pool(Failure::new(ErrorKind::Timeout, PoolError::new(error))),
         }
     }
 }

@@ -8,10 +8,12 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use diesel_async::AsyncPgConnection;
-use diesel_async::pooled_connection::{PoolError, PoolableConnection};
+use diesel_async::pooled_connection::{PoolError as Refusal, PoolableConnection};
 use pgmq_core::backend::prelude::*;
 use pgmq_core::backend::{self, Channels, FailureClass, LastConnectError, Next, Retry, Settings};
-use pgmq_core::{AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, Query, statement};
+use pgmq_core::{
+    AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, PoolError, Query, statement,
+};
 use pgmq_driver_tokio_postgres::{Pools, Tls, listen_config};
 
 use crate::bound::BoundQueue;
@@ -122,7 +124,7 @@ impl PGMQueue {
     }
 
     /// Takes a session out of the pool as it is.
-    async fn pooled(&self) -> Result<Session, bb8::RunError<PoolError>> {
+    async fn pooled(&self) -> Result<Session, bb8::RunError<Refusal>> {
         let mut getting = pin!(self.pools.usable(close_idle).get_owned());
         if let Some(attempts) = self.pools.attempts() {
             match poll_fn(|cx| Poll::Ready(getting.as_mut().poll(cx))).await {
@@ -322,14 +324,15 @@ impl PGMQueue {
         let _ = tokio::time::timeout(limit, ended).await;
     }
 
-    fn not_acquired(&self, error: bb8::RunError<PoolError>, started: Instant) -> Error {
+    fn not_acquired(&self, error: bb8::RunError<Refusal>, started: Instant) -> Error {
         let waited = self.pool().config().connection_timeout;
         match (error, self.shared.last_connect_error.take_since(started)) {
             (bb8::RunError::User(error), _) => error.into(),
             (bb8::RunError::TimedOut, Some((_, Some(refusal)))) => refusal.after(waited),
             (bb8::RunError::TimedOut, refused) => {
                 let kind = refused.map_or(ErrorKind::Timeout, |(kind, _)| kind);
-                Error::Pool(Failure::new(kind, bb8::RunError::TimedOut).after(waited))
+                let timed_out = PoolError::new(bb8::RunError::<Refusal>::TimedOut);
+                Error::Pool(Failure::new(kind, timed_out).after(waited))
             }
         }
     }

@@ -1,9 +1,8 @@
 //! The error of this back end.
 
 use diesel::ConnectionError;
-use diesel::r2d2::PoolError;
 use pgmq_core::backend::{FailureClass, Reported, untrusted};
-use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
+use pgmq_core::{Context, ErrorKind, Failure, Message, PoolError, QueueError, RawJson};
 use pgmq_driver_diesel::{connecting_kind_of, connecting_sqlstate_of, kind_of, sqlstate_of};
 
 use crate::conninfo::{refuses, unusable};
@@ -128,11 +127,11 @@ impl From<ConnectionError> for Error {
     }
 }
 
-impl From<PoolError> for Error {
-    fn from(error: PoolError) -> Self {
+impl From<diesel::r2d2::PoolError> for Error {
+    fn from(error: diesel::r2d2::PoolError) -> Self {
         // Only the text distinguishes a wait for a connection in use from one for a connection that could not
         // be made.
         let kind = if error.to_string().contains(": ") { ErrorKind::Connection } else { ErrorKind::Timeout };
-        Self::Pool(Failure::new(kind, error))
+        Self::Pool(Failure::new(kind, PoolError::new(error)))
     }
 }

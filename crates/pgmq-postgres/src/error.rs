@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pgmq_core::backend::{FailureClass, Reported};
-use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
+use pgmq_core::{Context, ErrorKind, Failure, Message, PoolError, QueueError, RawJson};
 use pgmq_driver_tokio_postgres::{handshake, kind_of, leaves_commit_open};
 
 /// An error of this back end.
@@ -22,7 +22,7 @@ pub enum Error {
     Driver(Failure<postgres::Error>),
     /// No connection could be acquired from the pool.
     #[error(transparent)]
-    Pool(Failure<r2d2::Error>),
+    Pool(Failure<PoolError>),
 }
 
 impl Error {
@@ -106,6 +106,6 @@ impl From<r2d2::Error> for Error {
         // The pool has one error for "all connections are in use" and "no connection can be made". Only in
         // the second case does the text include a cause.
         let kind = if error.to_string().contains(": ") { ErrorKind::Connection } else { ErrorKind::Timeout };
-        Self::Pool(Failure::new(kind, error))
+        Self::Pool(Failure::new(kind, PoolError::new(error)))
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pgmq_core::backend::{FailureClass, Reported};
-use pgmq_core::{Context, ErrorKind, Failure, Message, QueueError, RawJson};
+use pgmq_core::{Context, ErrorKind, Failure, Message, PoolError, QueueError, RawJson};
 use pgmq_driver_tokio_postgres::{handshake, kind_of, leaves_commit_open};
 
 /// An error of this back end.
@@ -22,7 +22,7 @@ pub enum Error {
     Driver(Failure<tokio_postgres::Error>),
     /// No connection could be acquired from the pool.
     #[error(transparent)]
-    Pool(Failure<bb8::RunError<tokio_postgres::Error>>),
+    Pool(Failure<PoolError>),
 }
 
 impl Error {
@@ -80,12 +80,8 @@ impl Error {
 
     fn driver(&self) -> Option<&tokio_postgres::Error> {
         match self {
-            Self::Client(_) => None,
+            Self::Client(_) | Self::Pool(_) => None,
             Self::Driver(failure) => Some(failure.cause()),
-            Self::Pool(failure) => match failure.cause() {
-                bb8::RunError::User(error) => Some(error),
-                bb8::RunError::TimedOut => None,
-            },
         }
     }
 
@@ -129,7 +125,7 @@ impl From<bb8::RunError<tokio_postgres::Error>> for Error {
     fn from(error: bb8::RunError<tokio_postgres::Error>) -> Self {
         match error {
             bb8::RunError::User(error) => error.into(),
-            bb8::RunError::TimedOut => Self::Pool(Failure::new(ErrorKind::Timeout, error)),
+            bb8::RunError::TimedOut => Self::Pool(Failure::new(ErrorKind::Timeout, PoolError::new(error))),
         }
     }
 }

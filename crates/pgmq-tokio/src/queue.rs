@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use pgmq_core::backend::prelude::*;
 use pgmq_core::backend::{self, Channels, FailureClass, LastConnectError, Next, Retry, Settings};
-use pgmq_core::{AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, Query, statement};
+use pgmq_core::{
+    AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, PoolError, Query, statement,
+};
 use pgmq_driver_tokio_postgres::{Background, Pools, listen_config};
 
 use crate::bound::BoundQueue;
@@ -332,7 +334,8 @@ impl<M: ManageClients> PGMQueue<M> {
             (bb8::RunError::TimedOut, Some((_, Some(refusal)))) => refusal.after(waited),
             (bb8::RunError::TimedOut, refused) => {
                 let kind = refused.map_or(ErrorKind::Timeout, |(kind, _)| kind);
-                Error::Pool(Failure::new(kind, bb8::RunError::TimedOut).after(waited))
+                let timed_out = PoolError::new(bb8::RunError::<tokio_postgres::Error>::TimedOut);
+                Error::Pool(Failure::new(kind, timed_out).after(waited))
             }
         }
     }
