@@ -50,6 +50,27 @@ fn an_operation_moves_to_another_session_without_waiting_for_the_end_of_the_old_
     });
 }
 
+#[test]
+fn a_session_that_the_server_ends_for_any_reason_is_discarded_and_the_call_is_not_repeated_on_it() {
+    for (sqlstate, reason, is_in_doubt) in [
+        ("40001", "terminating connection due to conflict with recovery", false),
+        ("XX000", "invalid memory", false),
+        ("08P01", "query_wait_timeout", false),
+        ("08P01", "query_timeout", true),
+    ] {
+        let report = format!("SFATAL\0VFATAL\0C{sqlstate}\0M{reason}\0\0");
+        let server = FakeServer::start(message(b'E', report.as_bytes()));
+        runtime().block_on(async {
+            let queue = server.builder().connect().await.unwrap();
+            let error = queue.send("q", &1).await.unwrap_err();
+            assert_eq!(error.sqlstate(), Some(sqlstate), "{error}");
+            assert_eq!(error.is_in_doubt(), is_in_doubt, "{reason}");
+            assert_eq!(server.logins.load(Ordering::Relaxed), 1, "{reason}");
+            assert_eq!(queue.pool().state().connections, 0, "{reason}");
+        });
+    }
+}
+
 /// A manager that takes every connection for a working one.
 struct Trusting(PostgresConnectionManager<NoTls>);
 
