@@ -65,6 +65,17 @@ macro_rules! client {
             }
         }
 
+        /// The types of all back ends have the same auto traits, so that a program can change its back end.
+        const _: fn() = || {
+            fn shared_by_threads<T: Send + Sync + Unpin + 'static>() {}
+            fn moved_to_a_thread<T: Send + 'static>() {}
+            shared_by_threads::<::$backend::Builder>();
+            shared_by_threads::<::$backend::PGMQueue>();
+            shared_by_threads::<::$backend::Error>();
+            moved_to_a_thread::<::$backend::Listener>();
+            moved_to_a_thread::<::$backend::Session>();
+        };
+
         struct Listener(::$backend::Listener);
 
         impl $crate::Listener for Listener {
