@@ -11,7 +11,7 @@ use crate::version::Version;
 ///
 /// A query runs again only if the server is known to have committed nothing, and each reason to run it again
 /// has its own limit: the oldest SQL variant once, a statement prepared again once, a conflict with
-/// concurrent queries [`CONFLICTS`] times, a read-only connection once, and the given number of reconnects.
+/// concurrent queries ten times, a read-only connection once, and the given number of reconnects.
 #[derive(Debug)]
 pub struct Retry<'v> {
     server: &'v ServerVersion,
