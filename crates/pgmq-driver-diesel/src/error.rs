@@ -243,6 +243,8 @@ fn is_unusable(text: &str) -> bool {
         "server does not support SSL",
         "certificate verify failed",
         "certificate file",
+        // An IPv6 address, which a libpq without support for it cannot compare.
+        "certificate contains IP address with invalid length",
         "private key file",
         "does not match host name",
         "host name must be specified",
@@ -342,6 +344,10 @@ mod tests {
             ),
             ("invalid connection option \"hots\"\n", ErrorKind::InvalidArgument),
             ("invalid sslmode value: \"maybe\"\n", ErrorKind::InvalidArgument),
+            (
+                "connection to server failed: certificate contains IP address with invalid length 16\n",
+                ErrorKind::InvalidArgument,
+            ),
             (
                 "connection to server failed: FATAL:  pg_hba.conf rejects connection for host \"::1\", user \"u\"",
                 ErrorKind::PermissionDenied,
