@@ -26,6 +26,8 @@ impl Backend for Diesel {
     const HIDDEN_SQLSTATES: &'static [&'static str] = &["MINE1"];
     const TLS_FEATURES: &'static [&'static str] = &["bundled"];
     const REQUIRE_VERIFIES: bool = false;
+    // The bundled libpq cannot, and that of the system can.
+    const VERIFIES_IPV6: bool = false;
     const BEHIND_POOLERS: Pooled = Pooled::BySwitch;
 
     // The pool's threads end after their next check for idle connections, in half a minute at most.

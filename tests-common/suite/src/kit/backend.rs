@@ -71,6 +71,9 @@ pub trait Backend: Client {
     const TLS_FEATURES: &'static [&'static str] = &["rustls", "native-tls"];
     /// `true` if `sslmode=require` verifies the server's certificate as `verify-full` does.
     const REQUIRE_VERIFIES: bool = true;
+    /// `true` if the driver can compare an IPv6 address with those in a certificate. If not, it has to refuse
+    /// the certificate.
+    const VERIFIES_IPV6: bool = true;
     /// `true` if the driver's pool exposes how it connects, so that a queue over the user's pool can listen
     /// without a URL.
     const LISTENS_FROM_ANY_POOL: bool = false;
