@@ -94,3 +94,19 @@ fn array<T>(
     array_to_sql([dimension], of.oid(), elements, element, out)?;
     Ok(IsNull::No)
 }
+
+#[cfg(test)]
+mod tests {
+    use pgmq_core::statement::{self, Action};
+
+    use super::*;
+
+    #[test]
+    fn debug_output_shows_the_size_of_a_payload_and_not_its_text() {
+        let Action::Run(query) = statement::send("q", "s3cret").into_action() else {
+            panic!("send runs a query")
+        };
+        let shown = format!("{:?}", query.params().iter().map(SqlParam).collect::<Vec<_>>());
+        assert_eq!(shown, "[text of 1 bytes, jsonb of 8 bytes]");
+    }
+}

@@ -62,6 +62,7 @@ mod tests {
         let inserted = Some(Notification::inserted("myq"));
         assert_eq!(channels.notification("pgmq.q_myq.INSERT"), inserted);
         assert_eq!(channels.notification("pgmq.q_other.INSERT"), None);
+        assert!(Channels::new(&["a".to_owned(), "b".to_owned()]).is_ok());
         assert!(Channels::new::<&str>(&[]).is_err());
         assert!(Channels::new(&["a'b"]).is_err());
     }

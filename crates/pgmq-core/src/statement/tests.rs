@@ -246,6 +246,35 @@ fn a_refused_argument_reports_its_call() {
     assert_eq!(error.to_string(), "read on queue \"\": \"\" is not a queue name: it is empty");
 }
 
+/// Asserts that a statement is refused before it is sent.
+#[track_caller]
+fn is_refused<O: Output>(statement: Statement<'_, O>, kind: ErrorKind, text: &str) {
+    let Action::Return(Err(error)) = statement.into_action() else { panic!("the argument is refused") };
+    assert_eq!(error.kind(), kind, "{error}");
+    assert!(error.to_string().contains(text), "{error}");
+}
+
+#[test]
+fn headers_and_a_delay_that_cannot_be_sent_are_refused_with_an_empty_batch_too() {
+    let nul = [Some("\0")];
+    let headers = SendBatchOptions::new().headers(nul);
+    is_refused(send_batch_with::<i32>("q", &[], &headers), ErrorKind::Encode, "u0000");
+    let delay = SendBatchOptions::new().delay(Duration::MAX);
+    is_refused(send_batch_with::<i32>("q", &[], &delay), ErrorKind::InvalidArgument, "delay");
+    is_refused(send_batch_topic_with::<i32>("k", &[], &headers), ErrorKind::Encode, "u0000");
+    is_refused(send_batch_topic_with::<i32>("k", &[], &delay), ErrorKind::InvalidArgument, "delay");
+}
+
+#[test]
+fn a_partitioned_queue_has_no_period_in_its_name() {
+    const TEXT: &str = "pg_partman does not support names with periods";
+    let kind = ErrorKind::InvalidArgument;
+    is_refused(create_partitioned_queue("dotted.name"), kind, TEXT);
+    is_refused(create_partitioned_queue_with("dotted.name", &PartitionOptions::default()), kind, TEXT);
+    is_refused(convert_archive_partitioned("dotted.name"), kind, TEXT);
+    assert!(matches!(create_queue("dotted.name").into_action(), Action::Run(_)));
+}
+
 #[test]
 fn a_statement_names_fewer_than_ten_parameters() {
     // A back end relies on exactly one digit after the dollar sign.
