@@ -93,22 +93,35 @@ struct Unanswered<M: ManageClients> {
 impl<M: ManageClients> Unanswered<M> {
     /// Waits for the server's answer, after a cancel request if it `is_cancelled`, and releases the session.
     async fn settle(mut self, limit: Duration, is_cancelled: bool) {
-        let Some(session) = &self.session else { return };
+        let Some(session) = &mut self.session else { return };
+        // A late cancel request would hit the next statement on the connection.
+        let ends_session = is_cancelled && !session.discard();
         let answer = tokio::time::timeout(limit, async {
             if is_cancelled {
                 session.cancel().await;
             }
+            if ends_session {
+                end_session(session.client()).await;
+                return true;
+            }
             // The server answers this once the work in flight has ended.
-            session.client().check_connection().await
+            session.client().check_connection().await.is_ok()
         });
-        if !matches!(answer.await, Ok(Ok(()))) {
-            return;
-        }
-        match self.session.take() {
-            Some(session) if is_cancelled => discard(session),
-            session => drop(session),
+        if answer.await == Ok(true) {
+            drop(self.session.take());
         }
     }
+}
+
+/// Has the server end the session of a client whose manager notices only closed connections.
+async fn end_session(client: &Client) {
+    // The late cancel request may hit one of the two statements.
+    for _ in 0..2 {
+        let _ =
+            client.batch_execute("SELECT pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid())").await;
+    }
+    // Fails once the driver has seen the end.
+    let _ = client.check_connection().await;
 }
 
 impl<M: ManageClients> Drop for Unanswered<M> {

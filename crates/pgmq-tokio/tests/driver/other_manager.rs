@@ -1,9 +1,11 @@
 //! A pool with another manager than this crate's.
 
+use std::time::Duration;
+
 use bb8_postgres::PostgresConnectionManager;
-use pgmq_tokio::PGMQueue;
 use pgmq_tokio::bb8::Pool;
 use pgmq_tokio::tokio_postgres::NoTls;
+use pgmq_tokio::{PGMQueue, PollOptions, RawJson};
 
 use crate::support::on_a_database;
 
@@ -21,5 +23,24 @@ fn a_queue_works_over_a_pool_with_another_manager() {
         drop(session);
         queue.close().await;
         assert!(pool.get().await.is_ok(), "closing the queue leaves the user's pool open");
+    });
+}
+
+#[test]
+fn a_connection_whose_poll_was_cancelled_is_not_used_again() {
+    on_a_database(async |database| {
+        let manager = PostgresConnectionManager::new(database.url().parse().unwrap(), NoTls);
+        let pool = Pool::builder().max_size(1).test_on_check_out(false).build(manager).await.unwrap();
+        let queue = PGMQueue::from(pool);
+        let process = async || {
+            let session = queue.session().await.unwrap();
+            session.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get::<_, i32>(0)
+        };
+        let before = process().await;
+        let options = PollOptions::new().timeout(Duration::from_secs(60));
+        let poll = queue.read_with_poll::<RawJson>("q", 30, 1, &options);
+        tokio::time::timeout(Duration::from_millis(200), poll).await.unwrap_err();
+        assert_ne!(process().await, before);
+        queue.send("q", &1).await.unwrap();
     });
 }
