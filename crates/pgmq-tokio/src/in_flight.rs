@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pgmq_core::backend::END_SESSION;
 use pgmq_driver_tokio_postgres::{OwnedPermit, StatementCache};
 use tokio::runtime::Handle;
 use tokio_postgres::Client;
@@ -117,8 +118,7 @@ impl<M: ManageClients> Unanswered<M> {
 async fn end_session(client: &Client) {
     // The late cancel request may hit one of the two statements.
     for _ in 0..2 {
-        let _ =
-            client.batch_execute("SELECT pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid())").await;
+        let _ = client.batch_execute(END_SESSION).await;
     }
     // Fails once the driver has seen the end.
     let _ = client.check_connection().await;

@@ -57,6 +57,9 @@ pub const ROLLBACK: &str = "ROLLBACK";
 /// Begins a transaction. For a simple query.
 pub const BEGIN: &str = "BEGIN";
 
+/// Has the server end the session. For a simple query.
+pub const END_SESSION: &str = "SELECT pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid())";
+
 /// Asks the server for an answer, and for nothing else. For a simple query.
 pub const PING: &str = "SELECT";
 
