@@ -3,11 +3,11 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use futures_core::Stream;
-use pgmq_core::backend::{Backoff, Channels, PING};
+use pgmq_core::backend::{Channels, PING, Reconnects};
 use pgmq_core::{AsyncListening, Notification};
 use pgmq_driver_tokio_postgres::{Background, EventReceiver, EventSender, events};
 use tokio::runtime::Handle;
@@ -113,13 +113,14 @@ impl Source {
 
     /// Forwards notifications, and reconnects when the connection is lost, until the listener is dropped.
     async fn forward(self, mut connection: AsyncPgConnection, sender: EventSender<Error>) {
+        let mut reconnects = Reconnects::new(Instant::now());
         loop {
             while let Some(notification) = self.next(&mut connection).await {
                 if notification.is_some_and(|notification| !sender.send(Ok(notification))) {
                     return;
                 }
             }
-            connection = match self.reconnect(&sender).await {
+            connection = match self.reconnect(&mut reconnects, &sender).await {
                 Some(connection) => connection,
                 None => return,
             };
@@ -146,10 +147,19 @@ impl Source {
         Some(None)
     }
 
-    async fn reconnect(&self, sender: &EventSender<Error>) -> Option<AsyncPgConnection> {
-        for wait in Backoff::default() {
+    async fn reconnect(
+        &self,
+        reconnects: &mut Reconnects,
+        sender: &EventSender<Error>,
+    ) -> Option<AsyncPgConnection> {
+        let mut pause = reconnects.after_loss(Instant::now());
+        loop {
+            tokio::time::sleep(pause).await;
             match self.connect().await {
-                Ok(connection) => return Some(connection),
+                Ok(connected) => {
+                    reconnects.connected(Instant::now());
+                    return Some(connected);
+                }
                 Err(error) if error.is_transient() => {}
                 Err(error) => {
                     if !sender.send(Err(error)) {
@@ -157,8 +167,7 @@ impl Source {
                     }
                 }
             }
-            tokio::time::sleep(wait).await;
+            pause = reconnects.after_failure();
         }
-        None
     }
 }

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use diesel::PgConnection;
-use pgmq_core::backend::{Backoff, Channels, PendingNotifications};
+use pgmq_core::backend::{Channels, PendingNotifications, Reconnects};
 use pgmq_core::{Listening, Notification};
 
 use crate::connect::{Attempt, greet};
@@ -36,9 +36,7 @@ pub struct Listener {
     /// The longest wait for the answer to a check.
     limit: Duration,
     state: State,
-    backoff: Backoff,
-    /// The time at which the last connection was made.
-    connected_at: Instant,
+    reconnects: Reconnects,
     pending: PendingNotifications,
 }
 
@@ -72,9 +70,6 @@ impl Connected {
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(25);
 
-/// The lifetime of a connection after which its loss is not a failure of the attempt to make it.
-const STABLE: Duration = Duration::from_secs(10);
-
 impl Listener {
     pub(crate) fn connect(
         conninfo: String,
@@ -89,8 +84,7 @@ impl Listener {
             check_interval,
             limit,
             state,
-            backoff: Backoff::default(),
-            connected_at: Instant::now(),
+            reconnects: Reconnects::new(Instant::now()),
             pending: PendingNotifications::default(),
         })
     }
@@ -136,7 +130,7 @@ impl Listener {
                 State::Connecting(attempt) => match attempt.wait(left) {
                     Some(Ok(connection)) => {
                         self.state = State::Listening(Connected::new(connection));
-                        self.connected_at = Instant::now();
+                        self.reconnects.connected(Instant::now());
                         return Ok(Some(Notification::Reconnected));
                     }
                     Some(Err(error)) => self.failed(error)?,
@@ -171,18 +165,12 @@ impl Listener {
     /// Reconnects at once if the connection has worked for a while, and after a pause otherwise.
     fn lost(&mut self) {
         let now = Instant::now();
-        let pause = if now - self.connected_at >= STABLE {
-            self.backoff = Backoff::default();
-            Duration::ZERO
-        } else {
-            self.backoff.next().unwrap_or_default()
-        };
-        self.state = State::Lost(now + pause);
+        self.state = State::Lost(now + self.reconnects.after_loss(now));
     }
 
     /// Reconnects after a pause, and returns an error that would last.
     fn failed(&mut self, error: Error) -> Result<(), Error> {
-        self.state = State::Lost(Instant::now() + self.backoff.next().unwrap_or_default());
+        self.state = State::Lost(Instant::now() + self.reconnects.after_failure());
         if error.is_transient() { Ok(()) } else { Err(error) }
     }
 }

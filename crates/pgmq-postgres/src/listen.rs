@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fallible_iterator::FallibleIterator;
-use pgmq_core::backend::{Backoff, Channels, PendingNotifications};
+use pgmq_core::backend::{Channels, PendingNotifications, Reconnects};
 use pgmq_core::{Listening, Notification};
 
 use crate::client::OwnedClient;
@@ -34,9 +34,7 @@ pub struct Listener {
     channels: Channels,
     check_interval: Duration,
     state: State,
-    backoff: Backoff,
-    /// The time at which the last connection was made.
-    connected_at: Instant,
+    reconnects: Reconnects,
     pending: PendingNotifications,
 }
 
@@ -51,9 +49,6 @@ enum State {
     /// No connection, and the time of the next attempt to connect.
     Lost(Instant),
 }
-
-/// The lifetime of a connection after which its loss is not a failure of the attempt to make it.
-const STABLE: Duration = Duration::from_secs(10);
 
 /// The longest wait, because the driver's timer has a limit, which is years away.
 const LONGEST_WAIT: Duration = Duration::from_secs(86_400 * 365);
@@ -71,8 +66,7 @@ impl Listener {
             channels,
             check_interval,
             state: State::Listening(client, now),
-            backoff: Backoff::default(),
-            connected_at: now,
+            reconnects: Reconnects::new(now),
             pending: PendingNotifications::default(),
         })
     }
@@ -110,8 +104,9 @@ impl Listener {
                 },
                 State::Connecting(attempt) => match attempt.wait(left) {
                     Some(Ok(client)) => {
-                        self.connected_at = Instant::now();
-                        self.state = State::Listening(client, self.connected_at);
+                        let now = Instant::now();
+                        self.reconnects.connected(now);
+                        self.state = State::Listening(client, now);
                         return Ok(Some(Notification::Reconnected));
                     }
                     Some(Err(error)) => self.failed(error)?,
@@ -147,18 +142,12 @@ impl Listener {
     /// Reconnects at once if the connection has worked for a while, and after a pause otherwise.
     fn lost(&mut self) {
         let now = Instant::now();
-        let pause = if now - self.connected_at >= STABLE {
-            self.backoff = Backoff::default();
-            Duration::ZERO
-        } else {
-            self.backoff.next().unwrap_or_default()
-        };
-        self.state = State::Lost(now + pause);
+        self.state = State::Lost(now + self.reconnects.after_loss(now));
     }
 
     /// Reconnects after a pause, and returns an error that would last.
     fn failed(&mut self, error: Error) -> Result<(), Error> {
-        self.state = State::Lost(Instant::now() + self.backoff.next().unwrap_or_default());
+        self.state = State::Lost(Instant::now() + self.reconnects.after_failure());
         if error.is_transient() { Ok(()) } else { Err(error) }
     }
 }

@@ -12,7 +12,7 @@ use futures_core::stream::BoxStream;
 use futures_timer::Delay;
 use futures_util::future::{Either, select};
 use futures_util::stream::{StreamExt, unfold};
-use pgmq_core::backend::{Backoff, Channels};
+use pgmq_core::backend::{Channels, Reconnects};
 use pgmq_core::{AsyncListening, Notification};
 use sqlx::postgres::PgPoolOptions;
 
@@ -61,9 +61,10 @@ impl Listener {
             .max_lifetime(None)
             .test_before_acquire(false)
             .connect_lazy_with(server.options.clone());
-        let source = Source { server, pool, channels, check_interval };
-        let state = State::Listening(source.listen().await?, Instant::now(), Backoff::default());
-        let events = unfold((source, state), async |(source, state)| {
+        let reconnects = Reconnects::new(Instant::now());
+        let source = Source { server, pool, channels, check_interval, reconnects };
+        let state = State::Listening(source.listen().await?);
+        let events = unfold((source, state), async |(mut source, state)| {
             let (event, state) = source.next(state).await;
             Some((event, (source, state)))
         });
@@ -139,20 +140,17 @@ struct Source {
     pool: Pool,
     channels: Channels,
     check_interval: Duration,
+    reconnects: Reconnects,
 }
 
 /// The state of the connection.
 enum State {
-    /// Since this time, after an attempt that had this backoff left.
-    Listening(Subscription, Instant, Backoff),
-    Refused(Backoff),
+    Listening(Subscription),
+    Refused,
 }
 
 /// The longest wait: a year.
 const LONGEST_WAIT: Duration = Duration::from_secs(86_400 * 365);
-
-/// The time after which a connection counts as stable, and the backoff begins again.
-const STABLE: Duration = Duration::from_secs(10);
 
 impl Source {
     async fn listen(&self) -> Result<Subscription, Error> {
@@ -163,42 +161,26 @@ impl Source {
     }
 
     /// The next event, and the state after it.
-    async fn next(&self, state: State) -> (Event, State) {
-        let mut backoff = match state {
-            State::Listening(mut subscription, since, backoff) => {
-                match subscription.next(&self.channels).await {
-                    Some(notification) => {
-                        return (Ok(notification), State::Listening(subscription, since, backoff));
-                    }
-                    None if since.elapsed() >= STABLE => Backoff::default(),
-                    None => {
-                        let mut backoff = backoff;
-                        wait(&mut backoff).await;
-                        backoff
-                    }
-                }
-            }
-            State::Refused(mut backoff) => {
-                wait(&mut backoff).await;
-                backoff
-            }
+    async fn next(&mut self, state: State) -> (Event, State) {
+        let mut pause = match state {
+            State::Listening(mut subscription) => match subscription.next(&self.channels).await {
+                Some(notification) => return (Ok(notification), State::Listening(subscription)),
+                None => self.reconnects.after_loss(Instant::now()),
+            },
+            State::Refused => self.reconnects.after_failure(),
         };
         loop {
+            Delay::new(pause).await;
             match self.listen().await {
                 Ok(subscription) => {
-                    let state = State::Listening(subscription, Instant::now(), backoff);
-                    return (Ok(Notification::Reconnected), state);
+                    self.reconnects.connected(Instant::now());
+                    return (Ok(Notification::Reconnected), State::Listening(subscription));
                 }
-                Err(error) if error.is_transient() => wait(&mut backoff).await,
-                Err(error) => return (Err(error), State::Refused(backoff)),
+                Err(error) if error.is_transient() => pause = self.reconnects.after_failure(),
+                Err(error) => return (Err(error), State::Refused),
             }
         }
     }
-}
-
-async fn wait(backoff: &mut Backoff) {
-    // The backoff never ends.
-    Delay::new(backoff.next().unwrap_or_default()).await;
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_core::Stream;
-use pgmq_core::backend::{Backoff, Channels, PING};
+use pgmq_core::backend::{Channels, PING, Reconnects};
 use pgmq_core::{AsyncListening, Notification};
 use pgmq_driver_tokio_postgres::{
     Background, EventReceiver, EventSender, Tls, connect_limit, events, resolved_limit,
@@ -168,6 +168,7 @@ impl Source {
 
     /// Forwards notifications, and reconnects when the connection is lost, until the listener is dropped.
     async fn forward(self, mut connected: Connected, sender: EventSender<Error>) {
+        let mut reconnects = Reconnects::new(Instant::now());
         loop {
             if !connected.forward(&sender) {
                 return;
@@ -175,7 +176,7 @@ impl Source {
             if self.wait(&mut connected).await.is_some() {
                 continue;
             }
-            connected = match self.reconnect(&sender).await {
+            connected = match self.reconnect(&mut reconnects, &sender).await {
                 Some(connected) => connected,
                 None => return,
             };
@@ -196,10 +197,15 @@ impl Source {
         tokio::time::timeout(limit, checking).await.ok()?.ok()
     }
 
-    async fn reconnect(&self, sender: &EventSender<Error>) -> Option<Connected> {
-        for wait in Backoff::default() {
+    async fn reconnect(&self, reconnects: &mut Reconnects, sender: &EventSender<Error>) -> Option<Connected> {
+        let mut pause = reconnects.after_loss(Instant::now());
+        loop {
+            tokio::time::sleep(pause).await;
             match self.connect().await {
-                Ok(connected) => return Some(connected),
+                Ok(connected) => {
+                    reconnects.connected(Instant::now());
+                    return Some(connected);
+                }
                 Err(error) if error.is_transient() => {}
                 Err(error) => {
                     if !sender.send(Err(error)) {
@@ -207,8 +213,7 @@ impl Source {
                     }
                 }
             }
-            tokio::time::sleep(wait).await;
+            pause = reconnects.after_failure();
         }
-        None
     }
 }

@@ -98,7 +98,11 @@ fn a_swallowed_connection_stays_silent_and_nothing_acknowledges_its_bytes() {
     assert_eq!(proxy.swallowed().unwrap(), 2);
     SockRef::from(&busy).set_tcp_user_timeout(Some(Duration::from_millis(300))).unwrap();
     busy.write_all(b"lost").unwrap();
-    assert_eq!(busy.read(&mut [0]).unwrap_err().kind(), ErrorKind::TimedOut, "the client's system gives up");
+    assert_eq!(
+        busy.read(&mut [0]).unwrap_err().kind(),
+        ErrorKind::TimedOut,
+        "the client's system ends the connection"
+    );
     // Not even the end of the server's stream comes through.
     idle.shutdown(std::net::Shutdown::Write).unwrap();
     idle.set_read_timeout(Some(Duration::from_millis(100))).unwrap();

@@ -33,6 +33,7 @@ cases! { listen:
     direct [] next_timeout_returns_in_time_without_a_notification;
     direct [] a_rolled_back_message_does_not_notify;
     direct [] a_listener_reconnects_reports_it_and_is_notified_again;
+    direct [] a_listener_whose_connections_are_closed_at_once_reconnects_with_backoff;
     direct [] a_refused_listener_reports_the_error_and_keeps_reconnecting;
     direct [] a_listener_survives_a_restart_of_the_server;
     direct [list_notify_throttles] after_a_crash_a_queue_notifies_again_once_enabled_again;
@@ -144,6 +145,23 @@ async fn a_listener_reconnects_when_its_connection_has_gone_silent<B: Backend>(
     assert_eq!(listener.next_timeout(LIMIT).await?, Some(Notification::Reconnected));
     queue.send(QUEUE, &2).await?;
     assert_eq!(listener.next_timeout(LIMIT).await?, inserted(QUEUE));
+    Ok(())
+}
+
+async fn a_listener_whose_connections_are_closed_at_once_reconnects_with_backoff<B: Backend>(
+    context: &TestContext<'_>,
+) -> Outcome {
+    /// The shortest pauses after five losses: 50 ms, doubled each time, with a jitter of up to a quarter.
+    const PAUSES: Duration = Duration::from_millis((50 + 100 + 200 + 400 + 800) * 3 / 4);
+
+    let (proxy, builder) = proxied::<B>(context)?;
+    let mut listener = B::listen(&builder.connect().await?, &[QUEUE]).await?;
+    let started = Instant::now();
+    for _ in 0..5 {
+        proxy.cut();
+        assert_eq!(listener.next_timeout(LIMIT).await?, Some(Notification::Reconnected));
+    }
+    assert!(started.elapsed() >= PAUSES, "{:?}", started.elapsed());
     Ok(())
 }
 
