@@ -244,7 +244,10 @@ impl PGMQueue {
     /// while, would refuse them on this connection for as long as the pool keeps it.
     async fn accepts_writes(&self, connection: &AsyncPgConnection) -> bool {
         let queue = BoundQueue::new(connection, Arc::clone(&self.shared));
-        matches!(queue.run(statement::accepts_writes()).await, Ok(true))
+        let asking = queue.run(statement::accepts_writes());
+        // A server that falls silent must not keep the closure's error from the caller.
+        let answer = tokio::time::timeout(self.shared.settings.connect_timeout, asking).await;
+        matches!(answer, Ok(Ok(true)))
     }
 
     /// Listens for messages sent to these queues, on a dedicated connection that reconnects when it is lost.

@@ -166,7 +166,9 @@ impl PGMQueue {
     /// while, would refuse them on this connection for as long as the pool keeps it.
     async fn accepts_writes(&self, connection: &mut PgConnection) -> bool {
         let queue = BoundQueue::new(connection, Arc::clone(&self.shared));
-        matches!(queue.run(statement::accepts_writes()).await, Ok(true))
+        let asking = queue.run(statement::accepts_writes());
+        // A server that falls silent must not keep the closure's error from the caller.
+        matches!(timeout(self.shared.settings.connect_timeout, asking).await, Ok(Ok(true)))
     }
 
     /// Returns `Ok` if the transaction can begin on another connection: nothing was begun, and the connection
