@@ -12,18 +12,31 @@ use crate::statement::query::Statement;
 use crate::statement::send::check_headers;
 use crate::statement::variants::{SqlVariants, delay, variants};
 
+/// The name of the queue as PGMQ records it, which bindings have to equal: another client may have created
+/// the queue with capitals in its name.
+macro_rules! recorded {
+    ($before:literal) => {
+        concat!(
+            $before,
+            "queue_name=>coalesce((SELECT queue_name::text FROM pgmq.meta \
+             WHERE pg_catalog.lower(queue_name::text) = $1::text \
+             ORDER BY queue_name::text <> $1::text, queue_name::text LIMIT 1), $1::text))"
+        )
+    };
+}
+
 /// Builds `bind_topic`.
 pub fn bind_topic<'a>(queue: &'a str, pattern: &str) -> Statement<'a, ()> {
     let mut builder = StatementBuilder::on(queue, &rows::bind_topic);
     builder.take(routing::check_pattern(pattern));
-    builder.text(pattern.to_owned()).sql("SELECT pgmq.bind_topic(pattern=>$2::text, queue_name=>$1::text)")
+    builder.text(pattern.to_owned()).sql(recorded!("SELECT pgmq.bind_topic(pattern=>$2::text, "))
 }
 
 /// Builds `unbind_topic`.
 pub fn unbind_topic<'a>(queue: &'a str, pattern: &str) -> Statement<'a, bool> {
     let mut builder = StatementBuilder::on(queue, &rows::unbind_topic);
     builder.take(routing::check_pattern(pattern));
-    builder.text(pattern.to_owned()).sql("SELECT pgmq.unbind_topic(pattern=>$2::text, queue_name=>$1::text)")
+    builder.text(pattern.to_owned()).sql(recorded!("SELECT pgmq.unbind_topic(pattern=>$2::text, "))
 }
 
 /// Builds `list_topic_bindings`.
@@ -34,7 +47,7 @@ pub fn list_topic_bindings() -> Statement<'static, Vec<TopicBinding>> {
 /// Builds `list_topic_bindings_for`.
 pub fn list_topic_bindings_for(queue: &str) -> Statement<'_, Vec<TopicBinding>> {
     StatementBuilder::on(queue, &rows::list_topic_bindings_for)
-        .sql("SELECT * FROM pgmq.list_topic_bindings(queue_name=>$1::text)")
+        .sql(recorded!("SELECT * FROM pgmq.list_topic_bindings("))
 }
 
 /// Builds `test_routing`.

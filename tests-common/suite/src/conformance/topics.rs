@@ -17,6 +17,8 @@ cases! { topics:
         bindings_are_listed_for_all_queues_and_for_one;
     everywhere [bind_topic] binding_twice_is_no_error;
     everywhere [unbind_topic] unbinding_returns_true_only_if_the_binding_existed;
+    everywhere [bind_topic, unbind_topic, list_topic_bindings_for]
+        a_queue_that_another_client_made_with_capitals_can_be_bound;
     everywhere [drop_queue, list_topic_bindings] dropping_a_queue_removes_its_bindings;
     everywhere [test_routing] routing_can_be_tested_without_sending;
     everywhere [send_topic] a_star_matches_one_word_and_a_hash_any_number;
@@ -64,6 +66,26 @@ async fn binding_twice_is_no_error(queue: &QueueUnderTest<'_, impl AsyncQueue>) 
     queue.bind_topic(QUEUE, "a.b").await?;
     queue.bind_topic("Q", "a.b").await?;
     assert_eq!(queue.list_topic_bindings().await?.len(), 1);
+    Ok(())
+}
+
+async fn a_queue_that_another_client_made_with_capitals_can_be_bound(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
+    queue.context.execute("SELECT pgmq.create('MyQ'); SELECT pgmq.bind_topic('theirs.*', 'MyQ')")?;
+    queue.bind_topic("MyQ", "ours.*").await?;
+    let mut patterns = Vec::new();
+    for binding in queue.list_topic_bindings_for("myq").await? {
+        assert_eq!(binding.queue_name, "MyQ");
+        patterns.push(binding.pattern);
+    }
+    patterns.sort();
+    assert_eq!(patterns, ["ours.*", "theirs.*"]);
+    assert_eq!(queue.send_topic("theirs.1", &1).await?, 1);
+    assert!(queue.unbind_topic("MyQ", "theirs.*").await?);
+    assert!(!queue.unbind_topic("MyQ", "theirs.*").await?);
+    assert_eq!(queue.send_topic("theirs.1", &1).await?, 0);
+    assert_eq!(queue.metrics("MyQ").await?.queue_length, 1);
     Ok(())
 }
 
