@@ -14,4 +14,5 @@ pub use crate::pool_error::PoolError;
 pub use crate::raw_json::RawJson;
 pub use crate::records::{NotifyThrottle, QueueInfo, QueueMetrics, RoutingMatch, TopicBinding, TopicMessage};
 pub use crate::time::{Delay, VisibilityTimeout};
+pub use crate::transaction_options::{IsolationLevel, TransactionOptions};
 pub use crate::version::{ParseVersionError, Version};

@@ -50,6 +50,7 @@ pub mod samples;
 mod server_version;
 pub mod statement;
 mod time;
+mod transaction_options;
 mod version;
 
 pub use api::*;

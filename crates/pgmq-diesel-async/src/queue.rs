@@ -10,9 +10,12 @@ use std::time::Instant;
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::{PoolError as Refusal, PoolableConnection};
 use pgmq_core::backend::prelude::*;
-use pgmq_core::backend::{self, Channels, FailureClass, LastConnectError, Next, Retry, Settings};
+use pgmq_core::backend::{
+    self, Channels, FailureClass, LastConnectError, Next, Retry, Settings, TransactionModes,
+};
 use pgmq_core::{
-    AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, PoolError, Query, statement,
+    AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, PoolError, Query, TransactionOptions,
+    statement,
 };
 use pgmq_driver_tokio_postgres::{Pools, Tls, listen_config};
 
@@ -204,6 +207,41 @@ impl PGMQueue {
         &self,
         work: impl AsyncFnOnce(&mut AsyncPgConnection) -> Result<R, E>,
     ) -> Result<R, E> {
+        self.transaction_with(&TransactionOptions::new(), work).await
+    }
+
+    /// Runs a closure in a transaction with these options, such as an isolation level, and is otherwise like
+    /// [`transaction`](Self::transaction).
+    ///
+    /// A closure that fails with [`ErrorKind::Conflict`] can be run again, in another call.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # diesel::table! { orders (id) { id -> BigInt } }
+    /// # async fn example(queue: pgmq_diesel_async::PGMQueue) -> Result<(), pgmq_diesel_async::Error> {
+    /// use diesel_async::RunQueryDsl;
+    /// use pgmq_diesel_async::{IsolationLevel, TransactionOptions};
+    ///
+    /// let options = TransactionOptions::new().isolation(IsolationLevel::Serializable);
+    /// queue.transaction_with(&options, async |connection| {
+    ///     diesel::insert_into(orders::table).default_values().execute(connection).await?;
+    ///     queue.with(connection).send("orders", "created").await
+    /// }).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`transaction`](Self::transaction). [`ErrorKind::InvalidArgument`], if the session is in a
+    /// transaction already, such as Diesel's test transaction: a savepoint takes no options.
+    pub async fn transaction_with<R, E: From<Error>>(
+        &self,
+        options: &TransactionOptions,
+        work: impl AsyncFnOnce(&mut AsyncPgConnection) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let modes = TransactionModes::from(options);
         let acquired = self.acquire().await?;
         let mut in_flight = InFlight::new(acquired, &self.shared);
         let mut retry = Retry::new(&self.shared.server, 1);
@@ -211,7 +249,7 @@ impl PGMQueue {
             // Diesel's test transaction ends with its connection, so a savepoint in it is left to end.
             let is_outermost = !is_in_transaction(in_flight.conn_mut());
             in_flight = in_flight.cancelled_on_drop(is_outermost);
-            let error = match OpenTransaction::begin(in_flight.conn_mut()).await {
+            let error = match OpenTransaction::begin(in_flight.conn_mut(), modes).await {
                 Ok(transaction) => break transaction.run(work).await,
                 Err(error) => error,
             };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use diesel::result::QueryResult;
 use diesel_async::{AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager};
 use pgmq_core::ErrorKind;
-use pgmq_core::backend::COMMIT;
+use pgmq_core::backend::{COMMIT, TransactionModes, savepoint_takes_no_options};
 
 use crate::error::Error;
 use crate::run::mark_broken;
@@ -31,8 +31,15 @@ pub(crate) struct OpenTransaction<'s> {
 }
 
 impl<'s> OpenTransaction<'s> {
-    pub(crate) async fn begin(connection: &'s mut AsyncPgConnection) -> Result<Self, Error> {
-        Manager::begin_transaction(connection).await?;
+    pub(crate) async fn begin(
+        connection: &'s mut AsyncPgConnection,
+        modes: TransactionModes,
+    ) -> Result<Self, Error> {
+        match modes.begin() {
+            None => Manager::begin_transaction(connection).await?,
+            Some(_) if is_in_transaction(connection) => return Err(savepoint_takes_no_options().into()),
+            Some(begin) => Manager::begin_transaction_sql(connection, &begin).await?,
+        }
         let depth = depth(connection)?;
         Ok(Self { connection, depth })
     }

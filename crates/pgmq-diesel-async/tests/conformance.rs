@@ -8,7 +8,7 @@ use diesel_async::{
     AnsiTransactionManager, AsyncConnection, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
     pooled_connection::AsyncDieselConnectionManager,
 };
-use pgmq_diesel_async::{Error, PGMQueue, Session, bb8};
+use pgmq_diesel_async::{Error, PGMQueue, Session, TransactionOptions, bb8};
 use pgmq_test_suite::{
     Backend, Failure, Outcome, Pooled, QueueCase, QueueUnderTest, Step, TestContext, UserError,
 };
@@ -32,21 +32,15 @@ impl Backend for DieselAsync {
     const LINGERERS: usize = 1;
 
     async fn transaction(queue: &PGMQueue, steps: &[Step]) -> Result<(), UserError<Error>> {
-        queue
-            .transaction(async |connection| {
-                for step in steps {
-                    match *step {
-                        Step::Execute(sql) => connection.batch_execute(sql).await.map_err(Error::from)?,
-                        Step::Send(to) => drop(queue.with(connection).send(to, &1).await?),
-                        Step::SendNumber(to, n) => drop(queue.with(connection).send(to, &n).await?),
-                        Step::TryToSend(to) => drop(queue.with(connection).send(to, &1).await),
-                        Step::GiveUp => return Err(UserError::GaveUp),
-                        Step::Panic => panic!("intended by the case"),
-                    }
-                }
-                Ok(())
-            })
-            .await
+        queue.transaction(async |connection| run_steps(queue, connection, steps).await).await
+    }
+
+    async fn transaction_with(
+        queue: &PGMQueue,
+        options: &TransactionOptions,
+        steps: &[Step],
+    ) -> Result<(), UserError<Error>> {
+        queue.transaction_with(options, async |connection| run_steps(queue, connection, steps).await).await
     }
 
     async fn in_transaction(queue: &PGMQueue, context: &TestContext<'_>, case: &impl QueueCase) -> Outcome {
@@ -79,4 +73,23 @@ impl Backend for DieselAsync {
     async fn execute_on_session(session: &mut Session, sql: &str) -> Outcome {
         Ok(session.batch_execute(sql).await?)
     }
+}
+
+/// Runs the steps of a transaction.
+async fn run_steps(
+    queue: &PGMQueue,
+    connection: &mut AsyncPgConnection,
+    steps: &[Step],
+) -> Result<(), UserError<Error>> {
+    for step in steps {
+        match *step {
+            Step::Execute(sql) => connection.batch_execute(sql).await.map_err(Error::from)?,
+            Step::Send(to) => drop(queue.with(connection).send(to, &1).await?),
+            Step::SendNumber(to, n) => drop(queue.with(connection).send(to, &n).await?),
+            Step::TryToSend(to) => drop(queue.with(connection).send(to, &1).await),
+            Step::GiveUp => return Err(UserError::GaveUp),
+            Step::Panic => panic!("intended by the case"),
+        }
+    }
+    Ok(())
 }

@@ -6,8 +6,12 @@ use std::time::{Duration, Instant};
 
 use diesel::pg::PgConnection;
 use pgmq_core::backend::prelude::*;
-use pgmq_core::backend::{self, Channels, LastConnectError, Next, OpenConnections, Retry, Settings};
-use pgmq_core::{ErrorKind, Failure, Installation, Listen, Output, Query, Queue, statement};
+use pgmq_core::backend::{
+    self, Channels, LastConnectError, Next, OpenConnections, Retry, Settings, TransactionModes,
+};
+use pgmq_core::{
+    ErrorKind, Failure, Installation, Listen, Output, Query, Queue, TransactionOptions, statement,
+};
 
 use crate::bound::BoundQueue;
 use crate::connection::Connection;
@@ -180,7 +184,40 @@ impl PGMQueue {
         &self,
         work: impl FnOnce(&mut PgConnection) -> Result<R, E>,
     ) -> Result<R, E> {
-        let (mut session, transaction) = self.begin()?;
+        self.transaction_with(&TransactionOptions::new(), work)
+    }
+
+    /// Runs a closure in a transaction with these options, such as an isolation level, and is otherwise like
+    /// [`transaction`](Self::transaction).
+    ///
+    /// A closure that fails with [`ErrorKind::Conflict`] can be run again, in another call.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn example(queue: pgmq_diesel::PGMQueue) -> Result<(), pgmq_diesel::Error> {
+    /// use diesel::prelude::*;
+    /// use pgmq_diesel::{IsolationLevel, TransactionOptions};
+    ///
+    /// let options = TransactionOptions::new().isolation(IsolationLevel::Serializable);
+    /// queue.transaction_with(&options, |connection| {
+    ///     diesel::sql_query("INSERT INTO orders DEFAULT VALUES").execute(connection)?;
+    ///     queue.with(connection).send("orders", "created")
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`transaction`](Self::transaction). [`ErrorKind::InvalidArgument`], if the session is in a
+    /// transaction already, such as Diesel's test transaction: a savepoint takes no options.
+    pub fn transaction_with<R, E: From<Error>>(
+        &self,
+        options: &TransactionOptions,
+        work: impl FnOnce(&mut PgConnection) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let (mut session, transaction) = self.begin(options.into())?;
         match work(&mut session) {
             Ok(done) => match transaction.commit(&mut session) {
                 Ok(()) => Ok(done),
@@ -209,13 +246,13 @@ impl PGMQueue {
     }
 
     /// Begins a transaction, and again on another connection if the first one is lost.
-    fn begin(&self) -> Result<(Session, OpenTransaction), Error> {
+    fn begin(&self, modes: TransactionModes) -> Result<(Session, OpenTransaction), Error> {
         let mut session = self.acquire(FRESH)?;
         let mut retry = Retry::new(&self.shared.server, 1);
         loop {
-            let error = match OpenTransaction::begin(&mut session) {
+            let error = match OpenTransaction::begin(&mut session, modes) {
                 Ok(transaction) => return Ok((session, transaction)),
-                Err(error) => Error::from(error),
+                Err(error) => error,
             };
             // Nothing was begun, so the transaction can begin on another connection.
             if !self.record_loss(&error) {

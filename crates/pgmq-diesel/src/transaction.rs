@@ -2,9 +2,8 @@
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::pg::PgConnection;
-use diesel::prelude::QueryResult;
 use pgmq_core::ErrorKind;
-use pgmq_core::backend::{BEGIN, COMMIT};
+use pgmq_core::backend::{BEGIN, COMMIT, TransactionModes, savepoint_takes_no_options};
 
 use crate::error::Error;
 
@@ -18,13 +17,18 @@ pub(crate) enum OpenTransaction {
 }
 
 impl OpenTransaction {
-    pub(crate) fn begin(connection: &mut PgConnection) -> QueryResult<Self> {
-        match AnsiTransactionManager::begin_transaction_sql(connection, BEGIN) {
+    pub(crate) fn begin(connection: &mut PgConnection, modes: TransactionModes) -> Result<Self, Error> {
+        let begin = modes.begin();
+        match AnsiTransactionManager::begin_transaction_sql(connection, begin.as_deref().unwrap_or(BEGIN)) {
             Ok(()) => Ok(Self::Outermost),
-            Err(diesel::result::Error::AlreadyInTransaction) => {
-                AnsiTransactionManager::begin_transaction(connection).map(|()| Self::Nested)
+            Err(diesel::result::Error::AlreadyInTransaction) if begin.is_some() => {
+                Err(savepoint_takes_no_options().into())
             }
-            Err(error) => Err(error),
+            Err(diesel::result::Error::AlreadyInTransaction) => {
+                AnsiTransactionManager::begin_transaction(connection)?;
+                Ok(Self::Nested)
+            }
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use pgmq_diesel::{
-    Error, PGMQueue, Session,
+    Error, PGMQueue, Session, TransactionOptions,
     diesel::{
         Connection as _, PgConnection,
         connection::{CacheSize, SimpleConnection},
@@ -35,19 +35,16 @@ impl Backend for Diesel {
 
     async fn transaction(queue: &Blocking<PGMQueue>, steps: &[Step]) -> Result<(), UserError<Error>> {
         let Blocking(queue) = queue;
-        queue.transaction(|connection| {
-            for step in steps {
-                match *step {
-                    Step::Execute(sql) => connection.batch_execute(sql).map_err(Error::from)?,
-                    Step::Send(to) => drop(queue.with(connection).send(to, &1)?),
-                    Step::SendNumber(to, n) => drop(queue.with(connection).send(to, &n)?),
-                    Step::TryToSend(to) => drop(queue.with(connection).send(to, &1)),
-                    Step::GiveUp => return Err(UserError::GaveUp),
-                    Step::Panic => panic!("intended by the case"),
-                }
-            }
-            Ok(())
-        })
+        queue.transaction(|connection| run_steps(queue, connection, steps))
+    }
+
+    async fn transaction_with(
+        queue: &Blocking<PGMQueue>,
+        options: &TransactionOptions,
+        steps: &[Step],
+    ) -> Result<(), UserError<Error>> {
+        let Blocking(queue) = queue;
+        queue.transaction_with(options, |connection| run_steps(queue, connection, steps))
     }
 
     async fn in_transaction(
@@ -94,4 +91,23 @@ impl Backend for Diesel {
     async fn execute_on_session(session: &mut Session, sql: &str) -> Outcome {
         Ok(session.batch_execute(sql)?)
     }
+}
+
+/// Runs the steps of a transaction.
+fn run_steps(
+    queue: &PGMQueue,
+    connection: &mut PgConnection,
+    steps: &[Step],
+) -> Result<(), UserError<Error>> {
+    for step in steps {
+        match *step {
+            Step::Execute(sql) => connection.batch_execute(sql).map_err(Error::from)?,
+            Step::Send(to) => drop(queue.with(connection).send(to, &1)?),
+            Step::SendNumber(to, n) => drop(queue.with(connection).send(to, &n)?),
+            Step::TryToSend(to) => drop(queue.with(connection).send(to, &1)),
+            Step::GiveUp => return Err(UserError::GaveUp),
+            Step::Panic => panic!("intended by the case"),
+        }
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pgmq_core::backend::{CacheGeneration, OpenConnections, Settings};
+use pgmq_core::backend::{CacheGeneration, OpenConnections, Settings, TransactionModes};
 use pgmq_driver_tokio_postgres::{StatementCache, config, connect_limit};
 use postgres::Client;
 
@@ -42,7 +42,7 @@ impl PooledClient {
     /// The driver's.
     pub fn transaction(&mut self) -> Result<Transaction<'_>, postgres::Error> {
         let (client, statements) = self.parts();
-        Transaction::begin(client, statements)
+        Transaction::begin(client, statements, TransactionModes::default())
     }
 
     /// Checks that the server answers within `timeout`. The pool discards a connection that does not answer.

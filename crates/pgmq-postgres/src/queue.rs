@@ -5,8 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pgmq_core::backend::prelude::*;
-use pgmq_core::backend::{self, Channels, LastConnectError, Next, OpenConnections, Retry, Settings};
-use pgmq_core::{ErrorKind, Failure, Installation, Listen, Output, Query, Queue, statement};
+use pgmq_core::backend::{
+    self, Channels, LastConnectError, Next, OpenConnections, Retry, Settings, TransactionModes,
+};
+use pgmq_core::{
+    ErrorKind, Failure, Installation, Listen, Output, Query, Queue, TransactionOptions, statement,
+};
 use pgmq_driver_tokio_postgres::{connect_limit, listen_config};
 
 use crate::bound::BoundQueue;
@@ -182,11 +186,43 @@ impl<M: ManageClients> PGMQueue<M> {
         &self,
         work: impl FnOnce(&mut Transaction<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
+        self.transaction_with(&TransactionOptions::new(), work)
+    }
+
+    /// Runs a closure in a transaction with these options, such as an isolation level, and is otherwise like
+    /// [`transaction`](Self::transaction).
+    ///
+    /// A closure that fails with [`ErrorKind::Conflict`] can be run again, in another call.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn example(queue: pgmq_postgres::PGMQueue) -> Result<(), pgmq_postgres::Error> {
+    /// use pgmq_postgres::{IsolationLevel, TransactionOptions};
+    ///
+    /// let options = TransactionOptions::new().isolation(IsolationLevel::Serializable);
+    /// queue.transaction_with(&options, |transaction| {
+    ///     transaction.execute("INSERT INTO orders DEFAULT VALUES", &[])?;
+    ///     queue.with(transaction).send("orders", "created")
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`transaction`](Self::transaction).
+    pub fn transaction_with<R, E: From<Error>>(
+        &self,
+        options: &TransactionOptions,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let modes = TransactionModes::from(options);
         let mut session = self.session()?;
         let mut retry = Retry::new(&self.shared.server, 1);
         let done = loop {
             let (client, statements) = session.parts();
-            let error = match Transaction::begin(client, statements) {
+            let error = match Transaction::begin(client, statements, modes) {
                 Ok(transaction) => break self.complete(transaction, work),
                 Err(error) => Error::from(error),
             };

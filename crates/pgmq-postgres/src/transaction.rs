@@ -5,8 +5,8 @@ use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::thread;
 
-use pgmq_core::backend::COMMIT;
-use pgmq_driver_tokio_postgres::StatementCache;
+use pgmq_core::backend::{COMMIT, TransactionModes};
+use pgmq_driver_tokio_postgres::{StatementCache, isolation_level};
 use postgres::{Client, Error};
 
 use crate::connection::sealed::Bind;
@@ -33,8 +33,19 @@ impl<'c> Transaction<'c> {
     pub(crate) fn begin(
         client: &'c mut Client,
         statements: Option<&'c StatementCache>,
+        modes: TransactionModes,
     ) -> Result<Self, Error> {
-        Ok(Self { transaction: Some(client.transaction()?), statements, is_savepoint: false })
+        let mut builder = client.build_transaction();
+        if let Some(level) = modes.isolation {
+            builder = builder.isolation_level(isolation_level(level));
+        }
+        if let Some(read_only) = modes.read_only {
+            builder = builder.read_only(read_only);
+        }
+        if let Some(deferrable) = modes.deferrable {
+            builder = builder.deferrable(deferrable);
+        }
+        Ok(Self { transaction: Some(builder.start()?), statements, is_savepoint: false })
     }
 
     /// Commits. A savepoint becomes part of the transaction around it.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use pgmq_postgres::{Error, Manager, PGMQueue, Session, r2d2};
+use pgmq_postgres::{Error, Manager, PGMQueue, Session, Transaction, TransactionOptions, r2d2};
 use pgmq_test_suite::{
     Backend, Blocking, Failure, Outcome, QueueCase, QueueUnderTest, Step, TestContext, UserError,
 };
@@ -24,19 +24,16 @@ impl Backend for Postgres {
 
     async fn transaction(queue: &Blocking<PGMQueue>, steps: &[Step]) -> Result<(), UserError<Error>> {
         let Blocking(queue) = queue;
-        queue.transaction(|transaction| {
-            for step in steps {
-                match *step {
-                    Step::Execute(sql) => transaction.batch_execute(sql).map_err(Error::from)?,
-                    Step::Send(to) => drop(queue.with(transaction).send(to, &1)?),
-                    Step::SendNumber(to, n) => drop(queue.with(transaction).send(to, &n)?),
-                    Step::TryToSend(to) => drop(queue.with(transaction).send(to, &1)),
-                    Step::GiveUp => return Err(UserError::GaveUp),
-                    Step::Panic => panic!("intended by the case"),
-                }
-            }
-            Ok(())
-        })
+        queue.transaction(|transaction| run_steps(queue, transaction, steps))
+    }
+
+    async fn transaction_with(
+        queue: &Blocking<PGMQueue>,
+        options: &TransactionOptions,
+        steps: &[Step],
+    ) -> Result<(), UserError<Error>> {
+        let Blocking(queue) = queue;
+        queue.transaction_with(options, |transaction| run_steps(queue, transaction, steps))
     }
 
     async fn in_transaction(
@@ -73,4 +70,23 @@ impl Backend for Postgres {
     async fn execute_on_session(session: &mut Session, sql: &str) -> Outcome {
         Ok(session.batch_execute(sql)?)
     }
+}
+
+/// Runs the steps of a transaction.
+fn run_steps(
+    queue: &PGMQueue,
+    transaction: &mut Transaction<'_>,
+    steps: &[Step],
+) -> Result<(), UserError<Error>> {
+    for step in steps {
+        match *step {
+            Step::Execute(sql) => transaction.batch_execute(sql).map_err(Error::from)?,
+            Step::Send(to) => drop(queue.with(transaction).send(to, &1)?),
+            Step::SendNumber(to, n) => drop(queue.with(transaction).send(to, &n)?),
+            Step::TryToSend(to) => drop(queue.with(transaction).send(to, &1)),
+            Step::GiveUp => return Err(UserError::GaveUp),
+            Step::Panic => panic!("intended by the case"),
+        }
+    }
+    Ok(())
 }

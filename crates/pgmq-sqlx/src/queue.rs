@@ -4,9 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use pgmq_core::backend::prelude::*;
-use pgmq_core::backend::{self, CHECK_TRANSACTION, Channels, LastConnectError, Next, Retry, Settings};
-use pgmq_core::{AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, Query, statement};
-use sqlx::{Connection as _, PgConnection};
+use pgmq_core::backend::{
+    self, CHECK_TRANSACTION, Channels, LastConnectError, Next, Retry, Settings, TransactionModes,
+};
+use pgmq_core::{
+    AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, Query, TransactionOptions, statement,
+};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::bound::BoundQueue;
 use crate::connection::Connection;
@@ -130,6 +134,38 @@ impl PGMQueue {
         &self,
         work: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
+        self.transaction_with(&TransactionOptions::new(), work).await
+    }
+
+    /// Runs a closure in a transaction with these options, such as an isolation level, and is otherwise like
+    /// [`transaction`](Self::transaction).
+    ///
+    /// A closure that fails with [`ErrorKind::Conflict`] can be run again, in another call.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example(queue: pgmq_sqlx::PGMQueue) -> Result<(), pgmq_sqlx::Error> {
+    /// use pgmq_sqlx::{IsolationLevel, TransactionOptions};
+    ///
+    /// let options = TransactionOptions::new().isolation(IsolationLevel::Serializable);
+    /// queue.transaction_with(&options, async |transaction| {
+    ///     sqlx::query("INSERT INTO orders DEFAULT VALUES").execute(&mut **transaction).await?;
+    ///     queue.with(transaction).send("orders", "created").await
+    /// }).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`transaction`](Self::transaction).
+    pub async fn transaction_with<R, E: From<Error>>(
+        &self,
+        options: &TransactionOptions,
+        work: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let modes = TransactionModes::from(options);
         let mut retry = Retry::new(&self.shared.server, self.reconnects());
         loop {
             // Guarded also while the transaction begins: the driver would send no rollback if this future
@@ -141,7 +177,7 @@ impl PGMQueue {
                     continue;
                 }
             };
-            let transaction = match catch(in_flight.conn().begin()).await {
+            let transaction = match begin(in_flight.conn(), modes).await {
                 Ok(transaction) => transaction,
                 Err(error) => {
                     self.not_begun(error.into(), &mut retry)?;
@@ -260,6 +296,14 @@ struct CloseOnDrop<'p>(&'p Pool);
 impl Drop for CloseOnDrop<'_> {
     fn drop(&mut self) {
         drop(self.0.close());
+    }
+}
+
+async fn begin(conn: &mut PgConnection, modes: TransactionModes) -> sqlx::Result<Transaction<'_>> {
+    match modes.begin() {
+        None => catch(conn.begin()).await,
+        // The statement consists of keywords alone.
+        Some(begin) => catch(conn.begin_with(AssertSqlSafe(begin))).await,
     }
 }
 

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use pgmq_sqlx::{
-    Error, PGMQueue, Session,
+    Error, PGMQueue, Session, Transaction, TransactionOptions,
     sqlx::{self, AssertSqlSafe, Connection, PgConnection, postgres::PgPoolOptions},
 };
 use pgmq_test_suite::{
@@ -37,27 +37,15 @@ impl Backend for Sqlx {
     const BEHIND_POOLERS: Pooled = Pooled::BySwitch;
 
     async fn transaction(queue: &PGMQueue, steps: &[Step]) -> Result<(), UserError<Error>> {
-        queue
-            .transaction(async |transaction| {
-                for step in steps {
-                    match *step {
-                        Step::Execute(sql) => {
-                            sqlx::raw_sql(sql)
-                                .execute(&mut **transaction)
-                                .await
-                                .map(drop)
-                                .map_err(Error::from)?;
-                        }
-                        Step::Send(to) => drop(queue.with(transaction).send(to, &1).await?),
-                        Step::SendNumber(to, n) => drop(queue.with(transaction).send(to, &n).await?),
-                        Step::TryToSend(to) => drop(queue.with(transaction).send(to, &1).await),
-                        Step::GiveUp => return Err(UserError::GaveUp),
-                        Step::Panic => panic!("intended by the case"),
-                    }
-                }
-                Ok(())
-            })
-            .await
+        queue.transaction(async |transaction| run_steps(queue, transaction, steps).await).await
+    }
+
+    async fn transaction_with(
+        queue: &PGMQueue,
+        options: &TransactionOptions,
+        steps: &[Step],
+    ) -> Result<(), UserError<Error>> {
+        queue.transaction_with(options, async |transaction| run_steps(queue, transaction, steps).await).await
     }
 
     async fn in_transaction(queue: &PGMQueue, context: &TestContext<'_>, case: &impl QueueCase) -> Outcome {
@@ -90,4 +78,25 @@ impl Backend for Sqlx {
     async fn execute_on_session(session: &mut Session, sql: &str) -> Outcome {
         Ok(sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut **session).await.map(drop)?)
     }
+}
+
+/// Runs the steps of a transaction.
+async fn run_steps(
+    queue: &PGMQueue,
+    transaction: &mut Transaction<'_>,
+    steps: &[Step],
+) -> Result<(), UserError<Error>> {
+    for step in steps {
+        match *step {
+            Step::Execute(sql) => {
+                sqlx::raw_sql(sql).execute(&mut **transaction).await.map(drop).map_err(Error::from)?;
+            }
+            Step::Send(to) => drop(queue.with(transaction).send(to, &1).await?),
+            Step::SendNumber(to, n) => drop(queue.with(transaction).send(to, &n).await?),
+            Step::TryToSend(to) => drop(queue.with(transaction).send(to, &1).await),
+            Step::GiveUp => return Err(UserError::GaveUp),
+            Step::Panic => panic!("intended by the case"),
+        }
+    }
+    Ok(())
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use pgmq_core::ErrorKind;
-use pgmq_core::backend::{CacheGeneration, LastConnectError, Settings};
+use pgmq_core::backend::{CacheGeneration, LastConnectError, Settings, TransactionModes};
 use pgmq_driver_tokio_postgres::{
     Attempts, Background, NotConnected, StatementCache, Tls, config, resolved_limit,
 };
@@ -59,7 +59,7 @@ impl PooledClient {
     /// The driver's.
     pub async fn transaction(&mut self) -> Result<Transaction<'_>, tokio_postgres::Error> {
         let (client, statements) = Clients::parts(self);
-        Transaction::begin(client, statements).await
+        Transaction::begin(client, statements, TransactionModes::default()).await
     }
 }
 

@@ -8,9 +8,12 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use pgmq_core::backend::prelude::*;
-use pgmq_core::backend::{self, Channels, FailureClass, LastConnectError, Next, Retry, Settings};
+use pgmq_core::backend::{
+    self, Channels, FailureClass, LastConnectError, Next, Retry, Settings, TransactionModes,
+};
 use pgmq_core::{
-    AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, PoolError, Query, statement,
+    AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, PoolError, Query, TransactionOptions,
+    statement,
 };
 use pgmq_driver_tokio_postgres::{Background, Pools, listen_config};
 
@@ -208,12 +211,44 @@ impl<M: ManageClients> PGMQueue<M> {
         &self,
         work: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
+        self.transaction_with(&TransactionOptions::new(), work).await
+    }
+
+    /// Runs a closure in a transaction with these options, such as an isolation level, and is otherwise like
+    /// [`transaction`](Self::transaction).
+    ///
+    /// A closure that fails with [`ErrorKind::Conflict`] can be run again, in another call.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example(queue: pgmq_tokio::PGMQueue) -> Result<(), pgmq_tokio::Error> {
+    /// use pgmq_tokio::{IsolationLevel, TransactionOptions};
+    ///
+    /// let options = TransactionOptions::new().isolation(IsolationLevel::Serializable);
+    /// queue.transaction_with(&options, async |transaction| {
+    ///     transaction.execute("INSERT INTO orders DEFAULT VALUES", &[]).await?;
+    ///     queue.with(transaction).send("orders", "created").await
+    /// }).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`transaction`](Self::transaction).
+    pub async fn transaction_with<R, E: From<Error>>(
+        &self,
+        options: &TransactionOptions,
+        work: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let modes = TransactionModes::from(options);
         let acquired = self.acquire().await?;
         let mut in_flight = InFlight::new(acquired, &self.shared).cancelled_on_drop(true);
         let mut retry = Retry::new(&self.shared.server, 1);
         let (done, ended) = loop {
             let (client, statements) = in_flight.parts();
-            let error = match Transaction::begin(client, statements).await {
+            let error = match Transaction::begin(client, statements, modes).await {
                 Ok(transaction) => break transaction.run(work).await,
                 Err(error) => Error::from(error),
             };

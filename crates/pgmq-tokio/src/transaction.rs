@@ -5,8 +5,8 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use pgmq_core::ErrorKind;
-use pgmq_core::backend::COMMIT;
-use pgmq_driver_tokio_postgres::StatementCache;
+use pgmq_core::backend::{COMMIT, TransactionModes};
+use pgmq_driver_tokio_postgres::{StatementCache, isolation_level};
 use tokio_postgres::{Client, Error};
 
 use crate::connection::sealed::Bind;
@@ -44,8 +44,19 @@ impl<'c> Transaction<'c> {
     pub(crate) async fn begin(
         client: &'c mut Client,
         statements: Option<&'c StatementCache>,
+        modes: TransactionModes,
     ) -> Result<Self, Error> {
-        Ok(Self { transaction: client.transaction().await?, statements, is_savepoint: false })
+        let mut builder = client.build_transaction();
+        if let Some(level) = modes.isolation {
+            builder = builder.isolation_level(isolation_level(level));
+        }
+        if let Some(read_only) = modes.read_only {
+            builder = builder.read_only(read_only);
+        }
+        if let Some(deferrable) = modes.deferrable {
+            builder = builder.deferrable(deferrable);
+        }
+        Ok(Self { transaction: builder.start().await?, statements, is_savepoint: false })
     }
 
     /// Runs the closure, and commits if it succeeds, or rolls back.

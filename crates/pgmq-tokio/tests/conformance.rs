@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use pgmq_test_suite::{Backend, Failure, Outcome, QueueCase, QueueUnderTest, Step, TestContext, UserError};
-use pgmq_tokio::{Error, Manager, PGMQueue, Session, bb8};
+use pgmq_tokio::{Error, Manager, PGMQueue, Session, Transaction, TransactionOptions, bb8};
 
 fn main() -> ExitCode {
     pgmq_test_suite::run::<Tokio>()
@@ -20,21 +20,15 @@ impl Backend for Tokio {
     const LINGERERS: usize = 1;
 
     async fn transaction(queue: &PGMQueue, steps: &[Step]) -> Result<(), UserError<Error>> {
-        queue
-            .transaction(async |transaction| {
-                for step in steps {
-                    match *step {
-                        Step::Execute(sql) => transaction.batch_execute(sql).await.map_err(Error::from)?,
-                        Step::Send(to) => drop(queue.with(transaction).send(to, &1).await?),
-                        Step::SendNumber(to, n) => drop(queue.with(transaction).send(to, &n).await?),
-                        Step::TryToSend(to) => drop(queue.with(transaction).send(to, &1).await),
-                        Step::GiveUp => return Err(UserError::GaveUp),
-                        Step::Panic => panic!("intended by the case"),
-                    }
-                }
-                Ok(())
-            })
-            .await
+        queue.transaction(async |transaction| run_steps(queue, transaction, steps).await).await
+    }
+
+    async fn transaction_with(
+        queue: &PGMQueue,
+        options: &TransactionOptions,
+        steps: &[Step],
+    ) -> Result<(), UserError<Error>> {
+        queue.transaction_with(options, async |transaction| run_steps(queue, transaction, steps).await).await
     }
 
     async fn in_transaction(queue: &PGMQueue, context: &TestContext<'_>, case: &impl QueueCase) -> Outcome {
@@ -65,4 +59,23 @@ impl Backend for Tokio {
     async fn execute_on_session(session: &mut Session, sql: &str) -> Outcome {
         Ok(session.batch_execute(sql).await?)
     }
+}
+
+/// Runs the steps of a transaction.
+async fn run_steps(
+    queue: &PGMQueue,
+    transaction: &mut Transaction<'_>,
+    steps: &[Step],
+) -> Result<(), UserError<Error>> {
+    for step in steps {
+        match *step {
+            Step::Execute(sql) => transaction.batch_execute(sql).await.map_err(Error::from)?,
+            Step::Send(to) => drop(queue.with(transaction).send(to, &1).await?),
+            Step::SendNumber(to, n) => drop(queue.with(transaction).send(to, &n).await?),
+            Step::TryToSend(to) => drop(queue.with(transaction).send(to, &1).await),
+            Step::GiveUp => return Err(UserError::GaveUp),
+            Step::Panic => panic!("intended by the case"),
+        }
+    }
+    Ok(())
 }

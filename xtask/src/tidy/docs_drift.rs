@@ -10,7 +10,7 @@ use crate::workspace::BACKENDS;
 
 /// Methods whose drivers differ in ways that callers must know, with the reasons. Only their summaries must
 /// be the same: the text up to the first full stop or colon.
-const DIFFER: [(&str, &str, &str); 6] = [
+const DIFFER: [(&str, &str, &str); 7] = [
     ("PGMQueue", "close", "the pool of sqlx closes for all of its handles, the others with their last"),
     ("PGMQueue", "listen", "the pool of sqlx knows how to connect, and the others may not"),
     ("PGMQueue", "session", "some drivers lend their own type, others a wrapper"),
@@ -19,6 +19,7 @@ const DIFFER: [(&str, &str, &str); 6] = [
         "transaction",
         "a blocking closure panics, and a future is dropped; Diesel nests transactions",
     ),
+    ("PGMQueue", "transaction_with", "a savepoint of Diesel's takes no options"),
     ("PGMQueue", "with", "some drivers also take a shared reference to a connection"),
     ("PGMQueue", "with_listen_url", "the pool of sqlx knows how to connect, and the others may not"),
 ];

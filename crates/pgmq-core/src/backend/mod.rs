@@ -23,6 +23,7 @@ mod settings;
 mod shared;
 mod timestamptz;
 mod tls;
+mod transaction_modes;
 
 pub use crate::operations::run_async;
 pub use backoff::Backoff;
@@ -43,6 +44,7 @@ pub use settings::Settings;
 pub use shared::Shared;
 pub use timestamptz::timestamptz;
 pub use tls::{refuses_client, untrusted};
+pub use transaction_modes::{TransactionModes, savepoint_takes_no_options};
 
 /// Commits in one round trip, and fails where there is nothing to commit. On `COMMIT` alone the server would
 /// report success in a failed transaction, which it rolls back, and outside a transaction, which the caller's

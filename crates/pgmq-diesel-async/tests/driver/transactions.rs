@@ -4,7 +4,7 @@ use diesel::IntoSql;
 use diesel::sql_types::Integer;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
-use pgmq_diesel_async::{Error, ErrorKind, PGMQueue, Pool, bb8};
+use pgmq_diesel_async::{Error, ErrorKind, IsolationLevel, PGMQueue, Pool, TransactionOptions, bb8};
 
 use crate::support::{connect, on_a_database};
 
@@ -111,6 +111,11 @@ fn a_test_transaction_of_diesels_holds_all_that_a_queue_commits() {
             })
             .await;
         failed.unwrap_err();
+        let options = TransactionOptions::new().isolation(IsolationLevel::Serializable);
+        let refused: Result<i64, _> = queue
+            .transaction_with(&options, async |connection| queue.with(connection).send("q", &3).await)
+            .await;
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidArgument);
         send().await.unwrap();
         assert_eq!(length(&queue).await, 2);
         assert_eq!(length(&connect(database).await).await, 0);

@@ -3,7 +3,7 @@
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::r2d2::{ConnectionManager, TestCustomizer};
 use diesel::{Connection, PgConnection};
-use pgmq_diesel::{Error, ErrorKind, PGMQueue, Pool};
+use pgmq_diesel::{Error, ErrorKind, IsolationLevel, PGMQueue, Pool, TransactionOptions};
 
 use crate::support::{connect, on_a_database};
 
@@ -78,6 +78,10 @@ fn a_queues_commits_stay_inside_diesels_test_transaction() {
             Err(diesel::result::Error::RollbackTransaction.into())
         });
         failed.unwrap_err();
+        let options = TransactionOptions::new().isolation(IsolationLevel::Serializable);
+        let refused: Result<i64, _> =
+            queue.transaction_with(&options, |connection| queue.with(connection).send("q", &3));
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidArgument);
         send().unwrap();
         assert_eq!(length(&queue), 2);
         assert_eq!(length(&connect(database)), 0);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pgmq_core::{AsyncQueue, ErrorKind};
+use pgmq_core::{AsyncQueue, ErrorKind, IsolationLevel, TransactionOptions};
 
 use crate::kit::{
     backend::{Backend, Step, UserError},
@@ -24,6 +24,9 @@ cases! { transactions:
     standalone [send] a_panic_rolls_back_and_leaves_the_pool_usable;
     standalone [] a_transaction_begins_on_another_connection_if_the_first_is_lost;
     standalone [] a_failed_statement_of_the_user_is_a_database_error;
+    standalone [] a_transaction_begins_with_its_options;
+    standalone [send] a_read_only_transaction_refuses_a_send_and_leaves_the_pool_usable;
+    standalone [send] a_transaction_that_conflicts_can_be_run_again;
     standalone [read] a_message_read_in_a_transaction_that_is_rolled_back_is_visible_again;
 }
 
@@ -184,6 +187,85 @@ async fn a_failed_statement_of_the_user_is_a_database_error<B: Backend>(
     let steps = [Step::Send(QUEUE), Step::Execute("SELECT 1 / 0")];
     fails_as(ErrorKind::Database, B::transaction(&queue, &steps).await.map_err(queue_error));
     assert_contents(context, &queue, 0, 0).await
+}
+
+/// Fails unless the transaction is in the default modes.
+const IN_DEFAULT_MODES: Step = Step::Execute(
+    "DO $$ BEGIN ASSERT current_setting('transaction_isolation') = 'read committed' \
+     AND current_setting('transaction_read_only') = 'off' \
+     AND current_setting('transaction_deferrable') = 'off'; END $$",
+);
+
+/// Fails unless the transaction is serializable, read-only and deferrable.
+const IN_OTHER_MODES: Step = Step::Execute(
+    "DO $$ BEGIN ASSERT current_setting('transaction_isolation') = 'serializable' \
+     AND current_setting('transaction_read_only') = 'on' \
+     AND current_setting('transaction_deferrable') = 'on'; END $$",
+);
+
+async fn a_transaction_begins_with_its_options<B: Backend>(context: &TestContext<'_>) -> Outcome {
+    let queue = with_orders::<B>(context).await?;
+    let defaults = TransactionOptions::new();
+    let others = defaults.isolation(IsolationLevel::Serializable).read_only(true).deferrable(true);
+    // The modes end with the transaction, although there is a single connection.
+    for _ in 0..2 {
+        B::transaction_with(&queue, &others, &[IN_OTHER_MODES]).await.map_err(queue_error)?;
+        B::transaction_with(&queue, &defaults, &[IN_DEFAULT_MODES]).await.map_err(queue_error)?;
+        B::transaction(&queue, &[IN_DEFAULT_MODES]).await.map_err(queue_error)?;
+    }
+    fails_as(ErrorKind::Database, B::transaction(&queue, &[IN_OTHER_MODES]).await.map_err(queue_error));
+
+    let snapshot = Step::Execute(
+        "DO $$ BEGIN ASSERT current_setting('transaction_isolation') = 'repeatable read'; END $$",
+    );
+    let options = defaults.isolation(IsolationLevel::RepeatableRead).read_only(false).deferrable(false);
+    let steps = [snapshot, INSERT, Step::Send(QUEUE)];
+    B::transaction_with(&queue, &options, &steps).await.map_err(queue_error)?;
+    let options = defaults.isolation(IsolationLevel::ReadCommitted);
+    let steps = [IN_DEFAULT_MODES, INSERT, Step::Send(QUEUE)];
+    B::transaction_with(&queue, &options, &steps).await.map_err(queue_error)?;
+    assert_contents(context, &queue, 2, 2).await?;
+
+    // A transaction that writes, in a session that does not by default.
+    let queue = B::connect(&context.url_with("-c default_transaction_read_only=on")).await?;
+    let options = defaults.read_only(false);
+    B::transaction_with(&queue, &options, &[INSERT, Step::Send(QUEUE)]).await.map_err(queue_error)?;
+    assert_contents(context, &queue, 3, 3).await
+}
+
+async fn a_read_only_transaction_refuses_a_send_and_leaves_the_pool_usable<B: Backend>(
+    context: &TestContext<'_>,
+) -> Outcome {
+    let queue = with_orders::<B>(context).await?;
+    let options = TransactionOptions::new().read_only(true);
+    let sent = B::transaction_with(&queue, &options, &[Step::Send(QUEUE)]).await.map_err(queue_error);
+    context.assert_sqlstate(&fails_as(ErrorKind::ReadOnly, sent), "25006");
+    B::transaction(&queue, &[INSERT, Step::Send(QUEUE)]).await.map_err(queue_error)?;
+    assert_contents(context, &queue, 1, 1).await
+}
+
+async fn a_transaction_that_conflicts_can_be_run_again<B: Backend>(context: &TestContext<'_>) -> Outcome {
+    // Changes the row, and commits once the transaction under test waits for the row.
+    const OTHER: &str = "BEGIN; UPDATE orders SET note = 'changed'; SELECT pg_advisory_xact_lock(1); \
+        DO $$ BEGIN \
+          WHILE NOT EXISTS (SELECT FROM pg_locks \
+                            WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))) \
+          LOOP PERFORM pg_sleep(0.01); END LOOP; \
+        END $$; COMMIT";
+    let queue = with_orders::<B>(context).await?;
+    context.execute("INSERT INTO orders VALUES ('new')")?;
+    let other = context.execute_in_background(OTHER.to_owned());
+    context.wait_until(
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted \
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
+    )?;
+    let options = TransactionOptions::new().isolation(IsolationLevel::RepeatableRead);
+    let steps = [Step::Send(QUEUE), Step::Execute("UPDATE orders SET note = 'mine'")];
+    let error = B::transaction_with(&queue, &options, &steps).await.map_err(queue_error);
+    context.assert_sqlstate(&fails_as(ErrorKind::Conflict, error), "40001");
+    other.join()?;
+    B::transaction_with(&queue, &options, &steps).await.map_err(queue_error)?;
+    assert_contents(context, &queue, 1, 1).await
 }
 
 async fn a_message_read_in_a_transaction_that_is_rolled_back_is_visible_again<B: Backend>(

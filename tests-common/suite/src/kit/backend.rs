@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, future::Future, time::Duration};
 
-use pgmq_core::{AsyncQueue, Installation, Notification, QueueError};
+use pgmq_core::{AsyncQueue, Installation, Notification, QueueError, TransactionOptions};
 
 use crate::kit::{
     case::QueueCase,
@@ -94,6 +94,12 @@ pub trait Backend: Client {
     /// Runs steps inside `queue.transaction(..)`.
     fn transaction(
         queue: &Self::Queue,
+        steps: &[Step],
+    ) -> impl Future<Output = Result<(), UserError<Self::Error>>> + Send;
+    /// Runs steps inside `queue.transaction_with(..)`.
+    fn transaction_with(
+        queue: &Self::Queue,
+        options: &TransactionOptions,
         steps: &[Step],
     ) -> impl Future<Output = Result<(), UserError<Self::Error>>> + Send;
     /// Runs a case on `queue.with(..)` of a transaction that is rolled back at the end.
