@@ -23,6 +23,9 @@ use crate::run::{RunError, run, run_in_transaction};
 use crate::server::Server;
 use crate::timeout::timeout;
 
+/// The time within which the server answers a rollback, unless it runs a statement still.
+const ROLLBACK_LIMIT: Duration = Duration::from_secs(1);
+
 /// PGMQ over a pool of connections.
 ///
 /// Every operation acquires a connection from the pool, makes one round trip, and releases the connection.
@@ -203,8 +206,9 @@ impl PGMQueue {
     async fn accepts_writes(&self, connection: &mut PgConnection) -> bool {
         let queue = BoundQueue::new(connection, Arc::clone(&self.shared));
         let asking = queue.run(statement::accepts_writes());
-        // A server that falls silent must not keep the closure's error from the caller.
-        matches!(timeout(self.shared.settings.connect_timeout, asking).await, Ok(Ok(true)))
+        // The driver rolls back first. A server that is silent, or that still runs a statement which the
+        // closure has dropped, must not keep the closure's error from the caller.
+        matches!(timeout(ROLLBACK_LIMIT, asking).await, Ok(Ok(true)))
     }
 
     /// Returns `Ok` if the transaction can begin on another connection: nothing was begun, and the connection

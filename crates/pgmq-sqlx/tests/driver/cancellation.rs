@@ -38,6 +38,27 @@ fn a_dropped_poll_stops_and_claims_nothing() {
 }
 
 #[test]
+fn a_transaction_whose_closure_drops_a_statement_and_fails_returns_at_once() {
+    on_a_database(async |database| {
+        // A limit of connecting that is longer than any operation of the test.
+        let builder = PGMQueue::builder().url(database.url()).pool_size(1).connect_timeout(FOREVER);
+        let queue = builder.connect().await.unwrap();
+        let failing = queue.transaction(async |transaction| {
+            queue.with(transaction).send("q", &1).await?;
+            let sleep = sqlx::query("SELECT pg_sleep(600)").execute(&mut **transaction);
+            tokio::time::timeout(Duration::from_millis(200), sleep).await.expect_err("the server sleeps");
+            Err::<(), _>(Error::from(sqlx::Error::RowNotFound))
+        });
+        let failed = tokio::time::timeout(FOREVER / 20, failing).await.expect("the error is returned");
+        failed.unwrap_err();
+        assert_eq!(queue.metrics("q").await.unwrap().queue_length, 0);
+        let asleep = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity \
+                      WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%pg_sleep%')";
+        wait_until(&second_pool(database).await, asleep).await;
+    });
+}
+
+#[test]
 fn the_url_can_set_the_interval_at_which_the_server_checks_its_client() {
     on_a_database(async |database| {
         for (url, expected) in [
