@@ -1,5 +1,6 @@
 //! The names that every back end re-exports: messages, options, results and errors.
 
+pub use crate::claim::{Claim, Move};
 pub use crate::decode::Output;
 pub use crate::error::{Failure, QueueError};
 pub use crate::error_kind::ErrorKind;
@@ -12,7 +13,9 @@ pub use crate::options::{
 };
 pub use crate::pool_error::PoolError;
 pub use crate::raw_json::RawJson;
-pub use crate::records::{NotifyThrottle, QueueInfo, QueueMetrics, RoutingMatch, TopicBinding, TopicMessage};
+pub use crate::records::{
+    Moved, NotifyThrottle, QueueInfo, QueueMetrics, RoutingMatch, TopicBinding, TopicMessage,
+};
 pub use crate::time::{Delay, VisibilityTimeout};
 pub use crate::transaction_options::{IsolationLevel, TransactionOptions};
 pub use crate::version::{ParseVersionError, Version};

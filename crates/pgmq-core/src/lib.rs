@@ -30,6 +30,7 @@ pub mod api;
 #[doc(hidden)]
 pub mod backend;
 mod call;
+mod claim;
 mod decode;
 mod error;
 mod error_kind;

@@ -110,6 +110,12 @@ impl JsonArray {
         Ok(())
     }
 
+    /// Adds an element that is serialized already.
+    pub(crate) fn push_text(&mut self, text: Option<&JsonText>) {
+        self.text.extend_from_slice(text.map_or(&[], JsonText::as_bytes));
+        self.ends.push((self.text.len(), text.is_some()));
+    }
+
     /// Adds an element like [`push`](Self::push). A value that serializes to JSON `null` counts as missing,
     /// too.
     pub(crate) fn push_unless_null<T: Serialize>(&mut self, value: Option<&T>) -> Result<(), Error> {

@@ -81,6 +81,16 @@ pub struct TopicMessage {
     pub msg_id: i64,
 }
 
+/// A message that `move_batch` moved.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Moved {
+    /// The id that the message had in its queue.
+    pub msg_id: i64,
+    /// The id that the message has in the other queue.
+    pub new_id: i64,
+}
+
 /// The limit on the notifications of a queue, as `list_notify_throttles` returns it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]

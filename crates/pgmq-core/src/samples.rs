@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::claim::{Claim, Move};
 use crate::decode::Output;
 use crate::message::{ArchivedMessage, Message};
 use crate::operations::{Operation, rows};
@@ -10,7 +11,9 @@ use crate::options::{
     ArchivePartitionOptions, NotifyOptions, PartitionOptions, PollOptions, ReadOptions, SendBatchOptions,
     SendOptions,
 };
-use crate::records::{NotifyThrottle, QueueInfo, QueueMetrics, RoutingMatch, TopicBinding, TopicMessage};
+use crate::records::{
+    Moved, NotifyThrottle, QueueInfo, QueueMetrics, RoutingMatch, TopicBinding, TopicMessage,
+};
 use crate::statement::{self, Statement};
 
 /// Receives a statement of each operation, which borrows from the [`Samples`] for `'s`.
@@ -72,6 +75,7 @@ impl Samples {
         /// The type that messages decode to.
         type T = serde_json::Value;
         let id = ids.first().copied().unwrap_or_default();
+        let claims: Vec<_> = ids.iter().map(|id| Claim::new(*id, 1)).collect();
         let partition = PartitionOptions::new().interval(&**interval).retention(&**interval);
         let options = Options {
             send: SendOptions::new().headers(json).delay(*seconds),
@@ -121,6 +125,24 @@ impl Samples {
             };
             (msg_ids) => {
                 ids
+            };
+            (claim) => {
+                claims.first().copied().unwrap_or(Claim::new(id, 1))
+            };
+            (claims) => {
+                &claims
+            };
+            (holds) => {
+                &claims.iter().map(|claim| (*claim, (*seconds).into())).collect::<Vec<_>>()
+            };
+            (moves) => {
+                &claims.iter().map(|claim| Move::new(*claim).headers(json)).collect::<Vec<_>>()
+            };
+            (to) => {
+                queue
+            };
+            (delay) => {
+                *seconds
             };
             (throttle) => {
                 *duration

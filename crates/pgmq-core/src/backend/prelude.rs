@@ -6,10 +6,13 @@ pub use std::time::Duration;
 pub use serde::Serialize;
 pub use serde::de::DeserializeOwned;
 
+pub use crate::claim::{Claim, Move};
 pub use crate::message::{ArchivedMessage, Message};
 pub use crate::options::{
     ArchivePartitionOptions, NotifyOptions, PartitionOptions, PollOptions, ReadOptions, SendBatchOptions,
     SendOptions,
 };
-pub use crate::records::{NotifyThrottle, QueueInfo, QueueMetrics, RoutingMatch, TopicBinding, TopicMessage};
+pub use crate::records::{
+    Moved, NotifyThrottle, QueueInfo, QueueMetrics, RoutingMatch, TopicBinding, TopicMessage,
+};
 pub use crate::time::{Delay, VisibilityTimeout};

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::decode::cells::{record, required};
+use crate::decode::cells::{mismatch, record, required};
 use crate::decode::outputs::only;
 use crate::decode::rows::{Output, Record};
 use crate::error::Error;
 use crate::error_kind::ErrorKind;
-use crate::records::{NotifyThrottle, QueueInfo, QueueMetrics, RoutingMatch, TopicBinding, TopicMessage};
+use crate::records::{
+    Moved, NotifyThrottle, QueueInfo, QueueMetrics, RoutingMatch, TopicBinding, TopicMessage,
+};
 use crate::row::Row;
 
 record!(QueueInfo {
@@ -39,6 +41,8 @@ record!(TopicBinding {
 
 record!(RoutingMatch { pattern: required, queue_name: required, compiled_regex: required });
 
+record!(Moved { msg_id: required, new_id: required });
+
 record!(TopicMessage { queue_name: required, msg_id: required });
 
 impl Output for QueueMetrics {
@@ -46,6 +50,18 @@ impl Output for QueueMetrics {
 
     fn from_records(records: Vec<Self>) -> Option<Self> {
         only(records)
+    }
+}
+
+/// A span of time, as the number of microseconds in the only column.
+impl Record for Duration {
+    type Columns = ();
+
+    fn columns<R: Row>(_: &R) {}
+
+    fn decode<R: Row>(row: &R, (): &()) -> Result<Self, Error> {
+        let micros: i64 = required(row, "result", Some(0))?;
+        u64::try_from(micros).map(Self::from_micros).map_err(|error| mismatch("result").because(error))
     }
 }
 

@@ -1,8 +1,12 @@
 //! The seal of the traits of results. A later release may add a method to these traits.
 
+use std::time::Duration;
+
 use crate::installation::{RecordedVersion, ServerLook};
 use crate::message::{ArchivedMessage, Message};
-use crate::records::{NotifyThrottle, QueueInfo, QueueMetrics, RoutingMatch, TopicBinding, TopicMessage};
+use crate::records::{
+    Moved, NotifyThrottle, QueueInfo, QueueMetrics, RoutingMatch, TopicBinding, TopicMessage,
+};
 
 /// The types of results, which other crates cannot add to.
 pub trait Sealed {}
@@ -16,6 +20,6 @@ macro_rules! sealed {
     ($($type:ty),*) => { $(impl Sealed for $type {})* };
 }
 
-sealed!((), bool, i64, u32, u64);
-sealed!(NotifyThrottle, QueueInfo, QueueMetrics, RoutingMatch, TopicBinding, TopicMessage);
+sealed!((), bool, i64, u32, u64, Duration);
+sealed!(Moved, NotifyThrottle, QueueInfo, QueueMetrics, RoutingMatch, TopicBinding, TopicMessage);
 sealed!(RecordedVersion, ServerLook);

@@ -159,7 +159,8 @@ mod tests {
             expects(ErrorKind::Unsupported, is_newer || operation.has(Property::NeedsPartman));
             expects(
                 ErrorKind::Encode,
-                takes(&["message", "messages"]) || operation.since_with(Feature::Condition).is_some(),
+                takes(&["message", "messages", "moves"])
+                    || operation.since_with(Feature::Condition).is_some(),
             );
             assert!(
                 !takes(&["queue"]) || operation.errors.contains(&ErrorKind::InvalidArgument),

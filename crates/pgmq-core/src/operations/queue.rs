@@ -225,6 +225,17 @@ macro_rules! inherent_async_methods {
             $crate::backend::run_async(self, $crate::statement::$name($queue, $($arg),*))
         }
     };
+    (@method [$($lifetime:lifetime)*] [$($type:ident)*] {$($docs:tt)*}
+        $name:ident [$T:ident: (Into $($bound:tt)*)]
+        ($queue:ident: &str $(, $arg:ident: $arg_type:ty)* $(,)?) -> $output:ty
+    ) => {
+        $($docs)*
+        pub fn $name<'q, $T: Into $($bound)*>(
+            &self, $queue: &'q str, $($arg: $arg_type),*
+        ) -> impl Future<Output = Result<$output, Error>> + Send + use<'_, 'q, $($lifetime,)* $T, $($type,)*> {
+            $crate::backend::run_async(self, $crate::statement::$name($queue, $($arg),*))
+        }
+    };
     // A read takes an `impl Into`, whose type cannot be named, and borrows nothing but the name of the queue
     // and its options.
     (@method $lifetimes:tt $types:tt {$($docs:tt)*}

@@ -631,6 +631,72 @@ macro_rules! operations {
                 ) -> Vec<Message<T>>;
             }
 
+            /// Changing messages that are claimed: each read is a claim, and the next read of the message
+            /// makes it stale. Messages whose claim is stale are left as they are.
+            mod Claims {
+                /// Hides messages for the visibility timeout, from now, and returns the ids of those whose
+                /// claim is current, in their order.
+                ///
+                /// A longer time keeps messages that are being processed; zero makes them visible at once.
+                /// A claim that is not in the result is lost: the message was read by another consumer, or
+                /// is not there.
+                #[doc(alias = "set_vt")]
+                #[operation {
+                    calls: "pgmq.set_vt", manual: "set_vt",
+                    errors: [InvalidArgument, QueueNotFound],
+                    given: "let claims = [Claim::new(7, 1), Claim::new(8, 3)]",
+                    example: "let held = queue.hold(\"orders\", &claims, Duration::from_secs(60))",
+                }]
+                fn hold<V: (Into<VisibilityTimeout>)>(queue: &str, claims: &[Claim], vt: V) -> Vec<i64>;
+
+                /// Hides messages like [`hold`](Self::hold), each for its own visibility timeout.
+                #[doc(alias = "set_vt")]
+                #[operation {
+                    calls: "pgmq.set_vt", manual: "set_vt",
+                    errors: [InvalidArgument, QueueNotFound],
+                    given: "let retries = [(Claim::new(7, 1), 5.into()), (Claim::new(8, 3), 20.into())]",
+                    example: "let held = queue.hold_each(\"orders\", &retries)",
+                }]
+                fn hold_each(queue: &str, holds: &[(Claim, VisibilityTimeout)]) -> Vec<i64>;
+
+                /// Moves messages to another queue, with their payloads and headers, and returns the old and
+                /// the new ids of those whose claim is current.
+                ///
+                /// The queue `to` may be the same queue, which moves the messages to its end. A message is
+                /// as if never read, and visible after the delay. A move can be repeated after an error that
+                /// leaves it in doubt: it moves nothing twice.
+                #[doc(alias = "send_batch")]
+                #[operation {
+                    calls: "pgmq.send_batch", manual: "send_batch",
+                    since: (1, 5, 0),
+                    errors: [InvalidArgument, QueueNotFound, Encode, Unsupported],
+                    given: "let moves = [Move::new(Claim::new(7, 10)).headers(&[(\"reason\", \"exhausted\")])]",
+                    example: "let moved = queue.move_batch(\"orders\", \"orders_dlq\", &moves, 0)",
+                }]
+                fn move_batch<D: (Into<Delay>)>(queue: &str, to: &str, moves: &[Move], delay: D) -> Vec<Moved>;
+
+                /// Deletes a message and sends another one to a queue, in one statement, and returns the new
+                /// id, or `None` if the claim is not current.
+                ///
+                /// The next step of a chain is sent exactly once. A forward can be repeated after an error
+                /// that leaves it in doubt.
+                #[doc(alias = "send")]
+                #[operation {
+                    calls: "pgmq.send", manual: "send",
+                    needs: [Headers (1, 5, 0), PointInTime (1, 5, 0)],
+                    errors: [InvalidArgument, QueueNotFound, Encode, Unsupported],
+                    given: "let claim = Claim::new(7, 1)",
+                    example: "let new_id = queue.forward(\"orders\", claim, \"invoices\", \"order 7\", &SendOptions::new())",
+                }]
+                fn forward<T: (Serialize + ?Sized)>(
+                    queue: &str,
+                    claim: Claim,
+                    to: &str,
+                    message: &T,
+                    options: &SendOptions,
+                ) -> Option<i64>;
+            }
+
             /// Browsing queues and archives: metrics, and messages that are left as they are.
             mod Browse {
                 /// Returns the metrics of a queue. The server reads the whole queue for them.
@@ -664,6 +730,17 @@ macro_rules! operations {
                     example: "let message = queue.get::<String>(\"orders\", 7)",
                 }]
                 fn get<T: (DeserializeOwned + Send)>(queue: &str, msg_id: i64) -> Option<Message<T>>;
+
+                /// Returns the time until the next message becomes visible: zero if one is visible now, or
+                /// `None` if the queue is empty.
+                ///
+                /// The time is counted by the server's clock, in microseconds.
+                #[operation {
+                    calls: "pgmq.q_*",
+                    errors: [InvalidArgument, QueueNotFound],
+                    example: "let due = queue.next_due(\"orders\")",
+                }]
+                fn next_due(queue: &str) -> Option<Duration>;
 
                 /// Returns up to `limit` messages of the archive with ids greater than `after_id`, in the
                 /// order of their ids.

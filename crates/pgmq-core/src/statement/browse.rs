@@ -3,6 +3,8 @@
 //! PGMQ has no functions for most of this, so the statements read its tables. The columns vary with the
 //! version, so all columns are selected and picked by name.
 
+use std::time::Duration;
+
 use serde::de::DeserializeOwned;
 
 use crate::message::{ArchivedMessage, Message};
@@ -39,6 +41,20 @@ pub fn get<T: DeserializeOwned + Send>(queue: &str, msg_id: i64) -> Statement<'_
     let builder = StatementBuilder::new(&rows::get).naming(queue).bigint(msg_id);
     let table = builder.table('q');
     builder.sql(format!("SELECT * FROM {table} WHERE msg_id = $1::bigint"))
+}
+
+/// Builds `next_due`.
+///
+/// The smallest `vt` is looked up in an index. A condition on the current time would have to be tested for
+/// every entry instead. An infinite time counts as thirty years.
+pub fn next_due(queue: &str) -> Statement<'_, Option<Duration>> {
+    let builder = StatementBuilder::new(&rows::next_due).naming(queue);
+    let table = builder.table('q');
+    builder.sql(format!(
+        "SELECT greatest(0, least(1000000000000000, pg_catalog.ceil(1000000 * (\
+         extract(epoch FROM due) - extract(epoch FROM pg_catalog.clock_timestamp())))))::bigint \
+         FROM (SELECT pg_catalog.min(vt) AS due FROM {table}) AS next WHERE due IS NOT NULL"
+    ))
 }
 
 /// Builds `read_archive`.

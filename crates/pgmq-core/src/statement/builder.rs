@@ -118,11 +118,11 @@ impl<'a> StatementBuilder<'a> {
     /// The statement with this text, which has a better variant on servers of `since` and newer.
     pub(crate) fn sql_or<O: Output>(
         self,
-        text: &'static str,
+        text: impl Into<Cow<'static, str>>,
         since: Version,
-        newer: &'static str,
+        newer: impl Into<Cow<'static, str>>,
     ) -> Statement<'a, O> {
-        self.build(Sql { text: text.into(), newer: Some((since, newer)) })
+        self.build(Sql { text: text.into(), newer: Some((since, newer.into())) })
     }
 
     fn build<O: Output>(mut self, sql: Sql) -> Statement<'a, O> {

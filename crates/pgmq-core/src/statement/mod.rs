@@ -6,6 +6,7 @@
 
 mod browse;
 mod builder;
+mod claims;
 mod finish;
 mod notify;
 mod query;
@@ -17,6 +18,7 @@ mod topics;
 mod variants;
 
 pub use browse::*;
+pub use claims::*;
 pub use finish::*;
 pub use notify::*;
 pub use query::{Action, Query, SqlVariant, Statement};

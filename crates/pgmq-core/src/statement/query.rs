@@ -36,7 +36,7 @@ pub(crate) enum Body<'a, O> {
 /// ambiguous.
 pub(crate) struct Sql {
     pub(crate) text: Cow<'static, str>,
-    pub(crate) newer: Option<(Version, &'static str)>,
+    pub(crate) newer: Option<(Version, Cow<'static, str>)>,
 }
 
 /// The next step for a statement.
@@ -124,9 +124,9 @@ impl<'a, O: Output> Query<'a, O> {
     }
 
     fn variant(&self, server: &ServerVersion, if_unknown: bool) -> SqlVariant<'_> {
-        match self.sql.newer {
-            Some((since, text)) if server.supports(since).unwrap_or(if_unknown) => {
-                SqlVariant { text, since: Some(since), is_for_one_queue: false }
+        match &self.sql.newer {
+            Some((since, text)) if server.supports(*since).unwrap_or(if_unknown) => {
+                variant(text, Some(*since))
             }
             _ => self.oldest_variant(),
         }
@@ -134,7 +134,7 @@ impl<'a, O: Output> Query<'a, O> {
 
     /// The variant that works on every supported version of PGMQ.
     pub fn oldest_variant(&self) -> SqlVariant<'_> {
-        SqlVariant { text: self.sql(), since: None, is_for_one_queue: matches!(self.sql.text, Cow::Owned(_)) }
+        variant(&self.sql.text, None)
     }
 
     /// The parameters, in the order of `$1`, `$2`, ...
@@ -156,6 +156,12 @@ impl<'a, O: Output> Query<'a, O> {
     pub fn rows<R: Row>(&self) -> Rows<O, R> {
         Rows::new(self.sort)
     }
+}
+
+/// A text that was made for the call names the queue's table.
+#[expect(clippy::ptr_arg, reason = "an owned text is told from a static one")]
+fn variant<'q>(text: &'q Cow<'static, str>, since: Option<Version>) -> SqlVariant<'q> {
+    SqlVariant { text, since, is_for_one_queue: matches!(text, Cow::Owned(_)) }
 }
 
 /// One variant of a query's SQL.

@@ -7,6 +7,7 @@ use chrono::DateTime;
 use serde_json::json;
 
 use super::*;
+use crate::claim::{Claim, Move};
 use crate::decode::Output;
 use crate::error_kind::ErrorKind;
 use crate::operations::{OPERATIONS, Operation};
@@ -46,7 +47,7 @@ impl Ledger {
         match statement.body {
             Body::Query { sql, params } => {
                 let _ = writeln!(self.text, "    {}", sql.text);
-                if let Some((since, text)) = sql.newer {
+                if let Some((since, text)) = &sql.newer {
                     let _ = writeln!(self.text, "    from {since}: {text}");
                 }
                 for (at, param) in params.iter().enumerate() {
@@ -206,6 +207,25 @@ fn other_operations(ledger: &mut Ledger) {
     ledger.add(set_vt_batch::<()>("q", &[7], Duration::from_secs(60)));
     ledger.add(set_vt_batch::<()>("q", &[7], at));
     ledger.add(set_vt_batch::<()>("q", &[], 60));
+    let claims = [Claim::new(7, 1), Claim::new(8, 3)];
+    ledger.add(hold("Q\"x", &claims, Duration::from_millis(1500)));
+    ledger.add(hold("q", &[], 60));
+    ledger.add(hold("q", &[], -1));
+    ledger.add(hold_each("q", &[(claims[0], 5.into()), (claims[1], 0.into())]));
+    ledger.add(hold_each("q", &[(claims[0], 5.into()), (claims[1], (-1).into())]));
+    ledger.add(hold_each("q", &[]));
+    let moves = [claims[0].into(), Move::new(claims[1]).headers(&json!({"reason": "exhausted"}))];
+    ledger.add(move_batch("q", "Q_dlq", &moves, 0));
+    ledger.add(move_batch("q", "q", &[Move::new(claims[0]).headers(&None::<()>)], at));
+    ledger.add(move_batch("q", "", &moves, 0));
+    ledger.add(move_batch("q", "q", &[Move::new(claims[0]).headers("nul\0")], 0));
+    ledger.add(move_batch("q", "q", &[], 0));
+    for options in [SendOptions::new(), SendOptions::new().headers(&json!({}))] {
+        ledger.add(forward("q", claims[0], "Next", "text", &options));
+        ledger.add(forward("q", claims[0], "next", "text", &options.clone().delay(2)));
+        ledger.add(forward("q", claims[0], "next", "text", &options.delay(at)));
+    }
+    ledger.add(next_due("q"));
     ledger.add(metrics("q"));
     ledger.add(metrics_all());
     ledger.add(peek::<()>("Q\"x", 5));

@@ -47,19 +47,22 @@ impl SqlVariants {
 }
 
 /// The texts of a call, from its beginning, the argument that means no headers, the type of headers, and the
-/// macro that writes the delay.
+/// macro that writes the delay. The options follow as the parameters `$3` and `$4`, or those that are named.
 macro_rules! variants {
     ($call:literal, $no_headers:literal, $headers:literal, $delay:ident) => {
+        $crate::statement::variants::variants!($call, $no_headers, $headers, $delay, "$3", "$4")
+    };
+    ($call:literal, $no_headers:literal, $headers:literal, $delay:ident, $first:literal, $second:literal) => {
         $crate::statement::variants::SqlVariants {
             plain: [
                 concat!($call, $no_headers, $delay!(plain), ")"),
-                concat!($call, $no_headers, $delay!(seconds "$3"), ")"),
-                concat!($call, $no_headers, $delay!(at "$3"), ")"),
+                concat!($call, $no_headers, $delay!(seconds $first), ")"),
+                concat!($call, $no_headers, $delay!(at $first), ")"),
             ],
             headers: [
-                concat!($call, ", headers=>$3::", $headers, $delay!(headers), ")"),
-                concat!($call, ", headers=>$3::", $headers, $delay!(seconds "$4"), ")"),
-                concat!($call, ", headers=>$3::", $headers, $delay!(at "$4"), ")"),
+                concat!($call, ", headers=>", $first, "::", $headers, $delay!(headers), ")"),
+                concat!($call, ", headers=>", $first, "::", $headers, $delay!(seconds $second), ")"),
+                concat!($call, ", headers=>", $first, "::", $headers, $delay!(at $second), ")"),
             ],
         }
     };

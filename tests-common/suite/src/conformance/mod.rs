@@ -20,6 +20,7 @@
 
 pub(crate) mod browse;
 pub(crate) mod cancellation;
+pub(crate) mod claims;
 pub(crate) mod concurrency;
 pub(crate) mod connect;
 pub(crate) mod connection_strings;

@@ -79,7 +79,8 @@ impl<'s> Visit<'s> for Check<'_> {
             }
             Body::Query { sql, params } => {
                 let table = |prefix| fold(&arguments.queue).map(|name| format!("{prefix}_{name}")).ok();
-                for text in [Some(sql.text.as_ref()), sql.newer.map(|(_, text)| text)].into_iter().flatten() {
+                let newer = sql.newer.as_ref().map(|(_, text)| text.as_ref());
+                for text in [Some(sql.text.as_ref()), newer].into_iter().flatten() {
                     let (blanked, identifiers) = blank(text);
                     assert!(EXPECTED_SQL.contains(&blanked), "{shown}");
                     let own = ["q", "a", "fifo_group_q"].map(table);
