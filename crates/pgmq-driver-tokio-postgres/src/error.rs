@@ -84,7 +84,11 @@ pub fn leaves_commit_open(error: &Error) -> bool {
 }
 
 fn ends_session(report: &DbError) -> bool {
-    matches!(report.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
+    match report.parsed_severity() {
+        Some(severity) => matches!(severity, Severity::Fatal | Severity::Panic),
+        // PgBouncer sends only the severity that a server may translate, and never translates it.
+        None => matches!(report.severity(), "FATAL" | "PANIC"),
+    }
 }
 
 fn server_report(report: &DbError) -> ServerReport<'_> {

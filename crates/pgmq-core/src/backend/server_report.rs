@@ -116,7 +116,7 @@ impl<'r> ServerReport<'r> {
 
     /// Returns `true` if PgBouncer has found no server session for the client in time, and closes the
     /// connection. Nothing reached a server.
-    fn is_wait_of_pgbouncer(&self) -> bool {
+    pub fn is_wait_of_pgbouncer(&self) -> bool {
         self.message.contains("query_wait_timeout")
     }
 }

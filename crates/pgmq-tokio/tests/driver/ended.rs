@@ -52,13 +52,20 @@ fn an_operation_moves_to_another_session_without_waiting_for_the_end_of_the_old_
 
 #[test]
 fn a_session_that_the_server_ends_for_any_reason_is_discarded_and_the_call_is_not_repeated_on_it() {
-    for (sqlstate, reason, is_in_doubt) in [
-        ("40001", "terminating connection due to conflict with recovery", false),
-        ("XX000", "invalid memory", false),
-        ("08P01", "query_wait_timeout", false),
-        ("08P01", "query_timeout", true),
+    // PgBouncer's own reports, and those of a server that it passes on to waiting clients, have no field `V`.
+    const SERVERS: &str = "SFATAL\0VFATAL";
+    const POOLERS: &str = "SFATAL";
+    for (severity, sqlstate, reason, is_in_doubt) in [
+        (SERVERS, "40001", "terminating connection due to conflict with recovery", false),
+        (SERVERS, "XX000", "invalid memory", false),
+        (POOLERS, "08P01", "query_wait_timeout", false),
+        (POOLERS, "08P01", "query_timeout", true),
+        (POOLERS, "28P01", "password authentication failed for user \"app\"", false),
+        (POOLERS, "3D000", "database \"app\" does not exist", false),
+        (POOLERS, "53300", "sorry, too many clients already", false),
+        (POOLERS, "57P03", "the database system is starting up", false),
     ] {
-        let report = format!("SFATAL\0VFATAL\0C{sqlstate}\0M{reason}\0\0");
+        let report = format!("{severity}\0C{sqlstate}\0M{reason}\0\0");
         let server = FakeServer::start(message(b'E', report.as_bytes()));
         runtime().block_on(async {
             let queue = server.builder().connect().await.unwrap();
