@@ -101,20 +101,23 @@ impl<M: ManageClients> Unanswered<M> {
             if is_cancelled {
                 session.cancel().await;
             }
-            if ends_session {
-                end_session(session.client()).await;
-                return true;
-            }
             // The server answers this once the work in flight has ended.
-            session.client().check_connection().await.is_ok()
+            ends_session || session.client().check_connection().await.is_ok()
         });
-        if answer.await == Ok(true) {
+        let has_answered = answer.await == Ok(true);
+        if ends_session {
+            // Without a limit: the request that ends the session waits behind the work in flight, and a
+            // session that is released meanwhile would end under the next caller.
+            end_session(session.client()).await;
+        }
+        if has_answered || ends_session {
             drop(self.session.take());
         }
     }
 }
 
-/// Has the server end the session of a client whose manager notices only closed connections.
+/// Has the server end the session of a client whose manager notices only closed connections. Returns once the
+/// connection is closed.
 async fn end_session(client: &Client) {
     // The late cancel request may hit one of the two statements.
     for _ in 0..2 {
@@ -131,5 +134,37 @@ impl<M: ManageClients> Drop for Unanswered<M> {
         let _context = self.runtime.as_ref().map(Handle::enter);
         session.abort();
         discard(session);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test panics")]
+
+    use bb8_postgres::PostgresConnectionManager;
+    use pgmq_test_server::Server;
+    use tokio_postgres::NoTls;
+
+    use super::*;
+
+    #[test]
+    fn a_session_is_kept_until_it_ends_although_the_cancel_request_had_no_effect() {
+        let server = Server::obtain().unwrap_or_else(|error| panic!("{error:?}"));
+        let database = server.create_database().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let manager = PostgresConnectionManager::new(database.url().parse().unwrap(), NoTls);
+            let pool = bb8::Pool::builder().max_size(1).build(manager).await.unwrap();
+            let session = pool.get_owned().await.unwrap();
+            let work = session.client().batch_execute(
+                "DO $$ BEGIN PERFORM pg_sleep(1); \
+                 EXCEPTION WHEN query_canceled THEN PERFORM pg_sleep(1); END $$",
+            );
+            assert!(tokio::time::timeout(Duration::from_millis(100), work).await.is_err());
+            let unanswered =
+                Unanswered { session: Some(session), _permit: None, runtime: Handle::try_current().ok() };
+            unanswered.settle(Duration::from_millis(100), true).await;
+            assert_eq!(pool.state().connections, 0, "the pool has a session that is about to end");
+        });
     }
 }
