@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 
 use crate::connection::sealed::{Bind, Clients};
 use crate::manager::ManageClients;
-use crate::pool::{Acquired, Session, Shared, discard};
+use crate::pool::{Acquired, DriverState, Session, Shared};
 use crate::run::ConnRef;
 
 /// A session with a statement or a transaction in flight.
@@ -70,11 +70,9 @@ impl<'q, M: ManageClients> InFlight<'q, M> {
 
 impl<M: ManageClients> Drop for InFlight<'_, M> {
     fn drop(&mut self) {
-        let Some(Acquired { session, permit }) = self.acquired.take() else { return };
+        let Some(acquired) = self.acquired.take() else { return };
         let driver = &self.shared.driver;
-        let permit = permit.map(|permit| driver.permits.detach(permit));
-        let unanswered =
-            Unanswered { session: Some(session), _permit: permit, runtime: self.runtime.clone() };
+        let unanswered = Unanswered::new(acquired, driver, self.runtime.clone());
         let limit = self.shared.settings.connect_timeout;
         if let Some(runtime) = &self.runtime {
             driver.background.spawn_on(runtime, unanswered.settle(limit, self.is_cancelled_on_drop));
@@ -82,7 +80,22 @@ impl<M: ManageClients> Drop for InFlight<'_, M> {
     }
 }
 
-/// A session whose future was dropped while the server worked for it, with its permit. Unless the server
+/// Discards a session that must not be used again, although it may look open.
+///
+/// A manager that notices only closed connections would hand it out again. The server therefore ends the
+/// session first, which keeps its place in the pool until then, and its permit.
+pub(crate) fn discard<M: ManageClients>(mut acquired: Acquired<'_, M>, driver: &DriverState) {
+    if acquired.session.discard() || acquired.session.client().is_closed() {
+        return;
+    }
+    let runtime = Handle::try_current().ok();
+    let unanswered = Unanswered::new(acquired, driver, runtime.clone());
+    if let Some(runtime) = runtime {
+        driver.background.spawn_on(&runtime, unanswered.end());
+    }
+}
+
+/// A session for which the server works, although no caller waits for it, with its permit. Unless the server
 /// answers, which it cannot once the runtime has ended, the connection is closed.
 struct Unanswered<M: ManageClients> {
     session: Option<Session<M>>,
@@ -92,6 +105,12 @@ struct Unanswered<M: ManageClients> {
 }
 
 impl<M: ManageClients> Unanswered<M> {
+    fn new(acquired: Acquired<'_, M>, driver: &DriverState, runtime: Option<Handle>) -> Self {
+        let Acquired { session, permit } = acquired;
+        let permit = permit.map(|permit| driver.permits.detach(permit));
+        Self { session: Some(session), _permit: permit, runtime }
+    }
+
     /// Waits for the server's answer, after a cancel request if it `is_cancelled`, and releases the session.
     async fn settle(mut self, limit: Duration, is_cancelled: bool) {
         let Some(session) = &mut self.session else { return };
@@ -106,34 +125,35 @@ impl<M: ManageClients> Unanswered<M> {
         });
         let has_answered = answer.await == Ok(true);
         if ends_session {
-            // Without a limit: the request that ends the session waits behind the work in flight, and a
-            // session that is released meanwhile would end under the next caller.
-            end_session(session.client()).await;
-        }
-        if has_answered || ends_session {
+            self.end().await;
+        } else if has_answered {
             drop(self.session.take());
         }
     }
-}
 
-/// Has the server end the session of a client whose manager notices only closed connections. Returns once the
-/// connection is closed.
-async fn end_session(client: &Client) {
-    // The late cancel request may hit one of the two statements.
-    for _ in 0..2 {
-        let _ = client.batch_execute(END_SESSION).await;
+    /// Has the server end the session, and releases it once its connection is closed.
+    ///
+    /// There is no limit: the server ends the session once the work in flight has ended, and if the session
+    /// was released before, it would end under the next caller.
+    async fn end(mut self) {
+        let Some(session) = &self.session else { return };
+        // A late cancel request may hit one of the two statements.
+        for _ in 0..2 {
+            let _ = session.client().batch_execute(END_SESSION).await;
+        }
+        // Fails once the driver has seen the end.
+        let _ = session.client().check_connection().await;
+        drop(self.session.take());
     }
-    // Fails once the driver has seen the end.
-    let _ = client.check_connection().await;
 }
 
 impl<M: ManageClients> Drop for Unanswered<M> {
     fn drop(&mut self) {
-        let Some(session) = self.session.take() else { return };
+        let Some(mut session) = self.session.take() else { return };
         // The pool may connect again, for which it needs a runtime.
         let _context = self.runtime.as_ref().map(Handle::enter);
         session.abort();
-        discard(session);
+        session.discard();
     }
 }
 

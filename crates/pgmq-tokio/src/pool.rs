@@ -3,7 +3,7 @@
 use pgmq_core::backend;
 use pgmq_driver_tokio_postgres::{Background, FairPermits, Permit};
 
-use crate::connection::sealed::{Bind, Clients};
+use crate::connection::sealed::Bind;
 use crate::error::Error;
 use crate::manager::{ManageClients, Manager};
 use crate::run::ConnRef;
@@ -36,12 +36,6 @@ pub(crate) struct Acquired<'q, M: ManageClients> {
     pub(crate) session: Session<M>,
     /// Released after the session, so that the next task in the line finds the session in the pool.
     pub(crate) permit: Option<Permit<'q>>,
-}
-
-/// Releases a connection that must not be used again, although it may look open. The pool of a [`Manager`]
-/// discards it; a pool with another manager may or may not notice by itself.
-pub(crate) fn discard<M: ManageClients>(mut session: Session<M>) {
-    session.discard();
 }
 
 #[expect(private_interfaces, reason = "the trait cannot be named outside this crate")]

@@ -21,10 +21,10 @@ use crate::bound::BoundQueue;
 use crate::connection::Connection;
 use crate::connection::sealed::Clients;
 use crate::error::Error;
-use crate::in_flight::InFlight;
+use crate::in_flight::{InFlight, discard};
 use crate::listen::Listener;
 use crate::manager::{ManageClients, Manager};
-use crate::pool::{Acquired, DriverState, Pool, Session, Shared, discard};
+use crate::pool::{Acquired, DriverState, Pool, Session, Shared};
 use crate::run::{ConnRef, RunError};
 use crate::transaction::{Ended, Transaction};
 
@@ -145,14 +145,8 @@ impl<M: ManageClients> PGMQueue<M> {
 
     /// Exchanges a session that must not be used again for another one.
     async fn replace<'q>(&self, acquired: Acquired<'q, M>) -> Result<Acquired<'q, M>, Error> {
-        let Acquired { mut session, permit } = acquired;
-        if !session.discard() {
-            // Once the socket is closed, the pool notices the end too; released before, the connection would
-            // be handed out again.
-            let limit = self.shared.settings.connect_timeout;
-            let _ = tokio::time::timeout(limit, session.client().check_connection()).await;
-        }
-        drop(session);
+        let Acquired { session, permit } = acquired;
+        discard(Acquired { session, permit: None }, &self.shared.driver);
         let started = Instant::now();
         let next = tokio::time::timeout(self.pool().config().connection_timeout, self.next_session());
         match next.await {
@@ -257,7 +251,7 @@ impl<M: ManageClients> PGMQueue<M> {
                 return Err(error.into());
             }
             if retry.reconnect() == Next::Discard {
-                discard(acquired.session);
+                discard(acquired, &self.shared.driver);
                 return Err(error.into());
             }
             // Nothing was begun, so the transaction can begin on another connection.
@@ -266,10 +260,10 @@ impl<M: ManageClients> PGMQueue<M> {
         };
         match ended {
             Ended::Answered if done.is_err() && !self.accepts_writes(in_flight.conn()).await => {
-                discard(in_flight.release().session);
+                discard(in_flight.release(), &self.shared.driver);
             }
             Ended::Answered => drop(in_flight.release()),
-            Ended::Lost => discard(in_flight.release().session),
+            Ended::Lost => discard(in_flight.release(), &self.shared.driver),
             // Cancels the statement that is running.
             Ended::Unanswered => drop(in_flight),
         }
@@ -384,7 +378,9 @@ fn close_idle<M: ManageClients>(pool: &Pool<M>) {
     let mut cx = Context::from_waker(Waker::noop());
     while pool.state().idle_connections > 0 {
         match pin!(pool.get_owned()).poll(&mut cx) {
-            Poll::Ready(Ok(session)) => discard(session),
+            Poll::Ready(Ok(mut session)) => {
+                session.discard();
+            }
             _ => return,
         }
     }
@@ -423,7 +419,7 @@ impl<M: ManageClients> AsyncQueue for PGMQueue<M> {
                 Next::UseOlderVariant | Next::Reprepare | Next::Repeat => {}
                 Next::Reconnect => acquired = self.replace(acquired).await?,
                 Next::Discard => {
-                    discard(acquired.session);
+                    discard(acquired, &self.shared.driver);
                     return Err(error);
                 }
                 Next::Fail => return Err(error),

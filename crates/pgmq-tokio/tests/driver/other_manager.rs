@@ -5,7 +5,7 @@ use std::time::Duration;
 use bb8_postgres::PostgresConnectionManager;
 use pgmq_tokio::bb8::Pool;
 use pgmq_tokio::tokio_postgres::NoTls;
-use pgmq_tokio::{PGMQueue, PollOptions, RawJson};
+use pgmq_tokio::{ErrorKind, PGMQueue, PollOptions, RawJson};
 
 use crate::support::on_a_database;
 
@@ -41,6 +41,42 @@ fn a_connection_whose_poll_was_cancelled_is_not_used_again() {
         let poll = queue.read_with_poll::<RawJson>("q", 30, 1, &options);
         tokio::time::timeout(Duration::from_millis(200), poll).await.unwrap_err();
         assert_ne!(process().await, before);
+        queue.send("q", &1).await.unwrap();
+    });
+}
+
+#[test]
+fn a_connection_that_refuses_writes_is_not_used_again() {
+    on_a_database(async |database| {
+        let manager = PostgresConnectionManager::new(database.url().parse().unwrap(), NoTls);
+        let pool = Pool::builder().max_size(1).test_on_check_out(false).build(manager).await.unwrap();
+        let queue = PGMQueue::from(pool);
+        let make_read_only = async || {
+            let session = queue.session().await.unwrap();
+            session.batch_execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY").await.unwrap();
+        };
+        make_read_only().await;
+        queue.send("q", &1).await.unwrap();
+
+        make_read_only().await;
+        let send =
+            async || queue.transaction(async |transaction| queue.with(transaction).send("q", &2).await).await;
+        assert_eq!(send().await.unwrap_err().kind(), ErrorKind::ReadOnly);
+        send().await.unwrap();
+    });
+}
+
+#[test]
+fn a_connection_that_stays_read_only_is_replaced_once() {
+    on_a_database(async |database| {
+        let name = database.name();
+        database.execute(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).unwrap();
+        let manager = PostgresConnectionManager::new(database.url().parse().unwrap(), NoTls);
+        let pool = Pool::builder().max_size(1).test_on_check_out(false).build(manager).await.unwrap();
+        let queue = PGMQueue::from(pool);
+        assert_eq!(queue.send("q", &1).await.unwrap_err().kind(), ErrorKind::ReadOnly);
+        let reset = format!("ALTER DATABASE {name} SET default_transaction_read_only = off");
+        database.execute(&format!("BEGIN READ WRITE; {reset}; COMMIT")).unwrap();
         queue.send("q", &1).await.unwrap();
     });
 }
