@@ -247,10 +247,8 @@ impl<M: ManageClients> PGMQueue<M> {
                 Err(error) => Error::from(error),
             };
             let acquired = in_flight.release();
-            if error.kind() != ErrorKind::Connection {
-                return Err(error.into());
-            }
-            if retry.reconnect() == Next::Discard {
+            // The server may have ended the session with an error of any kind.
+            if error.kind() != ErrorKind::Connection || retry.reconnect() == Next::Discard {
                 discard(acquired, &self.shared.driver);
                 return Err(error.into());
             }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use bb8_postgres::PostgresConnectionManager;
 use pgmq_tokio::bb8::{ManageConnection, Pool};
-use pgmq_tokio::tokio_postgres::{Client, Error, NoTls};
-use pgmq_tokio::{ErrorKind, PGMQueue};
+use pgmq_tokio::tokio_postgres::{self, Client, NoTls};
+use pgmq_tokio::{Error, ErrorKind, PGMQueue};
 
 use crate::fake_server::{FakeServer, message};
 use crate::support::{on_a_database, runtime};
@@ -78,18 +78,42 @@ fn a_session_that_the_server_ends_for_any_reason_is_discarded_and_the_call_is_no
     }
 }
 
+#[test]
+fn a_session_that_the_server_ends_at_begin_is_discarded() {
+    for (severity, sqlstate, reason, kind) in [
+        ("SFATAL", "08P01", "query_wait_timeout", ErrorKind::Timeout),
+        (
+            "SFATAL\0VFATAL",
+            "40001",
+            "terminating connection due to conflict with recovery",
+            ErrorKind::Conflict,
+        ),
+        ("SFATAL\0VFATAL", "XX000", "invalid memory", ErrorKind::Database),
+    ] {
+        let report = format!("{severity}\0C{sqlstate}\0M{reason}\0\0");
+        let server = FakeServer::start(message(b'E', report.as_bytes()));
+        runtime().block_on(async {
+            let queue = server.builder().connect().await.unwrap();
+            let begun = queue.transaction(async |_| -> Result<(), Error> { panic!("nothing was begun") });
+            let error = begun.await.unwrap_err();
+            assert_eq!((error.sqlstate(), error.kind()), (Some(sqlstate), kind), "{error}");
+            assert_eq!(queue.pool().state().connections, 0, "{reason}");
+        });
+    }
+}
+
 /// A manager that takes every connection for a working one.
 struct Trusting(PostgresConnectionManager<NoTls>);
 
 impl ManageConnection for Trusting {
     type Connection = Client;
-    type Error = Error;
+    type Error = tokio_postgres::Error;
 
-    async fn connect(&self) -> Result<Client, Error> {
+    async fn connect(&self) -> Result<Client, tokio_postgres::Error> {
         self.0.connect().await
     }
 
-    async fn is_valid(&self, _: &mut Client) -> Result<(), Error> {
+    async fn is_valid(&self, _: &mut Client) -> Result<(), tokio_postgres::Error> {
         Ok(())
     }
 
