@@ -85,6 +85,8 @@ impl<M: ManageClients> Drop for InFlight<'_, M> {
 /// A manager that notices only closed connections would hand it out again. The server therefore ends the
 /// session first, which keeps its place in the pool until then, and its permit.
 pub(crate) fn discard<M: ManageClients>(mut acquired: Acquired<'_, M>, driver: &DriverState) {
+    // Left to itself, the driver keeps the connection open until the server has answered all requests.
+    acquired.session.abort();
     if acquired.session.discard() || acquired.session.client().is_closed() {
         return;
     }

@@ -47,6 +47,7 @@ fn an_operation_moves_to_another_session_without_waiting_for_the_end_of_the_old_
         assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
         assert_eq!(server.logins.load(Ordering::Relaxed), 2, "the operation has moved once");
         assert_eq!(queue.pool().state().connections, 0, "the pool keeps no terminated session");
+        server.until_logouts(2).await;
     });
 }
 

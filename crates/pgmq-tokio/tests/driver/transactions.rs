@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use pgmq_tokio::{Error, PGMQueue, PollOptions, RawJson};
 use tokio::time::timeout;
 
-use crate::support::{on_a_database, through_a_proxy};
+use crate::fake_server::{FakeServer, message};
+use crate::support::{on_a_database, runtime, through_a_proxy};
 
 const SHORT: Duration = Duration::from_millis(200);
 const FOREVER: Duration = Duration::from_secs(600);
@@ -78,6 +79,19 @@ fn a_failed_transaction_keeps_its_connection_and_asks_once_if_it_accepts_writes(
         }
         assert_eq!(queue.metrics("q").await.unwrap().queue_length, 1);
         assert_eq!(queue.pool().state().statistics.connections_created, 0);
+    });
+}
+
+#[test]
+fn a_server_that_falls_silent_after_a_rollback_leaves_no_connection_open() {
+    let answer = |command: &[u8], state: &[u8]| [message(b'C', command), message(b'Z', state)].concat();
+    let server = FakeServer::answering(vec![answer(b"BEGIN\0", b"T"), answer(b"ROLLBACK\0", b"I")]);
+    runtime().block_on(async {
+        let queue = server.builder().connect_timeout(Duration::from_secs(1)).connect().await.unwrap();
+        let failed = queue.transaction(async |_| Err::<(), _>(TooLate));
+        failed.await.unwrap_err();
+        assert_eq!(queue.pool().state().connections, 0);
+        server.until_logouts(1).await;
     });
 }
 
