@@ -79,11 +79,20 @@ pub fn connecting_sqlstate_of(error: &ConnectionError) -> Option<&'static str> {
 pub fn failure_class(error: &Error, is_complete: bool) -> FailureClass {
     match (error, sqlstate_of(error)) {
         (Error::DatabaseError(_, report), Some(sqlstate)) => {
-            ServerReport::new(sqlstate, report.message()).failure_class(is_complete)
+            let message = report.message();
+            let ends_session = ends_session(sqlstate, message);
+            ServerReport { ends_session, ..ServerReport::new(sqlstate, message) }.failure_class(is_complete)
         }
         _ if kind_of(error, None) == ErrorKind::Connection => FailureClass::Lost,
         _ => FailureClass::Other,
     }
+}
+
+/// Returns `true` if a report is known to have the severity FATAL, which Diesel hides.
+fn ends_session(sqlstate: &str, message: &str) -> bool {
+    // On a connection that was logged in, a pooler passes on that the server refused the log-in of its own.
+    ["28000", "28P01", "53300", "57P03"].contains(&sqlstate)
+        || unprefixed(message).starts_with("terminating connection")
 }
 
 /// The messages that belong to one SQLSTATE, by their beginnings.
@@ -156,9 +165,14 @@ const LOGIN_PARTS: &[(&str, &str)] = &[
 /// The SQLSTATE of a report. Only the beginning counts, since the user's own exceptions may have such words
 /// in their middle.
 fn sqlstate_by_wording(message: &str) -> Option<&'static str> {
-    // For a lost connection, libpq passes on the server's report in the form in which it prints it.
-    let report = message.strip_prefix("FATAL:  ").unwrap_or(message);
+    let report = unprefixed(message);
     sqlstate_by(message, |words| report.starts_with(words))
+}
+
+/// The report in a message. For a lost connection, libpq passes on the server's report in the form in which
+/// it prints it.
+fn unprefixed(message: &str) -> &str {
+    message.strip_prefix("FATAL:  ").unwrap_or(message)
 }
 
 /// The SQLSTATE of an error of connecting, whose text has one report for each address, behind the address.
@@ -307,6 +321,27 @@ mod tests {
         assert_eq!(sqlstate_of(&reported("prepared statement \"s3\" does not exist")), Some("26000"));
         assert_eq!(sqlstate_of(&reported("something else")), None);
         assert_eq!(sqlstate_of(&Error::NotFound), None);
+    }
+
+    #[test]
+    fn a_report_that_ends_the_session_is_known_by_its_words_or_by_its_sqlstate() {
+        let conflict = |message: &str| {
+            Error::DatabaseError(DatabaseErrorKind::SerializationFailure, Box::new(message.to_owned()))
+        };
+        let ended = conflict("terminating connection due to conflict with recovery");
+        let canceled = conflict("canceling statement due to conflict with recovery");
+        assert_eq!(failure_class(&ended, false), FailureClass::SessionEnded);
+        assert_eq!(failure_class(&ended, true), FailureClass::Lost);
+        assert_eq!(failure_class(&canceled, false), FailureClass::NotSerializable);
+        for message in [
+            "password authentication failed for user \"u\"",
+            "FATAL:  too many connections for role \"u\"",
+            "the database system is shutting down",
+        ] {
+            assert_eq!(failure_class(&reported(message), false), FailureClass::SessionEnded, "{message}");
+        }
+        let terminated = reported("terminating connection due to administrator command");
+        assert_eq!(failure_class(&terminated, false), FailureClass::NotCommitted);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 
 mod cancellation;
 mod composed;
+mod ended;
+mod fake_server;
 mod listener;
 mod round_trips;
 mod runtimes;

@@ -1,0 +1,39 @@
+//! Requests at which the server ends the session.
+
+use std::sync::atomic::Ordering;
+
+
+
+use crate::fake_server::{End, FakeServer};
+use crate::support::{LIMIT, runtime};
+
+/// The fields of a report with the severity FATAL.
+fn fatal(sqlstate: &str, reason: &str) -> String {
+    format!("SFATAL\0VFATAL\0C{sqlstate}\0M{reason}\0")
+}
+
+async fn within_limit<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LIMIT, work).await.unwrap()
+}
+
+const CONFLICT: (&str, &str) = ("40001", "terminating connection due to conflict with recovery");
+
+#[test]
+fn a_session_that_the_server_ends_is_discarded_and_the_call_is_not_repeated_on_it() {
+    for (sqlstate, reason) in [
+        CONFLICT,
+        ("08P01", "query_wait_timeout"),
+        ("28P01", "password authentication failed for user \"app\""),
+        ("53300", "sorry, too many clients already"),
+        ("57P03", "the database system is starting up"),
+    ] {
+        let server = FakeServer::start(End { word: "pgmq", report: fatal(sqlstate, reason), closes: false });
+        runtime().block_on(async {
+            let queue = within_limit(server.builder().connect()).await.unwrap();
+            let error = within_limit(queue.send("q", &1)).await.unwrap_err();
+            assert_eq!((error.sqlstate(), error.is_in_doubt()), (Some(sqlstate), false), "{error}");
+            assert_eq!(server.logins.load(Ordering::Relaxed), 1, "{reason}");
+            assert_eq!(queue.pool().state().connections, 0, "{reason}");
+        });
+    }
+}
