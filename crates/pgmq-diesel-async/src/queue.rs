@@ -254,11 +254,13 @@ impl PGMQueue {
                 Err(error) => error,
             };
             let acquired = in_flight.release();
-            if error.kind() != ErrorKind::Connection {
-                return Err(error.into());
-            }
-            if retry.reconnect() == Next::Discard {
-                discard(acquired.session);
+            let is_lost = error.kind() == ErrorKind::Connection;
+            if !is_lost || retry.reconnect() == Next::Discard {
+                // The server may have ended the session with an error of any kind. But Diesel's test
+                // transaction outlives a savepoint that is refused.
+                if is_lost || is_outermost {
+                    discard(acquired.session);
+                }
                 return Err(error.into());
             }
             // Nothing was begun, so the transaction can begin on another connection.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-
+use pgmq_diesel_async::{Error, ErrorKind};
 
 use crate::fake_server::{End, FakeServer};
 use crate::support::{LIMIT, runtime};
@@ -17,6 +17,24 @@ async fn within_limit<T>(work: impl Future<Output = T>) -> T {
 }
 
 const CONFLICT: (&str, &str) = ("40001", "terminating connection due to conflict with recovery");
+
+#[test]
+fn a_session_that_the_server_ends_at_begin_is_discarded() {
+    for ((sqlstate, reason), kind) in [
+        (("08P01", "query_wait_timeout"), ErrorKind::Timeout),
+        (CONFLICT, ErrorKind::Conflict),
+        (("XX000", "invalid memory"), ErrorKind::Database),
+    ] {
+        let server = FakeServer::start(End { word: "BEGIN", report: fatal(sqlstate, reason), closes: false });
+        runtime().block_on(async {
+            let queue = within_limit(server.builder().connect()).await.unwrap();
+            let begun = queue.transaction(async |_| -> Result<(), Error> { panic!("nothing was begun") });
+            let error = within_limit(begun).await.unwrap_err();
+            assert_eq!(error.kind(), kind, "{error}");
+            assert_eq!(queue.pool().state().connections, 0, "{reason}");
+        });
+    }
+}
 
 #[test]
 fn a_session_that_the_server_ends_is_discarded_and_the_call_is_not_repeated_on_it() {
