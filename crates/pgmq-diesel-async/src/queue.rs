@@ -272,6 +272,7 @@ impl PGMQueue {
                 discard(in_flight.release().session);
             }
             Ended::Answered => drop(in_flight.release()),
+            Ended::Lost => discard(in_flight.release().session),
             // Cancels the statement that is running.
             Ended::Unanswered => drop(in_flight),
         }

@@ -21,6 +21,8 @@ pub(crate) enum Ended {
     Answered,
     /// The server may run a statement that the closure has dropped.
     Unanswered,
+    /// The connection is of no further use.
+    Lost,
 }
 
 /// A transaction that was begun.
@@ -52,12 +54,22 @@ impl<'s> OpenTransaction<'s> {
         let error = match work(self.connection).await {
             Ok(done) => match self.commit().await {
                 Ok(()) => return (Ok(done), Ended::Answered),
-                Err(error) => error.into(),
+                Err(error) => {
+                    let ended = self.roll_back_in_time().await;
+                    // Diesel hides if the server has ended the session with its report. Only if the session
+                    // still works is the report certain to be the server's reply to COMMIT.
+                    let is_open = self.depth == 1 && !matches!(ended, Ended::Answered);
+                    let error = if is_open { error.in_doubt() } else { error };
+                    return (Err(error.into()), ended);
+                }
             },
             Err(error) => error,
         };
-        let rolling_back = tokio::time::timeout(ROLLBACK_LIMIT, self.roll_back());
-        (Err(error), rolling_back.await.unwrap_or(Ended::Unanswered))
+        (Err(error), self.roll_back_in_time().await)
+    }
+
+    async fn roll_back_in_time(&mut self) -> Ended {
+        tokio::time::timeout(ROLLBACK_LIMIT, self.roll_back()).await.unwrap_or(Ended::Unanswered)
     }
 
     async fn commit(&mut self) -> Result<(), Error> {
@@ -84,7 +96,7 @@ impl<'s> OpenTransaction<'s> {
                 return Ended::Unanswered;
             }
             if Manager::rollback_transaction(self.connection).await.is_err() {
-                break;
+                return Ended::Lost;
             }
         }
         Ended::Answered

@@ -55,3 +55,18 @@ fn a_session_that_the_server_ends_is_discarded_and_the_call_is_not_repeated_on_i
         });
     }
 }
+
+#[test]
+fn a_commit_at_which_the_server_ends_the_session_is_in_doubt() {
+    for closes in [false, true] {
+        for (sqlstate, reason) in [("XX000", "invalid memory"), ("57P01", "ended")] {
+            let server = FakeServer::start(End { word: "COMMIT", report: fatal(sqlstate, reason), closes });
+            runtime().block_on(async {
+                let queue = within_limit(server.builder().connect()).await.unwrap();
+                let work = queue.transaction(async |_| Ok::<_, Error>(()));
+                let error = within_limit(work).await.unwrap_err();
+                assert!(error.is_in_doubt(), "{error}");
+            });
+        }
+    }
+}
