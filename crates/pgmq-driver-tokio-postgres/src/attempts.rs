@@ -39,11 +39,11 @@ impl Attempts {
 
     /// Connects, and retries with backoff until `limit` is over, counted from the last call of
     /// [`expect`](Self::expect): the pool starts no attempt for a caller that joins one. Each error is handed
-    /// to `failed`.
+    /// to `failed`. After [`stop`](Self::stop), connects without retries.
     ///
     /// # Errors
     ///
-    /// [`NotConnected`], if the last attempt has failed, or [`stop`](Self::stop) was called.
+    /// [`NotConnected`], if the last attempt has failed, or [`stop`](Self::stop) was called meanwhile.
     pub async fn connect<C, E, F: Future<Output = Result<C, E>>>(
         &self,
         limit: Duration,
@@ -51,6 +51,8 @@ impl Attempts {
         failed: impl Fn(E),
     ) -> Result<C, NotConnected> {
         let attempting = self.attempting();
+        // Only a clone of the pool that outlives the queue asks later. Retries would keep the pool alive.
+        let was_stopped = self.0.stop.is_cancelled();
         let connecting = async {
             let started = Instant::now();
             for wait in Backoff::default() {
@@ -58,7 +60,7 @@ impl Attempts {
                     Ok(connection) => return Ok(connection),
                     Err(error) => failed(error),
                 }
-                if self.asked_at().unwrap_or(started).max(started).elapsed() >= limit {
+                if was_stopped || self.asked_at().unwrap_or(started).max(started).elapsed() >= limit {
                     break;
                 }
                 tokio::time::sleep(wait.min(Self::LONGEST_WAIT)).await;
@@ -67,7 +69,7 @@ impl Attempts {
         };
         let (mut connecting, mut stopped) = (pin!(connecting), pin!(self.0.stop.cancelled()));
         let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
-            Poll::Pending => stopped.as_mut().poll(cx).map(|()| Err(NotConnected)),
+            Poll::Pending if !was_stopped => stopped.as_mut().poll(cx).map(|()| Err(NotConnected)),
             connected => connected,
         });
         let connected = connected.await;
@@ -104,7 +106,7 @@ impl Attempts {
         self.0.is_lost.store(false, Ordering::Release);
     }
 
-    /// Ends all attempts, also those that have not begun.
+    /// Ends the present attempts. A later one is not repeated if it fails.
     pub fn stop(&self) {
         self.0.stop.cancel();
     }
@@ -212,11 +214,23 @@ mod tests {
     }
 
     #[test]
-    fn stopping_ends_an_attempt_that_has_not_begun() {
+    fn an_attempt_that_begins_after_stopping_is_not_repeated() {
         let attempts = Attempts::default();
         attempts.stop();
-        let connecting = attempts.connect(Duration::MAX, std::future::pending::<Result<(), ()>>, |()| {});
-        runtime().block_on(connecting).unwrap_err();
+        let runtime = runtime();
+        let count = std::cell::Cell::new(0);
+        let failing = async || {
+            count.set(count.get() + 1);
+            tokio::task::yield_now().await;
+            Err::<(), _>(())
+        };
+        runtime.block_on(attempts.connect(Duration::MAX, failing, |()| {})).unwrap_err();
+        assert_eq!(count.get(), 1);
+        let connecting = async || {
+            tokio::task::yield_now().await;
+            Ok::<_, ()>(())
+        };
+        runtime.block_on(attempts.connect(Duration::MAX, connecting, |()| {})).unwrap();
     }
 
     #[test]

@@ -96,6 +96,21 @@ fn close_waits_for_no_connection_of_a_clone_or_a_session() {
     });
 }
 
+#[test]
+fn a_clone_of_the_pool_connects_after_the_queue_is_closed() {
+    let database = database();
+    let runtime = runtime();
+    runtime.block_on(async {
+        let builder = PGMQueue::builder().url(database.url()).pool_size(2);
+        let queue = builder.acquire_timeout(Duration::from_secs(5)).connect().await.unwrap();
+        let pool = queue.pool().clone();
+        queue.close().await;
+        let _first = pool.get().await.unwrap();
+        let mut second = pool.get().await.unwrap();
+        second.batch_execute("SELECT").await.unwrap();
+    });
+}
+
 /// Polls a future until nothing is left to do at once, and drops it where no runtime is entered.
 fn start_and_drop_outside<F: Future>(runtime: &Runtime, future: F) {
     let mut future = Box::pin(future);
