@@ -130,6 +130,7 @@ impl PGMQueue {
     async fn pooled(&self) -> Result<Session, bb8::RunError<Refusal>> {
         let mut getting = pin!(self.pools.usable(close_idle).get_owned());
         if let Some(attempts) = self.pools.attempts() {
+            attempts.ask();
             match poll_fn(|cx| Poll::Ready(getting.as_mut().poll(cx))).await {
                 Poll::Ready(session) => return session,
                 // The pool may have spawned a task that connects.

@@ -24,7 +24,7 @@ pub struct Attempts(Arc<State>);
 struct State {
     is_lost: AtomicBool,
     stop: CancellationToken,
-    /// The time at which a caller last began to wait for a connection.
+    /// The time at which a caller last asked for a connection.
     asked_at: Mutex<Option<Instant>>,
     running: TaskTracker,
 }
@@ -38,7 +38,7 @@ impl Attempts {
     const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
     /// Connects, and retries with backoff until `limit` is over, counted from the last call of
-    /// [`expect`](Self::expect): the pool starts no attempt for a caller that joins one. Each error is handed
+    /// [`ask`](Self::ask): the pool starts no attempt for a caller that joins one. Each error is handed
     /// to `failed`. After [`stop`](Self::stop), connects without retries.
     ///
     /// # Errors
@@ -77,15 +77,19 @@ impl Attempts {
         connected
     }
 
-    /// Records that a caller begins to wait, and watches over the task that a pool has just spawned on the
-    /// current runtime: if the runtime ends before
+    /// Records that a caller asks the pool for a connection. Called before the pool is asked: an attempt that
+    /// the caller joins might otherwise end meanwhile as one that no caller waits for.
+    pub fn ask(&self) {
+        *self.0.asked_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Watches over the task that a pool has just spawned on the current runtime: if the runtime ends before
     /// that task has run, the attempt is lost.
     ///
     /// # Panics
     ///
     /// Outside of a runtime.
     pub fn expect(&self) {
-        *self.0.asked_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         let attempting = self.attempting();
         tokio::spawn(async move {
             // The pool's task was spawned before, and runs before a task that has yielded several times.
@@ -200,7 +204,7 @@ mod tests {
             let attempt = async || {
                 count.set(count.get() + 1);
                 if count.get() == 3 {
-                    asked.expect();
+                    asked.ask();
                 }
                 Err::<(), _>(())
             };

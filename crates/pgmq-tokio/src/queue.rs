@@ -134,6 +134,7 @@ impl<M: ManageClients> PGMQueue<M> {
     async fn pooled(&self) -> Result<Session<M>, bb8::RunError<M::Error>> {
         let mut getting = pin!(self.pools.usable(close_idle).get_owned());
         if let Some(attempts) = self.pools.attempts() {
+            attempts.ask();
             match poll_fn(|cx| Poll::Ready(getting.as_mut().poll(cx))).await {
                 Poll::Ready(session) => return session,
                 // The pool may have spawned a task that connects.
