@@ -348,10 +348,13 @@ impl<M: ManageClients> PGMQueue<M> {
                 return;
             };
             attempts.ended().await;
-            // Lets the pool's tasks end, which own it until then.
-            tokio::task::yield_now().await;
-            if pool.strong_count() == 0 {
-                connections.ended().await;
+            // The pool's tasks own it until they end, which they may just be doing on another thread. A
+            // clone of the pool owns it for longer.
+            for _ in 0..POOL_YIELDS {
+                if pool.strong_count() == 0 {
+                    return connections.ended().await;
+                }
+                tokio::task::yield_now().await;
             }
         };
         // A network that is silent must not keep the program from ending.
@@ -371,6 +374,9 @@ impl<M: ManageClients> PGMQueue<M> {
         }
     }
 }
+
+/// The number of times that a closing queue yields to the tasks of its pool: a fraction of a millisecond.
+const POOL_YIELDS: u32 = 100;
 
 /// Closes the idle connections of a pool that was replaced.
 fn close_idle<M: ManageClients>(pool: &Pool<M>) {
