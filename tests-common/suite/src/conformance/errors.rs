@@ -130,7 +130,8 @@ async fn every_operation_without_the_schema_is_not_installed(
         };
         let kind = match operation {
             // The statement names a table, which the server looks up first.
-            "peek" | "get" | "read_archive" | "requeue_archived" => ErrorKind::QueueNotFound,
+            "peek" | "get" | "next_due" | "read_archive" | "requeue_archived" | "hold" | "hold_each"
+            | "move_batch" | "forward" => ErrorKind::QueueNotFound,
             _ => ErrorKind::NotInstalled,
         };
         assert_eq!(result.map_err(|error| error.kind()), Err(kind), "{operation}: {text}");
