@@ -1,7 +1,7 @@
 //! Running a query on a connection: bind, send, decode the rows as they arrive.
 
 use fallible_iterator::FallibleIterator;
-use pgmq_core::backend::FailureClass;
+use pgmq_core::backend::{FailureClass, ServerReport};
 use pgmq_core::{Output, Param, Query, SqlVariant};
 use pgmq_driver_tokio_postgres::{SqlParam, StatementCache, TokioRow, failure_class, sql_types};
 use postgres::error::DbError;
@@ -110,15 +110,26 @@ fn typed<'s, 'a>(params: &'s [Param<'a>]) -> impl ExactSizeIterator<Item = (SqlP
 ///
 /// This driver reads past an answer. If the server's report that it ends the session follows closely, the
 /// driver returns the report and drops the answer. The report therefore proves that nothing was committed
-/// only if it names the function that was running.
+/// only if it cannot follow an answer.
 fn classify(error: &postgres::Error, is_complete: bool) -> FailureClass {
-    let proves = |report: &DbError| report.where_().is_some();
     match failure_class(error, is_complete) {
         FailureClass::NotCommitted | FailureClass::SessionEnded
-            if !error.as_db_error().is_some_and(proves) =>
+            if !error.as_db_error().is_some_and(follows_no_answer) =>
         {
             FailureClass::Lost
         }
         class => class,
     }
+}
+
+/// Returns `true` if a report that ends the session cannot follow the answer to a request: it names the
+/// function that was running, or it comes from a pooler that has not sent the request to a server.
+fn follows_no_answer(report: &DbError) -> bool {
+    // A server reports these with the end of a session only while a client logs in. PgBouncer passes them on
+    // to the clients that wait for the server's session.
+    const LOG_IN: [&str; 6] = ["28000", "28P01", "3D000", "42501", "53300", "57P03"];
+    let sqlstate = report.code().code();
+    report.where_().is_some()
+        || LOG_IN.contains(&sqlstate)
+        || ServerReport::new(sqlstate, report.message()).is_wait_of_pgbouncer()
 }

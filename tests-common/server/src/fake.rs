@@ -22,6 +22,14 @@ pub enum Behaviour {
     /// Completes the log-in, answers `SET`, and ends the session at any other request, with SQLSTATE `08P01`.
     /// A pooler does this while its server is down.
     RefuseRequests,
+    /// Completes the log-in, and reports at the first request that the session ends. The connection stays
+    /// open, as if the network had lost the server's last packets.
+    EndSession {
+        /// The SQLSTATE of the report.
+        sqlstate: &'static str,
+        /// The message of the report.
+        message: &'static str,
+    },
     /// Refuses the log-in, with SQLSTATE `28P01`.
     RefuseLogin,
     /// Accepts the TCP connection, and never sends anything.
@@ -137,7 +145,7 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
             stream.write_all(&fatal("28P01", "password authentication failed for user \"nobody\""))?;
             return stream.shutdown(Shutdown::Both);
         }
-        Behaviour::Serve | Behaviour::RefuseRequests => {
+        Behaviour::Serve | Behaviour::RefuseRequests | Behaviour::EndSession { .. } => {
             let mut greeting = message(b'R', &0_u32.to_be_bytes());
             greeting.extend(message(b'S', b"server_version\x0015.0\0"));
             greeting.extend(message(b'S', b"client_encoding\0UTF8\0"));
@@ -158,6 +166,10 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
             Behaviour::RefuseRequests if !(is_query && request.starts_with(b"SET")) => {
                 stream.write_all(&fatal("08P01", "server login has been failing"))?;
                 return stream.shutdown(Shutdown::Both);
+            }
+            Behaviour::EndSession { sqlstate, message } => {
+                stream.write_all(&fatal(sqlstate, message))?;
+                return drain(&mut stream);
             }
             _ if is_query => {
                 let mut answer = if request == b"\0" { message(b'I', b"") } else { message(b'C', b"SET\0") };
