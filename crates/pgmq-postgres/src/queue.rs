@@ -226,12 +226,10 @@ impl<M: ManageClients> PGMQueue<M> {
                 Ok(transaction) => break self.complete(transaction, work),
                 Err(error) => Error::from(error),
             };
-            // Nothing was begun, so the transaction can begin on another connection.
-            if !self.is_loss(&error) {
-                return Err(error.into());
-            }
+            // The server begins a transaction on every session that it does not end.
             discard(session);
-            if retry.reconnect() == Next::Discard {
+            // Nothing was begun, so the transaction can begin on another connection.
+            if !self.is_loss(&error) || retry.reconnect() == Next::Discard {
                 return Err(error.into());
             }
             session = self.session()?;

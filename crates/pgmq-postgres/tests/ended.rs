@@ -2,15 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
-use pgmq_postgres::PGMQueue;
+use pgmq_postgres::{Error, PGMQueue};
 use pgmq_test_server::fake::{Behaviour, FakeServer};
 
 /// A server that ends each session at its first request, and a queue on it with one connection.
-fn ending(sqlstate: &'static str, message: &'static str) -> (FakeServer, PGMQueue) {
+/// The server is dropped first, so that a connection that was not discarded can be closed.
+fn ending(sqlstate: &'static str, message: &'static str) -> (PGMQueue, FakeServer) {
     let server = FakeServer::start(Behaviour::EndSession { sqlstate, message }).unwrap();
     let builder = PGMQueue::builder().url(server.url()).install_extension(false).pool_size(1);
     let queue = builder.connect().unwrap();
-    (server, queue)
+    (queue, server)
 }
 
 /// Reports that end a session, and `true` if they leave open if the server has done what was asked.
@@ -31,12 +32,22 @@ const REPORTS: [(&str, &str, bool); 9] = [
 #[test]
 fn an_operation_is_in_doubt_unless_the_report_proves_that_nothing_was_done() {
     for (sqlstate, message, is_in_doubt) in REPORTS {
-        let (server, queue) = ending(sqlstate, message);
+        let (queue, server) = ending(sqlstate, message);
         let before = server.accepted();
         let error = queue.send("q", &1).unwrap_err();
         assert_eq!(error.sqlstate(), Some(sqlstate), "{error}");
         assert_eq!(error.is_in_doubt(), is_in_doubt, "{sqlstate} {message}");
         assert_eq!(server.accepted() - before, 1, "{sqlstate} {message}: the operation is not repeated");
+        assert_eq!(queue.pool().state().connections, 0, "{sqlstate} {message}");
+    }
+}
+
+#[test]
+fn a_session_whose_begin_fails_is_discarded() {
+    for (sqlstate, message, _) in REPORTS {
+        let (queue, _server) = ending(sqlstate, message);
+        let begun = queue.transaction(|_| -> Result<(), Error> { panic!("nothing has begun") });
+        assert_eq!(begun.unwrap_err().sqlstate(), Some(sqlstate), "{message}");
         assert_eq!(queue.pool().state().connections, 0, "{sqlstate} {message}");
     }
 }
