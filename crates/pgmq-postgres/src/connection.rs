@@ -36,8 +36,11 @@ pub(crate) mod sealed {
             None
         }
 
-        /// Makes the pool discard the connection when it is released, if the connection can be marked so.
-        fn discard(&mut self) {}
+        /// Makes the pool discard the connection when it is released. Returns `false` if the connection
+        /// cannot be marked so.
+        fn discard(&mut self) -> bool {
+            false
+        }
     }
 
     impl Clients for Client {

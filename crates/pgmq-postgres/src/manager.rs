@@ -72,8 +72,9 @@ impl Clients for PooledClient {
         Some(&mut self.usable_at)
     }
 
-    fn discard(&mut self) {
+    fn discard(&mut self) -> bool {
         self.client.discard();
+        true
     }
 }
 

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use fallible_iterator::FallibleIterator;
-use pgmq_core::backend::{self, OpenConnections};
+use pgmq_core::backend::{self, END_SESSION, OpenConnections};
+use postgres::Client;
 
 use crate::connection::sealed::{Bind, Clients};
 use crate::error::Error;
@@ -112,9 +113,22 @@ fn set_usable_at<M: ManageClients>(session: &mut Session<M>, now: Instant) {
 }
 
 /// Releases a connection that must not be used again, although it may look open. The pool of a [`Manager`]
-/// discards it; a pool with another manager may or may not notice by itself.
-pub(crate) fn discard<M: ManageClients>(mut session: Session<M>) {
-    session.discard();
+/// discards it. Another manager notices only that a connection is closed, so the server ends the session, if
+/// it answers within `limit`.
+pub(crate) fn discard<M: ManageClients>(mut session: Session<M>, limit: Duration) {
+    if !session.discard() {
+        end_session(session.client(), limit);
+    }
+}
+
+/// Has the server end the session of a client.
+fn end_session(client: &mut Client, limit: Duration) {
+    // The driver has no limit for a statement, so the server first has to show that it answers.
+    if client.is_valid(limit).is_ok() {
+        let _ = client.batch_execute(END_SESSION);
+        // The server closes the connection after its report, and the driver notices that here.
+        let _ = client.is_valid(limit);
+    }
 }
 
 #[expect(private_interfaces, reason = "the trait cannot be named outside this crate")]

@@ -103,7 +103,8 @@ impl<M: ManageClients> PGMQueue<M> {
                 return Ok(session);
             }
             discards_left -= 1;
-            discard(session);
+            // The server does not answer, so it cannot be asked to end the session.
+            discard(session, Duration::ZERO);
             if self.time_left(started).is_zero() {
                 let waited = self.pool.connection_timeout();
                 return Err(Error::Driver(Failure::new(ErrorKind::Connection, error).after(waited)));
@@ -133,6 +134,11 @@ impl<M: ManageClients> PGMQueue<M> {
                 }
             }
         }
+    }
+
+    /// Releases a connection that must not be used again.
+    fn discard(&self, session: Session<M>) {
+        discard(session, self.shared.settings.connect_timeout);
     }
 
     /// The rest of the acquire timeout.
@@ -227,7 +233,7 @@ impl<M: ManageClients> PGMQueue<M> {
                 Err(error) => Error::from(error),
             };
             // The server begins a transaction on every session that it does not end.
-            discard(session);
+            self.discard(session);
             // Nothing was begun, so the transaction can begin on another connection.
             if !self.is_loss(&error) || retry.reconnect() == Next::Discard {
                 return Err(error.into());
@@ -235,7 +241,7 @@ impl<M: ManageClients> PGMQueue<M> {
             session = self.session()?;
         };
         if done.is_err() && !self.accepts_writes(session.conn()) {
-            discard(session);
+            self.discard(session);
         }
         done
     }
@@ -347,11 +353,11 @@ impl<M: ManageClients> Queue for PGMQueue<M> {
             match retry.after(class, variant) {
                 Next::UseOlderVariant | Next::Reprepare | Next::Repeat => {}
                 Next::Reconnect => {
-                    discard(session);
+                    self.discard(session);
                     session = self.session()?;
                 }
                 Next::Discard => {
-                    discard(session);
+                    self.discard(session);
                     return Err(error);
                 }
                 Next::Fail => return Err(error),

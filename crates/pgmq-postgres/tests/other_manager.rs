@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
-use pgmq_postgres::PGMQueue;
 use pgmq_postgres::postgres::NoTls;
 use pgmq_postgres::r2d2::Pool;
+use pgmq_postgres::{ErrorKind, PGMQueue};
 use pgmq_test_server::Server;
 use r2d2_postgres::PostgresConnectionManager;
 
@@ -24,4 +24,24 @@ fn a_queue_works_over_a_pool_with_another_manager() {
     drop(session);
     queue.close();
     assert!(pool.get().is_ok(), "closing the queue leaves the user's pool open");
+}
+
+#[test]
+fn a_session_that_refuses_writes_is_replaced_whatever_its_manager_notices() {
+    let server = Server::obtain().unwrap_or_else(|error| panic!("{error:?}"));
+    let database = server.create_database().unwrap();
+    database.execute("SELECT pgmq.create('q')").unwrap();
+    let manager = PostgresConnectionManager::new(database.url().parse().unwrap(), NoTls);
+    let queue = PGMQueue::from(Pool::builder().max_size(1).build(manager).unwrap());
+    let leave_read_only = || {
+        let mut session = queue.session().unwrap();
+        session.batch_execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY").unwrap();
+    };
+    let send = || queue.transaction(|transaction| queue.with(transaction).send("q", &1));
+
+    leave_read_only();
+    queue.send("q", &1).unwrap();
+    leave_read_only();
+    assert_eq!(send().unwrap_err().kind(), ErrorKind::ReadOnly);
+    send().unwrap();
 }
