@@ -242,7 +242,10 @@ impl PGMQueue {
     /// while, would refuse them on this connection for as long as the pool keeps it.
     fn accepts_writes(&self, connection: &mut PgConnection) -> bool {
         let queue = BoundQueue::new(connection, Arc::clone(&self.shared));
-        matches!(queue.run(statement::accepts_writes()), Ok(true))
+        let answer = queue.run(statement::accepts_writes()).inspect_err(|error| {
+            self.record_loss(error);
+        });
+        matches!(answer, Ok(true))
     }
 
     /// Begins a transaction, and again on another connection if the first one is lost.

@@ -265,7 +265,10 @@ impl<M: ManageClients> PGMQueue<M> {
     /// while, would refuse them on this connection for as long as the pool keeps it.
     fn accepts_writes(&self, connection: ConnRef<'_>) -> bool {
         let queue = BoundQueue::new(connection, Arc::clone(&self.shared));
-        matches!(queue.run(statement::accepts_writes()), Ok(true))
+        let answer = queue.run(statement::accepts_writes()).inspect_err(|error| {
+            self.is_loss(error);
+        });
+        matches!(answer, Ok(true))
     }
 
     /// Listens for messages sent to these queues, on a dedicated connection that reconnects when it is lost.

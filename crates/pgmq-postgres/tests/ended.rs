@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
-use pgmq_postgres::{Error, PGMQueue};
+use pgmq_postgres::{Error, ErrorKind, PGMQueue};
 use pgmq_test_server::fake::{Behaviour, FakeServer};
 
 /// A server that ends each session at its first request, and a queue on it with one connection.
@@ -50,4 +50,20 @@ fn a_session_whose_begin_fails_is_discarded() {
         assert_eq!(begun.unwrap_err().sqlstate(), Some(sqlstate), "{message}");
         assert_eq!(queue.pool().state().connections, 0, "{sqlstate} {message}");
     }
+}
+
+#[test]
+fn a_loss_that_only_the_check_of_a_failed_transaction_finds_casts_doubt_on_the_other_sessions() {
+    let server = FakeServer::start(Behaviour::Serve).unwrap();
+    let builder = PGMQueue::builder().url(server.url()).install_extension(false).pool_size(2);
+    let queue = builder.connect().unwrap();
+    drop([queue.session().unwrap(), queue.session().unwrap()]);
+    let failed = queue.transaction(|transaction| {
+        server.cut();
+        // The name is refused before anything is sent.
+        queue.with(transaction).send("", &1)
+    });
+    assert_eq!(failed.unwrap_err().kind(), ErrorKind::InvalidArgument);
+    // The other session was used a moment ago, and would not be checked otherwise.
+    queue.session().unwrap().batch_execute("").unwrap();
 }

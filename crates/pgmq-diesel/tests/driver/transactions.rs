@@ -5,7 +5,7 @@ use diesel::r2d2::{ConnectionManager, TestCustomizer};
 use diesel::{Connection, PgConnection};
 use pgmq_diesel::{Error, ErrorKind, IsolationLevel, PGMQueue, Pool, TransactionOptions};
 
-use crate::support::{connect, on_a_database};
+use crate::support::{connect, on_a_database, through_a_proxy};
 
 fn length(queue: &PGMQueue) -> i64 {
     queue.metrics("q").unwrap().queue_length
@@ -130,5 +130,29 @@ fn savepoints_that_a_closure_leaves_open_end_with_its_transaction() {
             queue.session().unwrap().batch_execute("SELECT").unwrap();
             assert_eq!(length(&queue), i64::from(!fails));
         }
+    });
+}
+
+#[test]
+fn a_loss_that_only_the_check_of_a_failed_transaction_finds_casts_doubt_on_the_other_sessions() {
+    on_a_database(|database| {
+        let (proxy, builder) = through_a_proxy(database);
+        let queue = builder.pool_size(2).connect().unwrap();
+        // Both connections have run the statement, before which the server is therefore not pinged.
+        drop([queue.session().unwrap(), queue.session().unwrap()]);
+        let other = queue.session().unwrap();
+        queue.send("q", &1).unwrap();
+        let another = queue.session().unwrap();
+        drop(other);
+        queue.send("q", &1).unwrap();
+        drop(another);
+
+        let failed = queue.transaction(|connection| {
+            proxy.cut();
+            // The name is refused before anything is sent.
+            queue.with(connection).send("", &1)
+        });
+        assert_eq!(failed.unwrap_err().kind(), ErrorKind::InvalidArgument);
+        queue.send("q", &1).unwrap();
     });
 }
