@@ -218,7 +218,7 @@ impl PGMQueue {
         work: impl FnOnce(&mut PgConnection) -> Result<R, E>,
     ) -> Result<R, E> {
         let (mut session, transaction) = self.begin(options.into())?;
-        match work(&mut session) {
+        let done = match work(&mut session) {
             Ok(done) => match transaction.commit(&mut session) {
                 Ok(()) => Ok(done),
                 Err(error) => {
@@ -228,12 +228,14 @@ impl PGMQueue {
             },
             Err(error) => {
                 transaction.roll_back(&mut session);
-                if !self.accepts_writes(&mut session) {
-                    discard(session);
-                }
                 Err(error)
             }
+        };
+        // A refusal that the closure has ignored fails the commit.
+        if done.is_err() && !self.accepts_writes(&mut session) {
+            discard(session);
         }
+        done
     }
 
     /// Returns `true` if a connection may be used again after a transaction on it has failed.

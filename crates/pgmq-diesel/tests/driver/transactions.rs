@@ -134,6 +134,22 @@ fn savepoints_that_a_closure_leaves_open_end_with_its_transaction() {
 }
 
 #[test]
+fn a_session_that_refuses_writes_is_replaced_if_the_closure_ignores_the_refusal() {
+    on_a_database(|database| {
+        let queue = connect(database);
+        let read_only = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY";
+        queue.session().unwrap().batch_execute(read_only).unwrap();
+        // The commit fails, and does not tell why.
+        let done = queue.transaction(|connection| {
+            queue.with(connection).send("q", &1).unwrap_err();
+            Ok::<_, Error>(())
+        });
+        done.unwrap_err();
+        queue.transaction(|connection| queue.with(connection).send("q", &1)).unwrap();
+    });
+}
+
+#[test]
 fn a_loss_that_only_the_check_of_a_failed_transaction_finds_casts_doubt_on_the_other_sessions() {
     on_a_database(|database| {
         let (proxy, builder) = through_a_proxy(database);
