@@ -45,16 +45,21 @@ impl Drop for ConnectPermit {
 /// The configuration of connections. Clones share the limit for the number of attempts.
 #[derive(Clone)]
 pub(crate) struct Connector {
-    pub(crate) config: Config,
+    config: Config,
     tls: Tls,
-    /// The limit in time for an attempt to connect, and for an answer of the server.
-    pub(crate) limit: Duration,
+    /// The limit in time for an attempt to connect as a whole.
+    limit: Duration,
     connect_limit: ConnectLimit,
 }
 
 impl Connector {
     pub(crate) fn new(config: Config, tls: Tls, limit: Duration) -> Self {
         Self { config, tls, limit, connect_limit: ConnectLimit::default() }
+    }
+
+    /// The limit in time for the answer to a check of a connection: the connect timeout.
+    pub(crate) fn answer_limit(&self) -> Duration {
+        self.config.get_connect_timeout().copied().unwrap_or(self.limit)
     }
 
     /// Starts to connect, and then to run `greeting` on the connection if it is not empty.

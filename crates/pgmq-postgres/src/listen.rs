@@ -134,7 +134,7 @@ impl Listener {
             return;
         };
         // Without a thread for the check, the connection is lost.
-        if let Ok(attempt) = Attempt::check(client, self.connector.limit) {
+        if let Ok(attempt) = Attempt::check(client, self.connector.answer_limit()) {
             self.state = State::Checking(attempt);
         }
     }

@@ -161,7 +161,7 @@ impl r2d2::ManageConnection for Manager {
     }
 
     fn is_valid(&self, client: &mut PooledClient) -> Result<(), Error> {
-        Ok(client.is_valid(self.connector.limit)?)
+        Ok(client.is_valid(self.connector.answer_limit())?)
     }
 
     fn has_broken(&self, client: &mut PooledClient) -> bool {

@@ -117,6 +117,24 @@ fn a_listener_behind_silent_attempts_does_not_spin() {
 }
 
 #[test]
+fn a_listener_gives_the_server_the_connect_timeout_to_answer_a_check() {
+    let server = FakeServer::start(Behaviour::Serve).unwrap();
+    let builder = PGMQueue::builder().url(server.url()).install_extension(false);
+    let builder = builder.listener_check_interval(Duration::from_millis(10));
+    // Connecting as a whole may take twice as long.
+    let queue = builder.connect_timeout(Duration::from_secs(4)).connect().unwrap();
+    let mut listener = queue.listen(&["q"]).unwrap();
+    let before = server.accepted();
+    server.set(Behaviour::Silent);
+    let started = Instant::now();
+    while server.accepted() == before {
+        assert!(started.elapsed() < Duration::from_secs(7), "the listener does not notice the loss");
+        assert_eq!(listener.next_timeout(Duration::from_millis(10)).unwrap(), None);
+    }
+    assert!(started.elapsed() >= Duration::from_secs(4), "{:?}", started.elapsed());
+}
+
+#[test]
 fn a_pool_of_the_users_discards_a_silent_connection_without_waiting_for_it() {
     let server = FakeServer::start(Behaviour::Serve).unwrap();
     let manager = Manager::new(format!("{}&connect_timeout=1", server.url())).unwrap();
