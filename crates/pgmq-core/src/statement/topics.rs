@@ -25,6 +25,19 @@ macro_rules! recorded {
     };
 }
 
+/// All names under which PGMQ records the queue, or the name itself if there is none. Two clients may have
+/// recorded it twice, in two spellings.
+macro_rules! each_recorded {
+    ($before:literal, $after:literal) => {
+        concat!(
+            $before,
+            " FROM (SELECT queue_name::text AS name FROM pgmq.meta \
+             WHERE pg_catalog.lower(queue_name::text) = $1::text UNION SELECT $1::text) AS recorded",
+            $after
+        )
+    };
+}
+
 /// Builds `bind_topic`.
 pub fn bind_topic<'a>(queue: &'a str, pattern: &str) -> Statement<'a, ()> {
     let mut builder = StatementBuilder::on(queue, &rows::bind_topic);
@@ -36,7 +49,10 @@ pub fn bind_topic<'a>(queue: &'a str, pattern: &str) -> Statement<'a, ()> {
 pub fn unbind_topic<'a>(queue: &'a str, pattern: &str) -> Statement<'a, bool> {
     let mut builder = StatementBuilder::on(queue, &rows::unbind_topic);
     builder.take(routing::check_pattern(pattern));
-    builder.text(pattern.to_owned()).sql(recorded!("SELECT pgmq.unbind_topic(pattern=>$2::text, "))
+    builder.text(pattern.to_owned()).sql(each_recorded!(
+        "SELECT pg_catalog.bool_or(pgmq.unbind_topic(pattern=>$2::text, queue_name=>recorded.name))",
+        ""
+    ))
 }
 
 /// Builds `list_topic_bindings`.
@@ -46,8 +62,10 @@ pub fn list_topic_bindings() -> Statement<'static, Vec<TopicBinding>> {
 
 /// Builds `list_topic_bindings_for`.
 pub fn list_topic_bindings_for(queue: &str) -> Statement<'_, Vec<TopicBinding>> {
-    StatementBuilder::on(queue, &rows::list_topic_bindings_for)
-        .sql(recorded!("SELECT * FROM pgmq.list_topic_bindings("))
+    StatementBuilder::on(queue, &rows::list_topic_bindings_for).sql(each_recorded!(
+        "SELECT bindings.*",
+        ", LATERAL pgmq.list_topic_bindings(queue_name=>recorded.name) AS bindings"
+    ))
 }
 
 /// Builds `test_routing`.

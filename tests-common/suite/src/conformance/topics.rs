@@ -19,6 +19,7 @@ cases! { topics:
     everywhere [unbind_topic] unbinding_returns_true_only_if_the_binding_existed;
     everywhere [bind_topic, unbind_topic, list_topic_bindings_for]
         a_queue_that_another_client_made_with_capitals_can_be_bound;
+    pool [unbind_topic, list_topic_bindings_for] a_queue_in_two_spellings_has_the_bindings_of_both;
     everywhere [drop_queue, list_topic_bindings] dropping_a_queue_removes_its_bindings;
     everywhere [test_routing] routing_can_be_tested_without_sending;
     everywhere [send_topic] a_star_matches_one_word_and_a_hash_any_number;
@@ -86,6 +87,20 @@ async fn a_queue_that_another_client_made_with_capitals_can_be_bound(
     assert!(!queue.unbind_topic("MyQ", "theirs.*").await?);
     assert_eq!(queue.send_topic("theirs.1", &1).await?, 0);
     assert_eq!(queue.metrics("MyQ").await?.queue_length, 1);
+    Ok(())
+}
+
+async fn a_queue_in_two_spellings_has_the_bindings_of_both(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
+    queue.context.execute(
+        "SELECT pgmq.create('myq'); SELECT pgmq.create('MyQ'); SELECT pgmq.bind_topic('a.*', 'MyQ')",
+    )?;
+    queue.bind_topic("MyQ", "a.*").await?;
+    assert_eq!(queue.list_topic_bindings_for("myq").await?.len(), 2);
+    assert!(queue.unbind_topic("myq", "a.*").await?);
+    assert!(queue.list_topic_bindings_for("MyQ").await?.is_empty());
+    assert!(!queue.unbind_topic("myq", "a.*").await?);
     Ok(())
 }
 
