@@ -80,7 +80,7 @@ pub fn failure_class(error: &Error, is_complete: bool) -> FailureClass {
     match (error, sqlstate_of(error)) {
         (Error::DatabaseError(_, report), Some(sqlstate)) => {
             let message = report.message();
-            let ends_session = ends_session(sqlstate, message);
+            let ends_session = ends_session(message);
             ServerReport { ends_session, ..ServerReport::new(sqlstate, message) }.failure_class(is_complete)
         }
         _ if kind_of(error, None) == ErrorKind::Connection => FailureClass::Lost,
@@ -88,11 +88,24 @@ pub fn failure_class(error: &Error, is_complete: bool) -> FailureClass {
     }
 }
 
-/// Returns `true` if a report is known to have the severity FATAL, which Diesel hides.
-fn ends_session(sqlstate: &str, message: &str) -> bool {
-    // On a connection that was logged in, a pooler passes on that the server refused the log-in of its own.
-    ["28000", "28P01", "53300", "57P03"].contains(&sqlstate)
-        || unprefixed(message).starts_with("terminating connection")
+/// The beginnings of reports that have the severity FATAL, which Diesel hides. On a connection that was
+/// logged in, a pooler passes on that the server refused the log-in of its own.
+const FATAL: [&str; 9] = [
+    "terminating connection",
+    "the database system is",
+    "remaining connection slots are reserved",
+    "sorry, too many clients already",
+    "too many connections for role \"",
+    "too many connections for database \"",
+    "password authentication failed for user \"",
+    "no pg_hba.conf entry for",
+    "pg_hba.conf rejects connection",
+];
+
+/// Returns `true` if a report is known to end the session. A user's own exception may have similar words.
+fn ends_session(message: &str) -> bool {
+    let report = unprefixed(message);
+    FATAL.iter().any(|beginning| report.starts_with(beginning))
 }
 
 /// The messages that belong to one SQLSTATE, by their beginnings.
@@ -340,6 +353,8 @@ mod tests {
         ] {
             assert_eq!(failure_class(&reported(message), false), FailureClass::SessionEnded, "{message}");
         }
+        let users = reported("too many connections for customer 7");
+        assert_eq!(failure_class(&users, false), FailureClass::Other);
         let terminated = reported("terminating connection due to administrator command");
         assert_eq!(failure_class(&terminated, false), FailureClass::NotCommitted);
     }
