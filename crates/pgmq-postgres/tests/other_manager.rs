@@ -41,6 +41,10 @@ fn a_session_that_refuses_writes_is_replaced_whatever_its_manager_notices() {
 
     leave_read_only();
     queue.send("q", &1).unwrap();
+    // The server refuses to end a session in a failed transaction.
+    queue.session().unwrap().batch_execute("BEGIN READ ONLY").unwrap();
+    queue.send("q", &1).unwrap();
+    queue.send("q", &1).unwrap();
     leave_read_only();
     assert_eq!(send().unwrap_err().kind(), ErrorKind::ReadOnly);
     send().unwrap();

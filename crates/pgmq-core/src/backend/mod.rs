@@ -62,7 +62,10 @@ pub const ROLLBACK: &str = "ROLLBACK";
 pub const BEGIN: &str = "BEGIN";
 
 /// Has the server end the session. For a simple query.
-pub const END_SESSION: &str = "SELECT pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid())";
+///
+/// The server refuses this in a failed transaction, and to a role that the session has changed to.
+pub const END_SESSION: &str = "ROLLBACK; RESET SESSION AUTHORIZATION; SET ROLE NONE; \
+     SELECT pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid())";
 
 /// Asks the server for an answer, and for nothing else. For a simple query.
 pub const PING: &str = "SELECT";

@@ -45,18 +45,35 @@ fn a_connection_whose_poll_was_cancelled_is_not_used_again() {
     });
 }
 
+const MAKE_READ_ONLY: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY";
+
 #[test]
 fn a_connection_that_refuses_writes_is_not_used_again() {
     on_a_database(async |database| {
         let manager = PostgresConnectionManager::new(database.url().parse().unwrap(), NoTls);
         let pool = Pool::builder().max_size(1).test_on_check_out(false).build(manager).await.unwrap();
         let queue = PGMQueue::from(pool);
-        let make_read_only = async || {
+        let leave = async |sql: &str| {
             let session = queue.session().await.unwrap();
-            session.batch_execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY").await.unwrap();
+            session.batch_execute(sql).await.unwrap();
         };
+        let make_read_only = async || leave(MAKE_READ_ONLY).await;
         make_read_only().await;
         queue.send("q", &1).await.unwrap();
+
+        // The server refuses some statements in a failed transaction, and to another role.
+        leave("BEGIN READ ONLY").await;
+        queue.send("q", &1).await.unwrap();
+        queue.send("q", &1).await.unwrap();
+        let role = format!("guest_of_{}", database.name());
+        leave(&format!(
+            "CREATE ROLE {role}; GRANT USAGE ON SCHEMA pgmq TO {role}; \
+             GRANT ALL ON ALL TABLES IN SCHEMA pgmq TO {role}; \
+             GRANT ALL ON ALL SEQUENCES IN SCHEMA pgmq TO {role}; SET ROLE {role}; {MAKE_READ_ONLY}"
+        ))
+        .await;
+        queue.send("q", &1).await.unwrap();
+        leave(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
 
         make_read_only().await;
         let send =
