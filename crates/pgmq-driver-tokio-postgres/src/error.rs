@@ -77,13 +77,13 @@ pub fn failure_class(error: &Error, is_complete: bool) -> FailureClass {
     }
 }
 
-/// Returns `true` if an error of COMMIT leaves open if the server has committed: the connection was lost, or
-/// the server has ended the session.
-pub fn leaves_commit_open(error: &Error) -> bool {
-    kind_of(error, None) == ErrorKind::Connection || error.as_db_error().is_some_and(ends_session)
+/// Returns `true` if no session is left after an error: the connection was lost, or the server has ended the
+/// session. An error of COMMIT then leaves open if the server has committed.
+pub fn ends_session(error: &Error) -> bool {
+    kind_of(error, None) == ErrorKind::Connection || error.as_db_error().is_some_and(is_fatal)
 }
 
-fn ends_session(report: &DbError) -> bool {
+fn is_fatal(report: &DbError) -> bool {
     match report.parsed_severity() {
         Some(severity) => matches!(severity, Severity::Fatal | Severity::Panic),
         // PgBouncer sends only the severity that a server may translate, and never translates it.
@@ -95,7 +95,7 @@ fn server_report(report: &DbError) -> ServerReport<'_> {
     ServerReport {
         routine: report.routine(),
         has_context: report.where_().is_some(),
-        ends_session: ends_session(report),
+        ends_session: is_fatal(report),
         ..ServerReport::new(report.code().code(), report.message())
     }
 }

@@ -19,7 +19,7 @@ mod tls;
 pub use attempts::{Attempts, NotConnected};
 pub use background::Background;
 pub use config::{config, listen_config};
-pub use error::{failure_class, handshake, kind_of, leaves_commit_open};
+pub use error::{ends_session, failure_class, handshake, kind_of};
 pub use events::{EventReceiver, EventSender, events};
 pub use fair_permits::{FairPermits, OwnedPermit, Permit};
 pub use isolation::isolation_level;

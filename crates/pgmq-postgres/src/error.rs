@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pgmq_core::backend::{FailureClass, Reported};
 use pgmq_core::{Context, ErrorKind, Failure, Message, PoolError, QueueError, RawJson};
-use pgmq_driver_tokio_postgres::{handshake, kind_of, leaves_commit_open};
+use pgmq_driver_tokio_postgres::{ends_session, handshake, kind_of};
 
 /// An error of this back end.
 ///
@@ -47,7 +47,7 @@ impl Error {
 
     /// An error of COMMIT, after which the transaction is in doubt if the connection was lost.
     pub(crate) fn committing(error: postgres::Error) -> Self {
-        let is_in_doubt = leaves_commit_open(&error);
+        let is_in_doubt = ends_session(&error);
         match Self::from(error) {
             Self::Driver(failure) => Self::Driver(failure.in_doubt(is_in_doubt)),
             other => other,

@@ -11,7 +11,7 @@ use pgmq_core::backend::{
 use pgmq_core::{
     ErrorKind, Failure, Installation, Listen, Output, Query, Queue, TransactionOptions, statement,
 };
-use pgmq_driver_tokio_postgres::{connect_limit, listen_config};
+use pgmq_driver_tokio_postgres::{connect_limit, ends_session, listen_config};
 
 use crate::bound::BoundQueue;
 use crate::connect::Connector;
@@ -230,9 +230,13 @@ impl<M: ManageClients> PGMQueue<M> {
             let (client, statements) = session.parts();
             let error = match Transaction::begin(client, statements, modes) {
                 Ok(transaction) => break self.complete(transaction, work),
-                Err(error) => Error::from(error),
+                Err(error) => error,
             };
-            // The server begins a transaction on every session that it does not end.
+            if !ends_session(&error) {
+                // Such as a standby that cannot begin a transaction with these options.
+                return Err(Error::from(error).into());
+            }
+            let error = Error::from(error);
             self.discard(session);
             // Nothing was begun, so the transaction can begin on another connection.
             if !self.is_loss(&error) || retry.reconnect() == Next::Discard {

@@ -15,7 +15,7 @@ use pgmq_core::{
     AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, PoolError, Query, TransactionOptions,
     statement,
 };
-use pgmq_driver_tokio_postgres::{Background, Pools, listen_config};
+use pgmq_driver_tokio_postgres::{Background, Pools, ends_session, listen_config};
 
 use crate::bound::BoundQueue;
 use crate::connection::Connection;
@@ -245,9 +245,14 @@ impl<M: ManageClients> PGMQueue<M> {
             let (client, statements) = in_flight.parts();
             let error = match Transaction::begin(client, statements, modes).await {
                 Ok(transaction) => break transaction.run(work).await,
-                Err(error) => Error::from(error),
+                Err(error) => error,
             };
             let acquired = in_flight.release();
+            if !ends_session(&error) {
+                // Such as a standby that cannot begin a transaction with these options.
+                return Err(Error::from(error).into());
+            }
+            let error = Error::from(error);
             // The server may have ended the session with an error of any kind.
             if error.kind() != ErrorKind::Connection || retry.reconnect() == Next::Discard {
                 discard(acquired, &self.shared.driver);
