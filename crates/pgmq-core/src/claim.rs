@@ -10,6 +10,10 @@ use crate::param::JsonText;
 /// Every read raises `read_ct`, so the next read of a message makes the claims of earlier ones stale. The
 /// operations that take a claim do nothing to a message that another consumer has read since.
 ///
+/// **Forget the claim of a read that was rolled back.** The next read gives the same claim to another
+/// consumer. The server can give a claim out twice also after it has lost committed reads, as after a crash
+/// with `synchronous_commit` off, or a failover to an asynchronous standby.
+///
 /// ```
 /// use pgmq_core::{Claim, Message};
 ///

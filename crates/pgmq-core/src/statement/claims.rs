@@ -4,6 +4,9 @@
 //! is what makes this certain: it waits for a read that is under way, and then compares the number again. A
 //! plain condition would compare the number as it was when the statement began. All statements lock in the
 //! order of the ids, so that two of them do not wait for each other.
+//!
+//! Under REPEATABLE READ and above, the comparison is with the transaction's snapshot: a claim on a read that
+//! the snapshot does not see counts as stale.
 
 use serde::Serialize;
 
@@ -69,8 +72,9 @@ pub fn hold_each<'a>(queue: &'a str, holds: &[(Claim, VisibilityTimeout)]) -> St
 
 /// Builds `move_batch`.
 ///
-/// The payloads stay on the server. PGMQ returns the new ids in the order of the batch, which pairs them
-/// with the old ones.
+/// The payloads stay on the server. A trigger or a policy that filters rows would leave a message in both
+/// queues or in none, so the statement then fails, by a cast that cannot work. PGMQ returns the new ids in
+/// the order of the batch, which pairs them with the old ones.
 pub fn move_batch<'a>(
     queue: &'a str,
     to: &str,
@@ -100,9 +104,12 @@ pub fn move_batch<'a>(
          SELECT pg_catalog.array_agg(id) AS ids FROM batch, LATERAL pgmq.send_batch(\
          queue_name=>$5::text, msgs=>batch.messages, headers=>batch.headers, delay=>$6::{kind}) AS sent(id)), \
          gone AS MATERIALIZED (\
-         SELECT count(*) FROM batch, LATERAL pgmq.delete(queue_name=>$1::text, msg_ids=>batch.ids)) \
+         SELECT count(*) AS count FROM batch, LATERAL pgmq.delete(queue_name=>$1::text, msg_ids=>batch.ids)) \
          SELECT moved.msg_id, moved.new_id FROM batch, sent, gone, \
-         LATERAL ROWS FROM (pg_catalog.unnest(batch.ids), pg_catalog.unnest(sent.ids)) AS moved(msg_id, new_id)"
+         LATERAL ROWS FROM (pg_catalog.unnest(batch.ids), pg_catalog.unnest(sent.ids)) AS moved(msg_id, new_id) \
+         WHERE CASE WHEN pg_catalog.cardinality(batch.ids) = pg_catalog.cardinality(sent.ids) \
+         AND pg_catalog.cardinality(batch.ids) = gone.count THEN true \
+         ELSE ('a trigger or a policy keeps message ' || moved.msg_id || ' from being moved')::boolean END"
     );
     builder.sql(text)
 }
@@ -125,8 +132,11 @@ pub fn forward<'a, T: Serialize + ?Sized>(
     builder.sql(format!(
         "WITH held AS MATERIALIZED (\
          SELECT msg_id FROM {table} WHERE msg_id = $2::bigint AND read_ct = $3::integer FOR UPDATE), \
-         gone AS MATERIALIZED (SELECT pgmq.delete(queue_name=>$1::text, msg_id=>msg_id) AS is_gone FROM held) \
-         {send} FROM gone WHERE is_gone"
+         gone AS MATERIALIZED (SELECT pgmq.delete(queue_name=>$1::text, msg_id=>msg_id) AS is_gone FROM held), \
+         sent AS MATERIALIZED ({send} AS id FROM gone WHERE is_gone) \
+         SELECT CASE WHEN sent.id IS NOT NULL THEN sent.id \
+         ELSE ('a trigger or a policy keeps message ' || held.msg_id || ' from being forwarded')::bigint END \
+         FROM held, gone LEFT JOIN sent ON true WHERE is_gone"
     ))
 }
 

@@ -10,7 +10,7 @@ use crate::kit::{
     backend::Backend,
     check::{Stopwatch, fails_as, ids, whole_micros},
     context::{QUEUE, QueueUnderTest, TestContext},
-    failure::{Failure, Outcome},
+    failure::{Failure, Outcome, error_chain},
     table::cases,
 };
 
@@ -26,6 +26,7 @@ cases! { claims:
     everywhere [hold, hold_each, move_batch] no_claims_send_no_request;
     everywhere [next_due] next_due_is_the_time_until_a_message_becomes_visible;
     standalone [move_batch, forward] a_missing_target_loses_nothing;
+    standalone [move_batch, forward] a_trigger_that_filters_messages_loses_none;
     standalone [hold, hold_each, move_batch, forward] a_claim_is_compared_again_after_a_read_under_way;
 }
 
@@ -215,6 +216,30 @@ async fn a_missing_target_loses_nothing<B: Backend>(context: &TestContext<'_>) -
         fails_as(ErrorKind::QueueNotFound, moved);
     }
     assert_eq!(queue.get::<RawJson>(QUEUE, 1).await?, Some(message));
+    Ok(())
+}
+
+/// Keeps the message `2` from the queue `other`.
+const FILTER: &str = "CREATE FUNCTION filter() RETURNS trigger LANGUAGE plpgsql AS \
+    $$ BEGIN IF NEW.message = '2' THEN RETURN NULL; END IF; RETURN NEW; END $$; \
+    CREATE TRIGGER filter BEFORE INSERT ON pgmq.q_other FOR EACH ROW EXECUTE FUNCTION filter()";
+
+async fn a_trigger_that_filters_messages_loses_none<B: Backend>(context: &TestContext<'_>) -> Outcome {
+    let queue = context.connect::<B>().await?;
+    queue.create_queue("other").await?;
+    context.execute(FILTER)?;
+    queue.send_batch(QUEUE, &[1, 2]).await?;
+    let claims: Vec<_> = queue.read_batch::<i32>(QUEUE, 600, 2).await?.iter().map(Message::claim).collect();
+    let forwarded = queue.forward(QUEUE, claims[1], "other", &2, &SendOptions::new()).await;
+    let error = error_chain(&forwarded.unwrap_err());
+    assert!(error.contains("keeps message 2 from being forwarded"), "{error}");
+    if context.has_pgmq("1.5.0") {
+        let moves: Vec<_> = claims.iter().map(|claim| Move::from(*claim)).collect();
+        let error = error_chain(&queue.move_batch(QUEUE, "other", &moves, 0).await.unwrap_err());
+        assert!(error.contains("from being moved"), "{error}");
+    }
+    assert_eq!(queue.metrics(QUEUE).await?.queue_length, 2);
+    assert_eq!(queue.metrics("other").await?.queue_length, 0);
     Ok(())
 }
 
