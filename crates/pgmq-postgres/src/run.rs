@@ -5,8 +5,8 @@ use pgmq_core::backend::{FailureClass, ServerReport};
 use pgmq_core::{Output, Param, Query, SqlVariant};
 use pgmq_driver_tokio_postgres::{SqlParam, StatementCache, TokioRow, failure_class, sql_types};
 use postgres::error::DbError;
-use postgres::types::Type;
-use postgres::{GenericClient, RowIter, Statement};
+use postgres::types::{ToSql, Type};
+use postgres::{GenericClient, Row, RowIter, Statement};
 
 use crate::error::Error;
 
@@ -24,6 +24,10 @@ pub(crate) trait Runner {
     fn prepare(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Statement, postgres::Error>;
 
     fn start(&mut self, prepared: &Statement, params: &[Param<'_>]) -> Result<RowIter<'_>, postgres::Error>;
+
+    fn collect_typed(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, postgres::Error>;
+
+    fn collect(&mut self, prepared: &Statement, params: &[Param<'_>]) -> Result<Vec<Row>, postgres::Error>;
 }
 
 impl<C: GenericClient> Runner for C {
@@ -37,6 +41,19 @@ impl<C: GenericClient> Runner for C {
 
     fn start(&mut self, prepared: &Statement, params: &[Param<'_>]) -> Result<RowIter<'_>, postgres::Error> {
         self.query_raw(prepared, params.iter().map(SqlParam))
+    }
+
+    fn collect_typed(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, postgres::Error> {
+        let params: Vec<_> = typed(params).collect();
+        let params: Vec<(&(dyn ToSql + Sync), _)> =
+            params.iter().map(|(param, sql_type)| (param as _, sql_type.clone())).collect();
+        self.query_typed(sql, &params)
+    }
+
+    fn collect(&mut self, prepared: &Statement, params: &[Param<'_>]) -> Result<Vec<Row>, postgres::Error> {
+        let params: Vec<_> = params.iter().map(SqlParam).collect();
+        let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| param as _).collect();
+        self.query(prepared, &params)
     }
 }
 
@@ -71,30 +88,53 @@ impl ConnRef<'_> {
             let class = classify(&error, is_complete);
             RunError { class, error: Error::during(query.context(), class)(error) }
         };
-        let mut arriving = self.start(variant.text, query.params()).map_err(|error| failed(error, false))?;
         let mut rows = query.rows();
-        while let Some(row) =
-            arriving.next().map_err(|error| failed(error, arriving.rows_affected().is_some()))?
-        {
-            rows.push(TokioRow(row));
+        if O::IS_LIST {
+            let mut arriving =
+                self.start(variant.text, query.params()).map_err(|error| failed(error, false))?;
+            while let Some(row) =
+                arriving.next().map_err(|error| failed(error, arriving.rows_affected().is_some()))?
+            {
+                rows.push(TokioRow(row));
+            }
+        } else {
+            // An iterator enters the driver's runtime for each row and for their end. Collected in one go,
+            // the rows do not tell if the command was complete before it failed. That matters only for a
+            // report that ends the session, and `classify` has that prove by itself that nothing was
+            // committed. The server rolls back a command that fails in any other way.
+            let collected =
+                self.collect(variant.text, query.params()).map_err(|error| failed(error, false))?;
+            collected.into_iter().for_each(|row| rows.push(TokioRow(row)));
         }
         rows.finish(|| query.context())
             .map_err(|error| RunError { class: FailureClass::Other, error: error.into() })
     }
 
+    /// Returns the rows as they arrive.
     fn start(&mut self, sql: &str, params: &[Param<'_>]) -> Result<RowIter<'_>, postgres::Error> {
-        let Some(statements) = self.statements else {
-            return self.runner.start_typed(sql, params);
-        };
-        let statement = match statements.get(sql) {
-            Some(statement) => statement,
-            None => {
-                let statement = self.runner.prepare(sql, params)?;
-                statements.insert(sql, &statement);
-                statement
-            }
-        };
-        self.runner.start(&statement, params)
+        match self.prepared(sql, params)? {
+            Some(statement) => self.runner.start(&statement, params),
+            None => self.runner.start_typed(sql, params),
+        }
+    }
+
+    /// Returns the rows once all of them have arrived.
+    fn collect(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, postgres::Error> {
+        match self.prepared(sql, params)? {
+            Some(statement) => self.runner.collect(&statement, params),
+            None => self.runner.collect_typed(sql, params),
+        }
+    }
+
+    /// The prepared statement of a text, from the cache or from the server; `None` if there is no cache.
+    fn prepared(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Option<Statement>, postgres::Error> {
+        let Some(statements) = self.statements else { return Ok(None) };
+        if let Some(statement) = statements.get(sql) {
+            return Ok(Some(statement));
+        }
+        let statement = self.runner.prepare(sql, params)?;
+        statements.insert(sql, &statement);
+        Ok(Some(statement))
     }
 }
 

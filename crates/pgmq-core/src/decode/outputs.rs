@@ -13,6 +13,8 @@ pub(crate) fn only<T>(mut records: Vec<T>) -> Option<T> {
 impl<T: Record> Output for Vec<T> {
     type Record = T;
 
+    const IS_LIST: bool = true;
+
     fn from_records(records: Vec<T>) -> Option<Self> {
         Some(records)
     }

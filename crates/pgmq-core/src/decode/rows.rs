@@ -14,6 +14,9 @@ pub trait Output: Sealed + Sized + Send {
     /// The type that one row decodes to.
     type Record: Record;
 
+    /// `true` if there can be more than one row.
+    const IS_LIST: bool = false;
+
     /// The result of all records, in their order; `None` if there are too few or too many.
     fn from_records(records: Vec<Self::Record>) -> Option<Self>;
 }
