@@ -29,6 +29,10 @@ pub enum ErrorKind {
     /// failure, or a prepared statement that an upgrade made stale or that the server has forgotten. Roll
     /// back and retry.
     Conflict,
+    /// The message that was to be finished is no longer there, or another consumer has read it since. Roll
+    /// back, as that consumer does the work. The operations report it by their result; only `pgmq-worker`
+    /// makes it an error.
+    AlreadyGone,
     /// No connection to the server could be made, or the connection was lost. An operation that was in flight
     /// may be in doubt: see [`QueueError::is_in_doubt`](crate::QueueError::is_in_doubt).
     Connection,
@@ -70,6 +74,7 @@ impl ErrorKind {
             Self::Conflict => {
                 "another transaction or a change of PGMQ conflicts with this call; roll back and retry"
             }
+            Self::AlreadyGone => "the message is gone, or another consumer has read it since; roll back",
             Self::Connection => "the connection to the server failed",
             Self::DatabaseNotFound => {
                 "the database does not exist; create it, or correct its name in the connection settings"
@@ -101,6 +106,7 @@ mod tests {
         assert!(transient.into_iter().all(Kind::is_transient));
         let permanent = [
             Kind::InvalidArgument,
+            Kind::AlreadyGone,
             Kind::PermissionDenied,
             Kind::Decode,
             Kind::DatabaseNotFound,
