@@ -1,0 +1,53 @@
+//! The error of a back end, of which the shell knows the kind and shows the text.
+
+use std::fmt;
+use std::sync::Arc;
+
+use pgmq_core::{ErrorKind, QueueError};
+
+use crate::machine::event::Fault;
+
+/// The error of a back end. Cloning it shares the error.
+#[derive(Clone)]
+pub struct DatabaseError {
+    kind: ErrorKind,
+    source: Arc<dyn QueueError>,
+}
+
+impl DatabaseError {
+    pub(crate) fn new(error: impl QueueError) -> Self {
+        Self { kind: error.kind(), source: Arc::new(error) }
+    }
+
+    /// The kind of the error.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The error of the back end.
+    pub fn get_ref(&self) -> &(dyn QueueError + 'static) {
+        &*self.source
+    }
+
+    pub(crate) fn fault(&self) -> Fault {
+        if self.source.is_transient() { Fault::Transient } else { Fault::Lasting }
+    }
+}
+
+impl fmt::Display for DatabaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.source, f)
+    }
+}
+
+impl fmt::Debug for DatabaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.source, f)
+    }
+}
+
+impl std::error::Error for DatabaseError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.source()
+    }
+}

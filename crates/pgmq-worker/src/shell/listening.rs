@@ -1,0 +1,71 @@
+//! The listener of a worker, which wakes its lanes.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_channel::Receiver;
+use futures_util::future::{Either, select};
+use log::{info, warn};
+use pgmq_core::Notification;
+
+use crate::machine::event::{Event, Wake};
+use crate::shell::broker::{Broker, Listener};
+use crate::shell::lane::Lane;
+use crate::shell::limit::within;
+
+/// The longest pause between two attempts to listen.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Wakes the lanes when messages are sent to their queues, until the receiver is closed.
+pub(crate) async fn listen(
+    broker: Arc<dyn Broker>,
+    lanes: Vec<Arc<Lane>>,
+    mut listener: Option<Box<dyn Listener>>,
+    stopped: Receiver<()>,
+) {
+    let mut pause = Duration::from_secs(1);
+    loop {
+        let next = match &mut listener {
+            Some(listener) => {
+                let (next, stopped) = (pin!(listener.next()), pin!(stopped.recv()));
+                match select(next, stopped).await {
+                    Either::Left((next, _)) => next,
+                    Either::Right(_) => return,
+                }
+            }
+            None => {
+                if within(pause, stopped.recv()).await.is_some() {
+                    return;
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                let queues: Vec<_> = lanes.iter().map(|lane| lane.queue().to_owned()).collect();
+                match broker.listen(&queues).await {
+                    Ok(again) => {
+                        info!("the worker listens again");
+                        listener = Some(again);
+                        Ok(Notification::Reconnected)
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+        };
+        match next {
+            Ok(Notification::Inserted { queue, .. }) => {
+                pause = Duration::from_secs(1);
+                for lane in lanes.iter().filter(|lane| lane.queue().eq_ignore_ascii_case(&queue)) {
+                    lane.tell(Event::Woken(Wake::Notified));
+                }
+            }
+            Ok(_) => {
+                for lane in &lanes {
+                    lane.tell(Event::Woken(Wake::Reconnected));
+                }
+            }
+            Err(error) => {
+                warn!("the worker cannot listen, and looks for messages from time to time: {error}");
+                listener = None;
+            }
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The requests of a lane to its tasks.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::AbortRegistration;
+use pgmq_core::Claim;
+
+use crate::machine::command::BatchId;
+use crate::meta::Meta;
+use crate::shell::broker::Change;
+
+/// A look at the queue.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Look {
+    /// Read messages, whose leases are counted from `asked`.
+    Claim { qty: usize, vt: Duration, asked: Instant },
+    /// Ask when the next message becomes visible.
+    Due,
+}
+
+/// Messages for a handler, and the registration by which it can be stopped.
+pub(crate) struct Work {
+    pub(crate) jobs: Vec<Arc<Meta>>,
+    pub(crate) abort: AbortRegistration,
+}
+
+/// A settlement for the server.
+pub(crate) struct Settling {
+    pub(crate) batch: BatchId,
+    pub(crate) claims: Vec<Claim>,
+    pub(crate) change: Change,
+}
+
+/// Leases to extend, counted from `asked`.
+pub(crate) struct Beat {
+    pub(crate) batch: BatchId,
+    pub(crate) claims: Vec<Claim>,
+    pub(crate) vt: Duration,
+    pub(crate) asked: Instant,
+}

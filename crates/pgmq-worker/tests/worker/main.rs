@@ -1,0 +1,7 @@
+//! The async worker on a real server, over `pgmq-tokio`.
+
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
+
+mod basics;
+mod limits;
+mod support;
