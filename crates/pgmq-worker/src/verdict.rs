@@ -103,6 +103,10 @@ fn retried(after: Option<Duration>, why: Failure, job: &Meta, policy: Policy<'_>
         Some(CancelReason::TimedOut) if why.reason().is_none() => why.because(Reason::Timeout),
         _ => why,
     };
+    // The handler did not fail by itself, so the next worker begins at once, and the message is not at fault.
+    if job.cancel_reason() == Some(CancelReason::Shutdown) && why.reason().is_none() {
+        return Ruling::new(Verdict::Hold(Duration::ZERO), Kept::Nothing).failed(why);
+    }
     let decision = match after {
         Some(after) => Decision::After(after),
         None => policy.retry.decide(&Failed::new(job.reads(), job.attempt(), &why), dice),
@@ -111,10 +115,6 @@ fn retried(after: Option<Duration>, why: Failure, job: &Meta, policy: Policy<'_>
         Decision::After(after) => after,
         Decision::DeadLetter => return buried(Burial::asked_for(&why), why),
     };
-    // The handler did not fail by itself, so the next worker begins at once, and the message is not at fault.
-    if job.cancel_reason() == Some(CancelReason::Shutdown) && why.reason().is_none() {
-        return Ruling::new(Verdict::Hold(Duration::ZERO), Kept::Nothing).failed(why);
-    }
     at_limit_or(after, why, job, policy)
 }
 

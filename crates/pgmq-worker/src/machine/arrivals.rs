@@ -73,16 +73,17 @@ pub(super) fn arrive(
     });
     if let Some(fate) = earlier.finished {
         settling.finish(flight, key, fate);
-    } else if claim.read_ct > flight.config.max_reads {
-        flight.tell(Notice::Exhausted(claim));
-        settling.finish(flight, key, Fate::Bury);
     } else if !starts {
         settling.finish(flight, key, Fate::Hold(Duration::ZERO));
     } else if let Some(is_stuck) = earlier.runs {
+        // Also at the limit of reads: the handler may still finish the message.
         let vt = flight.config.vt;
         // A cancelled handler ends soon. One that is stuck may never end; look at it once per lease.
         let wait = if is_stuck { vt } else { flight.config.grace.clamp(Duration::from_secs(1), vt) };
         settling.finish(flight, key, Fate::Hold(wait));
+    } else if claim.read_ct > flight.config.max_reads {
+        flight.tell(Notice::Exhausted(claim));
+        settling.finish(flight, key, Fate::Bury);
     } else {
         slots.push(key, is_suspect);
     }

@@ -234,6 +234,10 @@ impl Flight {
         run.is_cancelled = true;
         let claim = message.claim;
         self.give(Command::Cancel { claim, why });
+        if why == CancelReason::Shutdown {
+            // The stop has a grace of its own, at the end of which the handler is abandoned.
+            return;
+        }
         let at = after(now, self.config.grace);
         let Self { graces, store, counts, .. } = self;
         graces.set(at, key, counts.running, |key| awaits_end(store, key));
