@@ -37,6 +37,8 @@ pub struct Meta {
     cancellation: Arc<Cancellation>,
     /// The time at which the lease ends.
     expires: Mutex<Instant>,
+    /// The time at which the handler began to finish the message in a transaction of its own.
+    finishing: Mutex<Option<Instant>>,
 }
 
 impl Meta {
@@ -49,7 +51,22 @@ impl Meta {
             kind: OnceLock::new(),
             cancellation: Arc::default(),
             expires: Mutex::new(expires),
+            finishing: Mutex::default(),
         }
+    }
+
+    /// Records that the handler finishes the message in a transaction of its own.
+    pub(crate) fn begin_finishing(&self) {
+        *self.finishing.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Returns `true` if the handler has begun to finish the message a short while ago. Its transaction then
+    /// locks the message, which hides it from all readers, and an extension would wait for the lock.
+    ///
+    /// After three visibility timeouts, the transaction is more likely to have been rolled back.
+    pub(crate) fn is_finishing(&self, vt: Duration) -> bool {
+        let finishing = *self.finishing.lock().unwrap_or_else(PoisonError::into_inner);
+        finishing.is_some_and(|begun| begun.elapsed() < vt.saturating_mul(3))
     }
 
     /// Cancels the job.

@@ -20,8 +20,8 @@ const MAX_IN_FLIGHT: usize = 1000;
 const BATCH: usize = 100;
 /// A handler with a longer timeout counts as slow, and nothing is read ahead for it.
 const SLOW: Duration = Duration::from_secs(10);
-/// The longest visibility timeout that the server can count, in seconds.
-const MAX_SECONDS: u64 = i32::MAX.unsigned_abs() as u64;
+/// The longest visibility timeout in seconds: a year, which the machine's clock can hold.
+const MAX_SECONDS: u64 = 365 * 24 * 3600;
 
 /// The settings of one queue of a worker.
 ///
@@ -270,11 +270,11 @@ impl Queue {
         checks.name(checks.queue, "")?;
         let dead_letter_queue = self.dead_letter_queue_of(checks.queue);
         checks.name(&dead_letter_queue, "; give the dead-letter queue another name")?;
-        if dead_letter_queue.eq_ignore_ascii_case(checks.queue) {
+        if dead_letter_queue.to_lowercase() == checks.queue.to_lowercase() {
             return checks.fail("the dead-letter queue is the queue itself; give it another name");
         }
         if vt < Duration::from_secs(1) || vt.as_secs() >= MAX_SECONDS {
-            return checks.fail(format!("vt is {vt:?}; give a time from 1 second to 68 years"));
+            return checks.fail(format!("vt is {vt:?}; give a time from 1 second to 1 year"));
         }
         if linger >= vt / 3 {
             return checks
@@ -366,8 +366,8 @@ mod tests {
         let new = Queue::new;
         let texts = [
             (new().concurrency(0), "concurrency is 0; give at least 1"),
-            (new().vt(Duration::from_millis(999)), "vt is 999ms; give a time from 1 second to 68 years"),
-            (new().vt(Duration::MAX), "; give a time from 1 second to 68 years"),
+            (new().vt(Duration::from_millis(999)), "vt is 999ms; give a time from 1 second to 1 year"),
+            (new().vt(Duration::MAX), "; give a time from 1 second to 1 year"),
             (new().max_reads(0), "max_reads is 0; give at least 1"),
             (new().max_reads(u32::MAX), "max_reads is 4294967295; give at most 2147483647"),
             (new().suspect_after(0), "suspect_after is 0; give at least 1"),

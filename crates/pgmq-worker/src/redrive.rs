@@ -49,7 +49,7 @@ pub async fn redrive<Q: AsyncQueue>(
 }
 
 pub(crate) fn differ(dead_letter_queue: &str, to: &str) -> Result<(), Error> {
-    match dead_letter_queue.eq_ignore_ascii_case(to) {
+    match dead_letter_queue.to_lowercase() == to.to_lowercase() {
         true => {
             let text = format!("cannot move the dead letters of {to:?} to the same queue; name another one");
             Err(Error::new(ErrorKind::InvalidArgument, text))

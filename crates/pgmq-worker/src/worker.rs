@@ -23,10 +23,14 @@ use crate::shell::broker::Broker;
 use crate::shell::fault::DatabaseError;
 use crate::shell::keepers;
 use crate::shell::lane::{Lane, Parts};
+use crate::shell::limit::within;
 use crate::shell::listening::listen;
 use crate::shell::slot;
 use crate::shell::spawn::Spawner;
 use crate::state::State;
+
+/// The time that a stop may take longer than its limits.
+const SLACK: Duration = Duration::from_secs(2);
 
 /// The number of handlers of a queue that run at the same time, unless it is set.
 const CONCURRENCY: usize = 16;
@@ -98,8 +102,8 @@ pub struct Health {
 impl Worker {
     /// Begins to build a worker that uses this queue's database: the `PGMQueue` of an async back end.
     ///
-    /// The worker needs five connections of the pool at most, apart from those that its handlers use, and one
-    /// of its own to listen.
+    /// The worker uses up to four connections of the pool for each queue, apart from those of its handlers,
+    /// and one of its own to listen.
     pub fn builder<Q: AsyncListen + Send + Sync + 'static>(queue: Q) -> Builder {
         Builder {
             broker: Arc::new(Backend(queue)),
@@ -126,8 +130,7 @@ impl Worker {
     /// Ends earlier if [`Handle::stop`] is called.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> StopReport {
         if matches!(select(pin!(self.ended()), pin!(shutdown)).await, Either::Right(_)) {
-            self.handle.stop();
-            self.ended().await;
+            self.stopped().await;
         }
         self.handle.report()
     }
@@ -136,14 +139,22 @@ impl Worker {
     /// [drain](Builder::drain); then cancels and at last drops them, and tells the server what has become of
     /// the messages. Ends after the three limits at the latest.
     pub async fn stop(self) -> StopReport {
-        self.handle.stop();
-        self.ended().await;
+        self.stopped().await;
         self.handle.report()
     }
 
     /// Waits until all lanes have stopped.
     async fn ended(&self) {
         join_all(self.handle.lanes.iter().map(|lane| lane.channels.ended())).await;
+    }
+
+    /// Stops all lanes, and waits for them. The limits are the lanes' own; the limit here is for the case
+    /// that their timers do not run any more.
+    async fn stopped(&self) {
+        self.handle.stop();
+        let StopLimits { drain, grace, flush } = self.handle.limits;
+        let limits = drain.saturating_add(grace).saturating_add(flush).saturating_add(SLACK);
+        let _ = within(limits, self.ended()).await;
     }
 }
 
@@ -208,7 +219,8 @@ impl Handle {
 
     fn tell(&self, queue: &str, event: impl Fn() -> Event) -> bool {
         let mut found = false;
-        for lane in self.lanes.iter().filter(|lane| lane.queue().eq_ignore_ascii_case(queue)) {
+        let queue = queue.to_lowercase();
+        for lane in self.lanes.iter().filter(|lane| lane.queue() == queue) {
             lane.tell(event());
             found = true;
         }
@@ -379,6 +391,11 @@ impl Builder {
         let worker: Arc<str> = name.unwrap_or_else(|| std::process::id().to_string()).into();
         let (state, layers) = (Arc::new(state), layers.into());
         let throttles = broker.throttles().await.map_err(StartError::Database)?;
+        let names: Vec<_> = queues.iter().map(|(name, ..)| name.clone()).collect();
+        let listener = broker.listen(&names).await;
+        if let Err(error) = &listener {
+            warn!("the worker cannot listen, and looks for messages from time to time: {error}");
+        }
         let mut lanes: Vec<Arc<Lane>> = Vec::with_capacity(queues.len());
         for (queue, settings, handler) in queues {
             if lanes.iter().any(|lane| lane.queue() == queue) {
@@ -389,7 +406,7 @@ impl Builder {
                 default_concurrency: CONCURRENCY,
                 takes_batches: handler.takes_batches(),
                 max_reads: handler.max_reads(),
-                listens: throttle.is_some(),
+                listens: throttle.is_some() && listener.is_ok(),
                 throttle: throttle.map_or(Duration::ZERO, |(_, throttle)| *throttle),
             };
             let config = settings.config(&queue, &facts)?;
@@ -408,11 +425,6 @@ impl Builder {
             let (broker, spawner) = (Arc::clone(&broker), spawner.clone());
             let parts = Parts { source, settings, broker, handler, spawner, add_slot: slot::add };
             lanes.push(Arc::new(Lane::new(parts, config, fastrand::u64(..))));
-        }
-        let names: Vec<_> = lanes.iter().map(|lane| lane.queue().to_owned()).collect();
-        let listener = broker.listen(&names).await;
-        if let Err(error) = &listener {
-            warn!("the worker cannot listen, and looks for messages from time to time: {error}");
         }
         let (stopped, is_stopped): (Sender<()>, Receiver<()>) = async_channel::bounded(1);
         for lane in &lanes {

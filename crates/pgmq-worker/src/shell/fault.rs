@@ -32,6 +32,22 @@ impl DatabaseError {
     pub(crate) fn fault(&self) -> Fault {
         if self.source.is_transient() { Fault::Transient } else { Fault::Lasting }
     }
+
+    /// The fault of a settlement. What is wrong with the whole queue or with the server is no fault of a
+    /// message, and the settlement is repeated until it works.
+    pub(crate) fn fault_of_settlement(&self) -> Fault {
+        let is_of_message = match self.kind {
+            ErrorKind::InvalidArgument | ErrorKind::Encode | ErrorKind::Decode | ErrorKind::Unsupported => {
+                true
+            }
+            // Not enough resources, and errors of the system.
+            ErrorKind::Database => {
+                !self.source.sqlstate().is_some_and(|code| code.starts_with("53") || code.starts_with("58"))
+            }
+            _ => false,
+        };
+        if is_of_message { Fault::Lasting } else { Fault::Transient }
+    }
 }
 
 impl fmt::Display for DatabaseError {

@@ -33,6 +33,10 @@ impl HeldMessages {
         self.0.entry(job.claim()).or_insert(Held { job, kept: Kept::Nothing, abort: None });
     }
 
+    pub(crate) fn get(&self, claim: Claim) -> Option<&Held> {
+        self.0.get(&claim)
+    }
+
     pub(crate) fn get_mut(&mut self, claim: Claim) -> Option<&mut Held> {
         self.0.get_mut(&claim)
     }

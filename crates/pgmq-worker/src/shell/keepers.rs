@@ -1,14 +1,17 @@
 //! The tasks that talk to the database for a lane: one reads, two settle, one extends leases, so that a slow
 //! settlement never keeps a lease from being extended.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_channel::Sender;
 use futures_util::future::{Either, select};
+use log::{error, warn};
 use pgmq_core::ErrorKind;
 
 use crate::machine::event::{Event, Fault};
+use crate::panics::caught;
 use crate::shell::broker::Change;
 use crate::shell::fault::DatabaseError;
 use crate::shell::lane::{Lane, Parts};
@@ -17,18 +20,20 @@ use crate::shell::requests::{Look, Settling};
 
 /// The number of tasks that settle.
 const SETTLERS: usize = 2;
-/// The shortest limit of a call. A call that takes longer is dropped, and counts as in doubt.
-const SHORTEST_LIMIT: Duration = Duration::from_secs(10);
+/// The limit of a call. A call that takes longer is dropped, and counts as in doubt.
+const LIMIT: Duration = Duration::from_secs(20);
+/// The limits of an extension, which is a sixth of the visibility timeout: two extensions may fail.
+const SHORTEST_BEAT: Duration = Duration::from_secs(1);
+const LONGEST_BEAT: Duration = Duration::from_secs(10);
 
 /// Spawns the tasks of a lane.
 pub(crate) fn spawn(lane: &Arc<Lane>) {
-    let limit = lane.parts.settings.visibility_timeout().max(SHORTEST_LIMIT);
     let (spawner, alive) = (&lane.parts.spawner, || lane.channels.alive());
     spawner.spawn(timer(Arc::clone(lane), alive()));
-    spawner.spawn(look(Arc::clone(lane), alive(), limit));
-    spawner.spawn(beat(Arc::clone(lane), alive(), limit));
+    spawner.spawn(look(Arc::clone(lane), alive()));
+    spawner.spawn(beat(Arc::clone(lane), alive()));
     for _ in 0..SETTLERS {
-        spawner.spawn(settle(Arc::clone(lane), alive(), limit));
+        spawner.spawn(settle(Arc::clone(lane), alive()));
     }
 }
 
@@ -37,13 +42,10 @@ async fn timer(lane: Arc<Lane>, _alive: Option<Sender<()>>) {
     let rearm = &lane.channels.rearm.1;
     loop {
         let is_open = match lane.tick() {
-            Some(at) => {
-                let (rearmed, time) = (std::pin::pin!(rearm.recv()), std::pin::pin!(until(at)));
-                match select(rearmed, time).await {
-                    Either::Left((rearmed, _)) => rearmed.is_ok(),
-                    Either::Right(_) => true,
-                }
-            }
+            Some(at) => match select(pin!(rearm.recv()), pin!(until(at))).await {
+                Either::Left((rearmed, _)) => rearmed.is_ok(),
+                Either::Right(_) => true,
+            },
             None => rearm.recv().await.is_ok(),
         };
         if !is_open {
@@ -52,46 +54,44 @@ async fn timer(lane: Arc<Lane>, _alive: Option<Sender<()>>) {
     }
 }
 
-async fn look(lane: Arc<Lane>, _alive: Option<Sender<()>>, limit: Duration) {
-    while let Ok(look) = lane.channels.looks.1.recv().await {
-        let queue = lane.queue();
+async fn look(lane: Arc<Lane>, _alive: Option<Sender<()>>) {
+    while let Some(look) = next(&lane.channels.looks.1).await {
+        let (broker, queue) = (&lane.parts.broker, lane.queue());
         match look {
             Look::Claim { qty, vt, asked } => {
-                match within(limit, lane.parts.broker.claim(queue, qty, vt)).await {
-                    Some(Ok(messages)) => lane.claimed(messages, asked, vt),
-                    failed => lane.tell(Event::ClaimFailed(fault(&lane, "read", failed))),
+                match call(&lane, "read", LIMIT, broker.claim(queue, qty, vt)).await {
+                    Ok(messages) => lane.claimed(messages, asked, vt),
+                    Err(failed) => lane.tell(Event::ClaimFailed(failed.fault())),
                 }
             }
-            Look::Due => match within(limit, lane.parts.broker.next_due(queue)).await {
-                Some(Ok(due)) => lane.tell(Event::Due(due)),
-                failed => lane.tell(Event::DueFailed(fault(&lane, "look for messages", failed))),
+            Look::Due => match call(&lane, "look for messages", LIMIT, broker.next_due(queue)).await {
+                Ok(due) => lane.tell(Event::Due(due)),
+                Err(failed) => lane.tell(Event::DueFailed(failed.fault())),
             },
         }
     }
 }
 
-async fn beat(lane: Arc<Lane>, _alive: Option<Sender<()>>, limit: Duration) {
-    while let Ok(beat) = lane.channels.beats.1.recv().await {
+async fn beat(lane: Arc<Lane>, _alive: Option<Sender<()>>) {
+    let limit = (lane.parts.settings.visibility_timeout() / 6).clamp(SHORTEST_BEAT, LONGEST_BEAT);
+    while let Some(beat) = next(&lane.channels.beats.1).await {
         let extending = lane.parts.broker.extend(lane.queue(), &beat.claims, beat.vt);
-        let answer = match within(limit, extending).await {
-            Some(Ok(alive)) => Some(alive),
-            failed => {
-                fault(&lane, "extend leases", failed);
-                None
-            }
-        };
-        lane.extended(&beat, answer);
+        let answer = call(&lane, "extend leases", limit, extending).await;
+        lane.extended(&beat, answer.ok());
     }
 }
 
-async fn settle(lane: Arc<Lane>, _alive: Option<Sender<()>>, limit: Duration) {
-    while let Ok(settling) = lane.channels.changes.1.recv().await {
-        let answer = match within(limit, change(&lane, &settling)).await {
-            Some(Ok(hit)) => Ok(hit),
-            failed => Err(fault(&lane, "settle messages", failed)),
-        };
-        lane.settled(&settling, answer);
+async fn settle(lane: Arc<Lane>, _alive: Option<Sender<()>>) {
+    while let Some(settling) = next(&lane.channels.changes.1).await {
+        let answer = call(&lane, "settle messages", LIMIT, change(&lane, &settling)).await;
+        lane.settled(&settling, answer.map_err(|failed| failed.fault_of_settlement()));
     }
+}
+
+/// The next request; `None` once the lane has stopped, although there may be more.
+async fn next<T>(requests: &async_channel::Receiver<T>) -> Option<T> {
+    let request = requests.recv().await.ok();
+    request.filter(|_| !requests.is_closed())
 }
 
 /// Settles. A dead-letter queue that is missing is created first.
@@ -109,16 +109,56 @@ async fn change(lane: &Lane, settling: &Settling) -> Result<Vec<i64>, DatabaseEr
     }
 }
 
-/// Logs a failure, and says if it passes by itself.
-fn fault<T>(lane: &Lane, what: &str, failed: Option<Result<T, DatabaseError>>) -> Fault {
-    match failed {
-        Some(Err(error)) => {
-            lane.log(what, &error);
-            error.fault()
+/// The reason for which a call has no result.
+enum Failed {
+    /// The database returned an error.
+    Database(DatabaseError),
+    /// There is no answer: in time, or because the lane has stopped, or because the back end has panicked.
+    NoAnswer,
+}
+
+impl Failed {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Database(error) => error.fault(),
+            Self::NoAnswer => Fault::Transient,
         }
-        _ => {
-            log::warn!("queue {}: cannot {what}: the server did not answer in time", lane.queue());
-            Fault::Transient
+    }
+
+    fn fault_of_settlement(&self) -> Fault {
+        match self {
+            Self::Database(error) => error.fault_of_settlement(),
+            Self::NoAnswer => Fault::Transient,
+        }
+    }
+}
+
+/// Calls the database. The call ends within the limit, and when the lane has stopped.
+async fn call<T>(
+    lane: &Lane,
+    what: &str,
+    limit: Duration,
+    call: impl Future<Output = Result<T, DatabaseError>>,
+) -> Result<T, Failed> {
+    let calling = pin!(within(limit, caught(call)));
+    let answer = match select(calling, pin!(lane.channels.stopped.1.recv())).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right(_) => return Err(Failed::NoAnswer),
+    };
+    match answer {
+        Some(Ok(Ok(result))) => Ok(result),
+        Some(Ok(Err(error))) => {
+            warn!("queue {}: cannot {what}: {error}", lane.queue());
+            Err(Failed::Database(error))
+        }
+        // A panic of one call must not end the task, and with it the lane.
+        Some(Err(panic)) => {
+            error!("queue {}: cannot {what}: the back end panicked: {panic}", lane.queue());
+            Err(Failed::NoAnswer)
+        }
+        None => {
+            warn!("queue {}: cannot {what}: the server did not answer within {limit:?}", lane.queue());
+            Err(Failed::NoAnswer)
         }
     }
 }

@@ -13,7 +13,7 @@ use pgmq_core::{Claim, Message, RawJson};
 
 use crate::erased::Registered;
 use crate::machine::Machine;
-use crate::machine::command::{CancelReason, Command, Notice, Unfinished};
+use crate::machine::command::{Command, Notice, Unfinished};
 use crate::machine::config::Config;
 use crate::machine::event::{Event, Fault};
 use crate::machine::snapshot::Snapshot;
@@ -21,7 +21,6 @@ use crate::meta::{Meta, Source};
 use crate::queue::Queue;
 use crate::shell::broker::Broker;
 use crate::shell::channels::Channels;
-use crate::shell::fault::DatabaseError;
 use crate::shell::held::HeldMessages;
 use crate::shell::requests::{Beat, Look, Settling, Work};
 use crate::shell::spawn::Spawner;
@@ -79,8 +78,8 @@ impl Lane {
 
     /// Passes an event to the machine, and its commands on to the tasks.
     pub(crate) fn tell(self: &Arc<Self>, event: Event) {
-        let now = Instant::now();
         let mut inner = self.lock();
+        let now = Instant::now();
         inner.machine.on(now, event);
         self.pump(&mut inner, now);
     }
@@ -96,9 +95,13 @@ impl Lane {
 
     /// Passes messages that were read to the machine.
     pub(crate) fn claimed(self: &Arc<Self>, messages: Vec<Message<RawJson>>, asked: Instant, vt: Duration) {
-        let now = Instant::now();
-        let expires = asked.checked_add(vt).unwrap_or(now);
         let mut inner = self.lock();
+        let now = Instant::now();
+        if inner.unfinished.is_some() {
+            // The answer came after the end. The leases of the messages run out.
+            return;
+        }
+        let expires = asked.checked_add(vt).unwrap_or(now);
         let mut claims = Vec::with_capacity(messages.len());
         for message in messages {
             claims.push(message.claim());
@@ -110,8 +113,8 @@ impl Lane {
 
     /// Passes verdicts to the machine, and keeps what their settlements need. The slot is free again.
     pub(crate) fn returned(self: &Arc<Self>, events: Vec<(Claim, Kept, Event)>) {
-        let now = Instant::now();
         let mut inner = self.lock();
+        let now = Instant::now();
         inner.busy = inner.busy.saturating_sub(1);
         for (claim, kept, event) in events {
             if let Some(held) = inner.held.get_mut(claim) {
@@ -125,8 +128,8 @@ impl Lane {
 
     /// Passes the answer to a settlement to the machine.
     pub(crate) fn settled(self: &Arc<Self>, settling: &Settling, answer: Result<Vec<i64>, Fault>) {
-        let now = Instant::now();
         let mut inner = self.lock();
+        let now = Instant::now();
         let batch = settling.batch;
         match answer {
             Ok(hit) => {
@@ -142,16 +145,18 @@ impl Lane {
 
     /// Passes the answer to an extension to the machine, and the new leases to the jobs.
     pub(crate) fn extended(self: &Arc<Self>, beat: &Beat, answer: Option<Vec<i64>>) {
-        let now = Instant::now();
         let mut inner = self.lock();
+        let now = Instant::now();
         let event = match answer {
-            Some(alive) => {
+            Some(mut alive) => {
                 let expires = beat.asked.checked_add(beat.vt).unwrap_or(now);
-                for claim in beat.claims.iter().filter(|claim| alive.contains(&claim.msg_id)) {
+                // The ids are in their order.
+                for claim in beat.claims.iter().filter(|claim| alive.binary_search(&claim.msg_id).is_ok()) {
                     if let Some(held) = inner.held.get_mut(*claim) {
                         held.job.set_expires(expires);
                     }
                 }
+                alive.extend_from_slice(&beat.finishing);
                 Event::Extended { batch: beat.batch, alive }
             }
             None => Event::ExtendFailed { batch: beat.batch },
@@ -167,11 +172,6 @@ impl Lane {
     /// The messages that the stop has left, once the lane has stopped.
     pub(crate) fn unfinished(&self) -> Option<Unfinished> {
         self.lock().unfinished.clone()
-    }
-
-    /// Logs an error of the database.
-    pub(crate) fn log(&self, what: &str, error: &DatabaseError) {
-        warn!("queue {}: cannot {what}: {error}", self.queue());
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -208,8 +208,10 @@ impl Lane {
             }
             Command::Drop(claim) => inner.held.remove(claim),
             Command::Abandon(claim) => {
-                if let Some(abort) = inner.held.get_mut(claim).and_then(|held| held.abort.as_ref()) {
-                    abort.abort();
+                match inner.held.get(claim).and_then(|held| held.abort.as_ref()) {
+                    // The slot answers once the handler is dropped.
+                    Some(abort) => abort.abort(),
+                    None => inner.machine.on(now, Event::Abandoned { claim, is_stopped: false }),
                 }
             }
             Command::Settle { batch, what } => {
@@ -219,7 +221,15 @@ impl Lane {
                 let _ = self.channels.changes.0.try_send(Settling { batch, claims, change });
             }
             Command::Extend { batch, claims, vt } => {
-                let _ = self.channels.beats.0.try_send(Beat { batch, claims, vt, asked: now });
+                let is_finishing =
+                    |claim: &Claim| inner.held.get(*claim).is_some_and(|held| held.job.is_finishing(vt));
+                let (finishing, claims): (Vec<_>, Vec<_>) = claims.into_iter().partition(is_finishing);
+                let finishing: Vec<_> = finishing.into_iter().map(|claim| claim.msg_id).collect();
+                if claims.is_empty() {
+                    inner.machine.on(now, Event::Extended { batch, alive: finishing });
+                } else {
+                    let _ = self.channels.beats.0.try_send(Beat { batch, claims, finishing, vt, asked: now });
+                }
             }
             Command::Tell(notice) => self.notice(inner, notice),
             Command::Stopped(unfinished) => {
@@ -266,12 +276,6 @@ impl Lane {
             }
             Notice::Stuck(claim) => {
                 error!("queue {queue}: the handler of message {} does not end", claim.msg_id);
-                if let Some(held) = inner.held.get_mut(claim)
-                    && held.job.cancel_reason() == Some(CancelReason::TimedOut)
-                    && let Some(abort) = &held.abort
-                {
-                    abort.abort();
-                }
             }
             Notice::NotSettled(claim) => {
                 error!("queue {queue}: message {} is not settled, and comes again", claim.msg_id);

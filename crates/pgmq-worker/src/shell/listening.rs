@@ -40,7 +40,12 @@ pub(crate) async fn listen(
                 }
                 pause = (pause * 2).min(LONGEST_PAUSE);
                 let queues: Vec<_> = lanes.iter().map(|lane| lane.queue().to_owned()).collect();
-                match broker.listen(&queues).await {
+                let (listening, stopped) = (pin!(broker.listen(&queues)), pin!(stopped.recv()));
+                let listening = match select(listening, stopped).await {
+                    Either::Left((listening, _)) => listening,
+                    Either::Right(_) => return,
+                };
+                match listening {
                     Ok(again) => {
                         info!("the worker listens again");
                         listener = Some(again);
@@ -53,7 +58,8 @@ pub(crate) async fn listen(
         match next {
             Ok(Notification::Inserted { queue, .. }) => {
                 pause = Duration::from_secs(1);
-                for lane in lanes.iter().filter(|lane| lane.queue().eq_ignore_ascii_case(&queue)) {
+                // A notification has the folded name, as the lane.
+                for lane in lanes.iter().filter(|lane| lane.queue() == queue) {
                     lane.tell(Event::Woken(Wake::Notified));
                 }
             }
@@ -65,6 +71,9 @@ pub(crate) async fn listen(
             Err(error) => {
                 warn!("the worker cannot listen, and looks for messages from time to time: {error}");
                 listener = None;
+                for lane in &lanes {
+                    lane.tell(Event::Woken(Wake::Kicked));
+                }
             }
         }
     }

@@ -36,6 +36,8 @@ pub(crate) struct Settling {
 pub(crate) struct Beat {
     pub(crate) batch: BatchId,
     pub(crate) claims: Vec<Claim>,
+    /// Messages that their handlers are finishing: they are hidden without an extension.
+    pub(crate) finishing: Vec<i64>,
     pub(crate) vt: Duration,
     pub(crate) asked: Instant,
 }

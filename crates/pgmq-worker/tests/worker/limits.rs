@@ -150,3 +150,123 @@ fn a_lost_lease_cancels_the_handler_and_its_retry_has_no_effect() {
         assert!(worker.stop().await.is_clean());
     });
 }
+
+#[test]
+fn a_handler_that_blocks_its_thread_does_not_keep_the_worker_from_stopping() {
+    on_a_database(async |_, queue| {
+        let (block, blocked) = std::sync::mpsc::channel::<()>();
+        let blocked = std::sync::Mutex::new(blocked);
+        let begun = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&begun);
+        let handler = move |_: Job<i64>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            // Ends when the test drops the other half.
+            let _ = blocked.lock().unwrap().recv();
+            async {}
+        };
+        let worker = Worker::builder(queue.clone())
+            .queue("q", Queue::new().concurrency(1), handler)
+            .drain(Duration::ZERO)
+            .grace(Duration::from_millis(20))
+            .flush(Duration::from_millis(20))
+            .start()
+            .await
+            .unwrap();
+        let id = queue.send("q", &1).await.unwrap();
+        wait_until("the handler runs", async || begun.load(Ordering::Relaxed) == 1).await;
+        let report = tokio::time::timeout(Duration::from_secs(8), worker.stop()).await.unwrap();
+        assert_eq!(report.running, [("q".to_owned(), id)]);
+        drop(block);
+    });
+}
+
+#[test]
+fn an_open_transaction_of_one_handler_costs_no_other_its_lease() {
+    on_a_database(async |_, queue| {
+        let lost = Arc::new(AtomicUsize::new(0));
+        let (counted, finishing) = (Arc::clone(&lost), queue.clone());
+        let vt = Duration::from_secs(2);
+        let handler = move |job: Job<String>| {
+            let (counted, queue) = (Arc::clone(&counted), finishing.clone());
+            async move {
+                let work = async {
+                    if *job == "finishes" {
+                        let work = async |transaction: &mut pgmq_tokio::Transaction<'_>| {
+                            let finished = job.finish_in(&queue.with(transaction)).await?;
+                            tokio::time::sleep(vt * 2).await;
+                            Ok::<_, pgmq_tokio::Error>(finished)
+                        };
+                        return queue.transaction(work).await.map(Outcome::Finished);
+                    }
+                    tokio::time::sleep(vt * 2).await;
+                    Ok(Outcome::Done)
+                };
+                let (work, cancelled) = (std::pin::pin!(work), job.cancelled());
+                match futures_util::future::select(work, cancelled).await {
+                    futures_util::future::Either::Left((outcome, _)) => outcome,
+                    futures_util::future::Either::Right(_) => {
+                        counted.fetch_add(1, Ordering::Relaxed);
+                        Ok(Outcome::retry())
+                    }
+                }
+            }
+        };
+        let worker =
+            Worker::builder(queue.clone()).queue("q", Queue::new().vt(vt), handler).start().await.unwrap();
+        queue.send_batch("q", &["finishes", "works"]).await.unwrap();
+        wait_until_empty(&queue, "q").await;
+        assert!(worker.stop().await.is_clean());
+        assert_eq!(lost.load(Ordering::Relaxed), 0, "a lease was lost");
+    });
+}
+
+#[test]
+fn a_slot_survives_a_handler_that_panics_when_it_is_dropped() {
+    struct PanicsOnDrop;
+    impl Drop for PanicsOnDrop {
+        fn drop(&mut self) {
+            panic!("intended by the test");
+        }
+    }
+    on_a_database(async |_, queue| {
+        let settings = Queue::new()
+            .concurrency(1)
+            .timeout(Duration::from_millis(30))
+            .grace(Duration::from_millis(30))
+            .max_reads(1);
+        let handler = async |job: Job<String>| {
+            if *job == "bad" {
+                let _guard = PanicsOnDrop;
+                std::future::pending::<()>().await;
+            }
+        };
+        let worker = Worker::builder(queue.clone()).queue("q", settings, handler).start().await.unwrap();
+        queue.send_batch("q", &["bad", "good"]).await.unwrap();
+        wait_until_empty(&queue, "q").await;
+        assert!(worker.stop().await.is_clean());
+        assert_eq!(queue.metrics("q_dlq").await.unwrap().queue_length, 1);
+    });
+}
+
+#[test]
+fn a_lost_handler_that_does_not_end_is_dropped_so_that_its_slot_is_free() {
+    on_a_database(async |_, queue| {
+        let settings =
+            Queue::new().vt(Duration::from_secs(1)).grace(Duration::from_millis(30)).concurrency(1);
+        let handler = async |job: Job<String>| {
+            if *job == "hangs" {
+                std::future::pending::<()>().await;
+            }
+        };
+        let worker = Worker::builder(queue.clone()).queue("q", settings, handler).start().await.unwrap();
+        let id = queue.send("q", "hangs").await.unwrap();
+        wait_until("the worker has the message", async || {
+            queue.get::<String>("q", id).await.unwrap().is_some_and(|message| message.read_ct > 0)
+        })
+        .await;
+        assert!(queue.delete("q", id).await.unwrap());
+        queue.send("q", "ends").await.unwrap();
+        wait_until_empty(&queue, "q").await;
+        assert!(worker.stop().await.is_clean());
+    });
+}
