@@ -111,7 +111,10 @@ impl<'r> ServerReport<'r> {
     /// unknown.
     fn names_function_of(&self, call: Option<Call>) -> bool {
         let named = call.map(|call| call.function).filter(|function| function.starts_with("pgmq."));
-        self.message.contains(named.unwrap_or("pgmq."))
+        let named = named.unwrap_or("pgmq.");
+        // A poll without a timeout calls the function that reads once.
+        let reads_once = named.strip_suffix("_with_poll");
+        self.message.contains(named) || reads_once.is_some_and(|function| self.message.contains(function))
     }
 
     /// Returns `true` if PgBouncer has found no server session for the client in time, and closes the
@@ -193,6 +196,9 @@ mod tests {
         let of = |sqlstate, message| ServerReport::new(sqlstate, message).kind(Some(send));
         assert_eq!(of("42883", "function pgmq.send(queue_name => text) does not exist"), Kind::Unsupported);
         assert_eq!(of("42883", "function pgmq.users_own(text) does not exist"), Kind::Database);
+        let poll = Call::new("read_grouped_with_poll", "pgmq.read_grouped_with_poll");
+        let once = ServerReport::new("42883", "function pgmq.read_grouped(text, integer) does not exist");
+        assert_eq!(once.kind(Some(poll)), Kind::Unsupported);
         let null = "null values cannot be formatted as an SQL identifier";
         assert_eq!(of("22004", null), Kind::Database);
         let partitioned = Call { needs_partman: true, ..send };
