@@ -145,6 +145,10 @@ async fn serializable_sessions_that_create_the_same_queue_all_succeed<B: Backend
 ) -> Outcome {
     const SESSIONS: u32 = 8;
 
+    if !context.has_pgmq("1.6.0") && context.server().is_extension() {
+        // PGMQ then makes the tables members of the extension, which fails where they are members already.
+        return Ok(());
+    }
     let url = context.url_with("-c default_transaction_isolation=serializable");
     let queue = B::builder().url(&url).pool_size(SESSIONS).connect().await?;
     for round in 0..5 {

@@ -73,6 +73,7 @@ async fn binding_twice_is_no_error(queue: &QueueUnderTest<'_, impl AsyncQueue>) 
 async fn a_queue_that_another_client_made_with_capitals_can_be_bound(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
+    assert!(queue.list_topic_bindings_for("MyQ").await?.is_empty());
     queue.context.execute("SELECT pgmq.create('MyQ'); SELECT pgmq.bind_topic('theirs.*', 'MyQ')")?;
     queue.bind_topic("MyQ", "ours.*").await?;
     let mut patterns = Vec::new();
@@ -93,6 +94,7 @@ async fn a_queue_that_another_client_made_with_capitals_can_be_bound(
 async fn a_queue_in_two_spellings_has_the_bindings_of_both(
     queue: &QueueUnderTest<'_, impl AsyncQueue>,
 ) -> Outcome {
+    assert!(queue.list_topic_bindings_for("MyQ").await?.is_empty());
     queue.context.execute(
         "SELECT pgmq.create('myq'); SELECT pgmq.create('MyQ'); SELECT pgmq.bind_topic('a.*', 'MyQ')",
     )?;
