@@ -29,7 +29,7 @@ impl On {
         Self::default()
     }
 
-    /// Sets the time after which the handler is cancelled.
+    /// Sets the time after which the handler is cancelled, shorter or longer than that of the queue.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self

@@ -24,6 +24,13 @@ pub(crate) enum Event {
     Due(Option<Duration>),
     /// The look failed.
     DueFailed(Fault),
+    /// The handler of a message has begun, and has a timeout of its own, instead of that of the queue.
+    Timeout {
+        /// The message.
+        claim: Claim,
+        /// The time after which the handler is cancelled.
+        timeout: Duration,
+    },
     /// A handler has ended with this verdict on a message.
     Returned {
         /// The message.

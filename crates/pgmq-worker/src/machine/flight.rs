@@ -1,7 +1,7 @@
 //! The messages in flight, their leases and their slots: the state that the parts of the machine share.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pgmq_core::Claim;
 
@@ -240,27 +240,37 @@ impl Flight {
         }
         let at = after(now, self.config.grace);
         let Self { graces, store, counts, .. } = self;
-        graces.set(at, key, counts.running, |key| awaits_end(store, key));
+        graces.set(at, key, counts.running, |_, key| awaits_end(store, key));
     }
 
-    /// Sets the timeout of a handler that begins.
-    pub(super) fn set_timeout(&mut self, key: Key, now: Instant) {
-        let timeout = self.config.timeout.unwrap_or_else(|| self.config.vt.saturating_mul(10));
+    /// Notes the end of the time of a handler that begins.
+    pub(super) fn watch(&mut self, ends: Instant, key: Key) {
         let Self { timeouts, store, counts, .. } = self;
-        timeouts.set(after(now, timeout), key, counts.running, |key| awaits_timeout(store, key));
+        timeouts.set(ends, key, counts.running, |at, key| awaits_timeout(store, at, key));
+    }
+
+    /// Sets the timeout of a handler that has begun, instead of that of the queue.
+    pub(super) fn set_timeout(&mut self, claim: Claim, timeout: Duration, now: Instant) {
+        let Some(key) = self.store.find(claim) else { return };
+        let Some(message) = self.store.get_mut(key) else { return };
+        let State::Running(run) = &mut message.state else { return };
+        run.ends = after(now, timeout);
+        run.has_timeout = true;
+        let ends = run.ends;
+        self.watch(ends, key);
     }
 
     /// Reacts to handlers that have not ended in time.
     pub(super) fn time_out(&mut self, now: Instant) {
-        while let Some(key) = self.timeouts.next_over(now) {
-            if awaits_timeout(&self.store, key) {
-                match self.config.timeout {
-                    Some(_) => self.cancel(key, CancelReason::TimedOut, now),
-                    None => self.stick(key),
+        while let Some((at, key)) = self.timeouts.next_over(now) {
+            if let Some(run) = awaits(&self.store, at, key) {
+                match run.has_timeout {
+                    true => self.cancel(key, CancelReason::TimedOut, now),
+                    false => self.stick(key),
                 }
             }
         }
-        while let Some(key) = self.graces.next_over(now) {
+        while let Some((_, key)) = self.graces.next_over(now) {
             if awaits_end(&self.store, key) {
                 self.stick(key);
                 // Let another worker try, unless the user knows that a handler comes back.
@@ -270,8 +280,8 @@ impl Flight {
             }
         }
         let store = &self.store;
-        self.timeouts.trim(|key| awaits_timeout(store, key));
-        self.graces.trim(|key| awaits_end(store, key));
+        self.timeouts.trim(|at, key| awaits_timeout(store, at, key));
+        self.graces.trim(|_, key| awaits_end(store, key));
     }
 
     /// Marks a handler as stuck, once.
@@ -288,15 +298,21 @@ impl Flight {
 
     /// The time for which the lease of a message lasts at least.
     #[cfg(test)]
-    pub(super) fn lease_left(&self, claim: Claim, now: Instant) -> Option<std::time::Duration> {
+    pub(super) fn lease_left(&self, claim: Claim, now: Instant) -> Option<Duration> {
         let message = self.store.get(self.store.find(claim)?)?;
         (!message.is_lost()).then(|| message.expires.saturating_duration_since(now))
     }
 }
 
-/// Returns `true` if the handler of a message was neither cancelled nor reported as stuck.
-fn awaits_timeout(store: &Store, key: Key) -> bool {
-    store.get(key).and_then(Message::run).is_some_and(|run| !run.is_cancelled && !run.is_stuck)
+/// The run of a handler whose time ends then, and that was neither cancelled nor reported as stuck.
+fn awaits(store: &Store, ends: Instant, key: Key) -> Option<Run> {
+    let run = store.get(key)?.run()?;
+    (run.ends == ends && !run.is_cancelled && !run.is_stuck).then_some(run)
+}
+
+/// Returns `true` if the end of a handler's time is still to come.
+fn awaits_timeout(store: &Store, ends: Instant, key: Key) -> bool {
+    awaits(store, ends, key).is_some()
 }
 
 /// Returns `true` if the handler of a message was cancelled, and its grace is not yet known to be over.

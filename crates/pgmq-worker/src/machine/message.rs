@@ -62,6 +62,10 @@ pub(super) enum State {
 pub(super) struct Run {
     /// The call of the handler, which several messages share in a batch.
     pub(super) call: usize,
+    /// The end of the handler's time: it is then cancelled, or counts as stuck if it has no timeout.
+    pub(super) ends: Instant,
+    /// `true` if the handler has a timeout.
+    pub(super) has_timeout: bool,
     /// `true` if the handler was cancelled.
     pub(super) is_cancelled: bool,
     /// `true` if the handler did not end in time.

@@ -86,6 +86,7 @@ impl Machine {
             Event::Woken(wake) => claims.wake(flight, wake, now),
             Event::Due(due) => claims.due(due, now),
             Event::DueFailed(fault) => claims.due.failed(fault, now),
+            Event::Timeout { claim, timeout } => flight.set_timeout(claim, timeout, now),
             Event::Returned { claim, verdict } => self.returned(claim, verdict, now),
             Event::Abandoned { claim, is_stopped } => self.abandoned(claim, is_stopped, now),
             Event::Settled { batch, hit } => {

@@ -130,11 +130,19 @@ fn has_room(flight: &Flight) -> bool {
 /// Starts a handler with these messages.
 fn start(flight: &mut Flight, keys: &[Key], now: Instant) -> Command {
     let call = flight.calls.begin(keys.len());
-    let run = Run { call, is_cancelled: false, is_stuck: false, abandoning: Abandoning::No };
+    let timeout = flight.config.timeout;
+    let run = Run {
+        call,
+        ends: after(now, timeout.unwrap_or_else(|| flight.config.vt.saturating_mul(10))),
+        has_timeout: timeout.is_some(),
+        is_cancelled: false,
+        is_stuck: false,
+        abandoning: Abandoning::No,
+    };
     let mut claims = Vec::with_capacity(keys.len());
     for &key in keys {
         flight.change(key, State::Running(run));
-        flight.set_timeout(key, now);
+        flight.watch(run.ends, key);
         claims.extend(flight.store.get(key).map(|message| message.claim));
     }
     Command::Start(claims)

@@ -51,12 +51,15 @@ async fn run(lane: Arc<Lane>, _alive: Option<Sender<()>>) {
 }
 
 /// Runs the handler, and drops it if it does not end in time after it was cancelled.
-async fn handle(lane: &Lane, jobs: &[Arc<Meta>]) -> Vec<Outcome> {
+async fn handle(lane: &Arc<Lane>, jobs: &[Arc<Meta>]) -> Vec<Outcome> {
     let handling = pin!(async {
         match &lane.parts.handler {
             Registered::One(handler) => {
                 let mut outcomes = Vec::with_capacity(jobs.len());
                 for job in jobs {
+                    if let Some(timeout) = handler.rules(job).and_then(|rules| rules.timeout) {
+                        lane.tell(Event::Timeout { claim: job.claim(), timeout });
+                    }
                     outcomes.push(handler.handle(Arc::clone(job)).await);
                 }
                 outcomes
@@ -64,7 +67,7 @@ async fn handle(lane: &Lane, jobs: &[Arc<Meta>]) -> Vec<Outcome> {
             Registered::Batch(handler) => handler.handle_batch(jobs.to_vec()).await,
         }
     });
-    let handling = match select(handling, pin!(cancelled(lane, jobs))).await {
+    let handling = match select(handling, pin!(cancelled(jobs))).await {
         Either::Left((outcomes, _)) => return outcomes,
         Either::Right(((), handling)) => handling,
     };
@@ -78,19 +81,10 @@ async fn handle(lane: &Lane, jobs: &[Arc<Meta>]) -> Vec<Outcome> {
     }
 }
 
-/// Waits until all messages of a call are cancelled: by the machine, or by a timeout of their type.
-async fn cancelled(lane: &Lane, jobs: &[Arc<Meta>]) {
+/// Waits until all messages of a call are cancelled.
+async fn cancelled(jobs: &[Arc<Meta>]) {
     for job in jobs {
-        match lane.parts.handler.rules(job).and_then(|rules| rules.timeout) {
-            Some(timeout) => {
-                if within(timeout, job.cancelled()).await.is_none() {
-                    job.cancel(CancelReason::TimedOut);
-                }
-            }
-            None => {
-                job.cancelled().await;
-            }
-        }
+        job.cancelled().await;
     }
 }
 

@@ -9,6 +9,7 @@ mod rig;
 mod server;
 mod shell;
 mod stops;
+mod timeouts;
 mod weather;
 mod world;
 
