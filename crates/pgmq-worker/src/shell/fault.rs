@@ -67,3 +67,27 @@ impl std::error::Error for DatabaseError {
         self.source.source()
     }
 }
+
+/// The reason for which a call has no result.
+pub(crate) enum Failed {
+    /// The database returned an error.
+    Database(DatabaseError),
+    /// There is no answer: in time, or because the lane has stopped, or because the back end has panicked.
+    NoAnswer,
+}
+
+impl Failed {
+    pub(crate) fn fault(&self) -> Fault {
+        match self {
+            Self::Database(error) => error.fault(),
+            Self::NoAnswer => Fault::Transient,
+        }
+    }
+
+    pub(crate) fn fault_of_settlement(&self) -> Fault {
+        match self {
+            Self::Database(error) => error.fault_of_settlement(),
+            Self::NoAnswer => Fault::Transient,
+        }
+    }
+}

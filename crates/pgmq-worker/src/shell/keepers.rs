@@ -10,13 +10,14 @@ use futures_util::future::{Either, select};
 use log::{error, warn};
 use pgmq_core::ErrorKind;
 
-use crate::machine::event::{Event, Fault};
+use crate::machine::event::Event;
 use crate::panics::caught;
-use crate::shell::broker::Change;
-use crate::shell::fault::DatabaseError;
-use crate::shell::lane::{Lane, Parts};
+use crate::shell::broker::{Broker, Change};
+use crate::shell::fault::{DatabaseError, Failed};
+use crate::shell::lane::Lane;
 use crate::shell::limit::{until, within};
 use crate::shell::requests::{Look, Settling};
+use crate::shell::spawn::Spawner;
 
 /// The number of tasks that settle.
 const SETTLERS: usize = 2;
@@ -27,13 +28,13 @@ const SHORTEST_BEAT: Duration = Duration::from_secs(1);
 const LONGEST_BEAT: Duration = Duration::from_secs(10);
 
 /// Spawns the tasks of a lane.
-pub(crate) fn spawn(lane: &Arc<Lane>) {
-    let (spawner, alive) = (&lane.parts.spawner, || lane.channels.alive());
-    spawner.spawn(timer(Arc::clone(lane), alive()));
-    spawner.spawn(look(Arc::clone(lane), alive()));
-    spawner.spawn(beat(Arc::clone(lane), alive()));
+pub(crate) fn spawn(lane: &Arc<Lane>, broker: &Arc<dyn Broker>, spawner: &Spawner) {
+    let (lane, broker, alive) = (|| Arc::clone(lane), || Arc::clone(broker), || lane.channels.alive());
+    spawner.spawn(timer(lane(), alive()));
+    spawner.spawn(look(lane(), broker(), alive()));
+    spawner.spawn(beat(lane(), broker(), alive()));
     for _ in 0..SETTLERS {
-        spawner.spawn(settle(Arc::clone(lane), alive()));
+        spawner.spawn(settle(lane(), broker(), alive()));
     }
 }
 
@@ -54,9 +55,9 @@ async fn timer(lane: Arc<Lane>, _alive: Option<Sender<()>>) {
     }
 }
 
-async fn look(lane: Arc<Lane>, _alive: Option<Sender<()>>) {
+async fn look(lane: Arc<Lane>, broker: Arc<dyn Broker>, _alive: Option<Sender<()>>) {
     while let Some(look) = next(&lane.channels.looks.1).await {
-        let (broker, queue) = (&lane.parts.broker, lane.queue());
+        let queue = lane.queue();
         match look {
             Look::Claim { qty, vt, asked } => {
                 match call(&lane, "read", LIMIT, broker.claim(queue, qty, vt)).await {
@@ -72,18 +73,18 @@ async fn look(lane: Arc<Lane>, _alive: Option<Sender<()>>) {
     }
 }
 
-async fn beat(lane: Arc<Lane>, _alive: Option<Sender<()>>) {
+async fn beat(lane: Arc<Lane>, broker: Arc<dyn Broker>, _alive: Option<Sender<()>>) {
     let limit = (lane.parts.settings.visibility_timeout() / 6).clamp(SHORTEST_BEAT, LONGEST_BEAT);
     while let Some(beat) = next(&lane.channels.beats.1).await {
-        let extending = lane.parts.broker.extend(lane.queue(), &beat.claims, beat.vt);
+        let extending = broker.extend(lane.queue(), &beat.claims, beat.vt);
         let answer = call(&lane, "extend leases", limit, extending).await;
         lane.extended(&beat, answer.ok());
     }
 }
 
-async fn settle(lane: Arc<Lane>, _alive: Option<Sender<()>>) {
+async fn settle(lane: Arc<Lane>, broker: Arc<dyn Broker>, _alive: Option<Sender<()>>) {
     while let Some(settling) = next(&lane.channels.changes.1).await {
-        let answer = call(&lane, "settle messages", LIMIT, change(&lane, &settling)).await;
+        let answer = call(&lane, "settle messages", LIMIT, change(&lane, &*broker, &settling)).await;
         lane.settled(&settling, answer.map_err(|failed| failed.fault_of_settlement()));
     }
 }
@@ -95,8 +96,8 @@ async fn next<T>(requests: &async_channel::Receiver<T>) -> Option<T> {
 }
 
 /// Settles. A dead-letter queue that is missing is created first.
-async fn change(lane: &Lane, settling: &Settling) -> Result<Vec<i64>, DatabaseError> {
-    let Parts { source, broker, .. } = &lane.parts;
+async fn change(lane: &Lane, broker: &dyn Broker, settling: &Settling) -> Result<Vec<i64>, DatabaseError> {
+    let source = &lane.parts.source;
     match broker.settle(&source.queue, &settling.change).await {
         Err(error) if error.kind() == ErrorKind::QueueNotFound => match &settling.change {
             Change::Move { to, .. } if **to == *source.dead_letter_queue => {
@@ -106,30 +107,6 @@ async fn change(lane: &Lane, settling: &Settling) -> Result<Vec<i64>, DatabaseEr
             _ => Err(error),
         },
         answer => answer,
-    }
-}
-
-/// The reason for which a call has no result.
-enum Failed {
-    /// The database returned an error.
-    Database(DatabaseError),
-    /// There is no answer: in time, or because the lane has stopped, or because the back end has panicked.
-    NoAnswer,
-}
-
-impl Failed {
-    fn fault(&self) -> Fault {
-        match self {
-            Self::Database(error) => error.fault(),
-            Self::NoAnswer => Fault::Transient,
-        }
-    }
-
-    fn fault_of_settlement(&self) -> Fault {
-        match self {
-            Self::Database(error) => error.fault_of_settlement(),
-            Self::NoAnswer => Fault::Transient,
-        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! One queue of an async worker: the machine, the messages that it knows by their claims alone, and the
-//! channels to the tasks that do what it asks for.
+//! One queue of a worker: the machine, the messages that it knows by their claims alone, and the channels to
+//! the tasks that do what it asks for. In the sync shell, each of the tasks is a thread.
 //!
 //! No task drives the machine. A task that has an event locks the lane, passes the event to the machine, and
 //! passes the commands that come out on to the tasks that they concern.
@@ -11,7 +11,6 @@ use futures_util::future::AbortHandle;
 use log::{error, info, warn};
 use pgmq_core::{Claim, Message, RawJson};
 
-use crate::erased::Registered;
 use crate::machine::Machine;
 use crate::machine::command::{Command, Notice, Unfinished};
 use crate::machine::config::Config;
@@ -19,25 +18,28 @@ use crate::machine::event::{Event, Fault};
 use crate::machine::snapshot::Snapshot;
 use crate::meta::{Meta, Source};
 use crate::queue::Queue;
-use crate::shell::broker::Broker;
 use crate::shell::channels::Channels;
+use crate::shell::ending::Ending;
 use crate::shell::held::HeldMessages;
 use crate::shell::requests::{Beat, Look, Settling, Work};
-use crate::shell::spawn::Spawner;
-use crate::verdict::Kept;
 
 /// The parts of a lane that do not change.
 pub(crate) struct Parts {
     pub(crate) source: Arc<Source>,
     pub(crate) settings: Queue,
-    pub(crate) broker: Arc<dyn Broker>,
-    pub(crate) handler: Registered,
-    pub(crate) spawner: Spawner,
-    /// Makes a slot: a task that runs one handler after the other.
-    pub(crate) add_slot: fn(&Arc<Lane>),
+    pub(crate) slots: Box<dyn Slots>,
 }
 
-/// One queue of an async worker.
+/// The slots of a lane, in which its handlers run: tasks or threads.
+pub(crate) trait Slots: Send + Sync {
+    /// Makes a slot, which runs one handler after the other. Returns `false` if that is not possible.
+    fn add(&self, lane: &Arc<Lane>) -> bool;
+
+    /// Returns `true` if a handler that was aborted ends, and its slot says so.
+    fn can_abort(&self) -> bool;
+}
+
+/// One queue of a worker.
 pub(crate) struct Lane {
     pub(crate) parts: Parts,
     pub(crate) channels: Channels,
@@ -112,11 +114,11 @@ impl Lane {
     }
 
     /// Passes verdicts to the machine, and keeps what their settlements need. The slot is free again.
-    pub(crate) fn returned(self: &Arc<Self>, events: Vec<(Claim, Kept, Event)>) {
+    pub(crate) fn returned(self: &Arc<Self>, endings: Vec<Ending>) {
         let mut inner = self.lock();
         let now = Instant::now();
         inner.busy = inner.busy.saturating_sub(1);
-        for (claim, kept, event) in events {
+        for (claim, kept, event) in endings {
             if let Some(held) = inner.held.get_mut(claim) {
                 held.kept = kept;
                 held.abort = None;
@@ -208,10 +210,14 @@ impl Lane {
             }
             Command::Drop(claim) => inner.held.remove(claim),
             Command::Abandon(claim) => {
-                match inner.held.get(claim).and_then(|held| held.abort.as_ref()) {
-                    // The slot answers once the handler is dropped.
-                    Some(abort) => abort.abort(),
-                    None => inner.machine.on(now, Event::Abandoned { claim, is_stopped: false }),
+                let abort = inner.held.get(claim).and_then(|held| held.abort.as_ref());
+                // The slot answers once the handler is dropped. One that is a thread may never answer.
+                let answers = abort.is_some() && self.parts.slots.can_abort();
+                if let Some(abort) = abort {
+                    abort.abort();
+                }
+                if !answers {
+                    inner.machine.on(now, Event::Abandoned { claim, is_stopped: false });
                 }
             }
             Command::Settle { batch, what } => {
@@ -252,8 +258,10 @@ impl Lane {
         }
         inner.busy += 1;
         if inner.busy > inner.slots && inner.slots < inner.concurrency {
-            inner.slots += 1;
-            (self.parts.add_slot)(self);
+            match self.parts.slots.add(self) {
+                true => inner.slots += 1,
+                false => error!("queue {}: there is no thread for another handler", self.queue()),
+            }
         }
         let _ = self.channels.work.0.try_send(Work { jobs, abort });
     }

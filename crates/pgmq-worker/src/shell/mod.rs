@@ -1,4 +1,5 @@
-//! The async shell: the I/O, the time and the randomness of a worker.
+//! The async shell: the I/O, the time and the randomness of a worker; and what it shares with the sync
+//! shell, whose own files are in `sync/shell` under the same names.
 //!
 //! A [`lane`] is one queue of a worker. Its [`keepers`] talk to the database, its [`slot`]s run the handlers,
 //! and the [`listening`] task wakes all lanes of a worker. The [`broker`] is the database without its type.
@@ -6,6 +7,7 @@
 pub(crate) mod backend;
 pub(crate) mod broker;
 pub(crate) mod channels;
+pub(crate) mod ending;
 pub(crate) mod fault;
 pub(crate) mod held;
 pub(crate) mod keepers;

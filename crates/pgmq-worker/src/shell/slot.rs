@@ -1,38 +1,49 @@
-//! A slot: a task that runs one handler after the other.
+//! The slots of an async lane: tasks that run one handler after the other.
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_channel::Sender;
 use futures_util::future::{Abortable, Either, select};
-use log::{debug, error, warn};
-use pgmq_core::Claim;
+use log::error;
 
 use crate::erased::Registered;
 use crate::failure::{Failure, Reason};
 use crate::machine::command::CancelReason;
-use crate::machine::event::{Event, Verdict};
+use crate::machine::event::Event;
 use crate::meta::Meta;
 use crate::outcome::Outcome;
-use crate::panics::{caught, caught_in};
+use crate::panics::caught;
 use crate::retry::Dice;
-use crate::shell::lane::Lane;
+use crate::shell::ending::{decide, released};
+use crate::shell::lane::{Lane, Slots};
 use crate::shell::limit::within;
 use crate::shell::requests::Work;
-use crate::verdict::{Kept, rule};
+use crate::shell::spawn::Spawner;
 
-/// Adds a slot to a lane.
-pub(crate) fn add(lane: &Arc<Lane>) {
-    lane.parts.spawner.spawn(run(Arc::clone(lane), lane.channels.alive()));
+/// The slots of a lane.
+pub(crate) struct Tasks {
+    pub(crate) handler: Registered,
+    pub(crate) spawner: Spawner,
+}
+
+impl Slots for Tasks {
+    fn add(&self, lane: &Arc<Lane>) -> bool {
+        self.spawner.spawn(run(Arc::clone(lane), self.handler.clone(), lane.channels.alive()));
+        true
+    }
+
+    fn can_abort(&self) -> bool {
+        true
+    }
 }
 
 /// Runs the handlers of a lane until the lane has stopped.
-async fn run(lane: Arc<Lane>, _alive: Option<Sender<()>>) {
+async fn run(lane: Arc<Lane>, handler: Registered, _alive: Option<Sender<()>>) {
     let mut dice = Dice::new(fastrand::u64(..));
     while let Ok(Work { jobs, abort }) = lane.channels.work.1.recv().await {
         // The handler's future is dropped inside of `caught`, since dropping it may panic as well.
-        let ended = caught(async { Abortable::new(handle(&lane, &jobs), abort).await.ok() }).await;
+        let ended = caught(async { Abortable::new(handle(&lane, &handler, &jobs), abort).await.ok() }).await;
         let outcomes = match ended {
             Ok(outcomes) => outcomes,
             Err(panic) => Some(jobs.iter().map(|_| Outcome::from(panic.clone())).collect()),
@@ -41,7 +52,9 @@ async fn run(lane: Arc<Lane>, _alive: Option<Sender<()>>) {
             Some(outcomes) => jobs
                 .iter()
                 .zip(outcomes)
-                .map(|(job, outcome)| decide(&lane, job, outcome, &mut dice))
+                .map(|(job, outcome)| {
+                    decide(&lane.parts.settings, job, outcome, || handler.rules(job), &mut dice)
+                })
                 .collect(),
             // The stop has dropped the handler.
             None => jobs.iter().map(|job| released(job)).collect(),
@@ -51,9 +64,9 @@ async fn run(lane: Arc<Lane>, _alive: Option<Sender<()>>) {
 }
 
 /// Runs the handler, and drops it if it does not end in time after it was cancelled.
-async fn handle(lane: &Arc<Lane>, jobs: &[Arc<Meta>]) -> Vec<Outcome> {
+async fn handle(lane: &Arc<Lane>, handler: &Registered, jobs: &[Arc<Meta>]) -> Vec<Outcome> {
     let handling = pin!(async {
-        match &lane.parts.handler {
+        match handler {
             Registered::One(handler) => {
                 let mut outcomes = Vec::with_capacity(jobs.len());
                 for job in jobs {
@@ -98,33 +111,5 @@ fn dropped(job: &Meta) -> Outcome {
         }
         // Another worker has the message.
         _ => Outcome::retry(),
-    }
-}
-
-/// The event of a message whose handler the stop has dropped: another worker may begin at once.
-fn released(job: &Meta) -> (Claim, Kept, Event) {
-    let claim = job.claim();
-    (claim, Kept::Nothing, Event::Returned { claim, verdict: Verdict::Hold(Duration::ZERO) })
-}
-
-fn decide(lane: &Lane, job: &Arc<Meta>, outcome: Outcome, dice: &mut Dice) -> (Claim, Kept, Event) {
-    let ruling = caught_in(|| {
-        let ruling = rule(outcome, job, lane.parts.settings.policy(lane.parts.handler.rules(job)), dice);
-        match &ruling.failure {
-            Some(failure) => warn!("queue {}: message {} failed: {failure}", job.queue(), job.id()),
-            None => debug!("queue {}: message {} ends as {:?}", job.queue(), job.id(), ruling.verdict),
-        }
-        ruling
-    });
-    match ruling {
-        Ok(ruling) => {
-            let claim = job.claim();
-            (claim, ruling.kept, Event::Returned { claim, verdict: ruling.verdict })
-        }
-        // The text of an error panics. The lease is left to the next worker.
-        Err(panic) => {
-            error!("queue {}: message {}: {panic}", job.queue(), job.id());
-            released(job)
-        }
     }
 }
