@@ -10,13 +10,16 @@ use pgmq_core::Claim;
 use crate::machine::event::{Event, StopLimits, Wake};
 use crate::shell::lane::Lane;
 
+/// The time that a stop may take longer than its limits.
+const SLACK: Duration = Duration::from_secs(2);
+
 /// The means to look at a worker and to steer it, from any task or thread. Clones steer the same worker.
 ///
 /// It is the same for the async [`Worker`](crate::Worker) and for the [sync one](crate::sync::Worker).
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) lanes: Arc<[Arc<Lane>]>,
-    pub(crate) limits: StopLimits,
+    limits: StopLimits,
 }
 
 /// The state of one queue of a worker.
@@ -95,6 +98,12 @@ impl Handle {
             found = true;
         }
         found
+    }
+
+    /// The time after which a stop returns, also if the timers of the lanes do not run any more.
+    pub(crate) fn longest_stop(&self) -> Duration {
+        let StopLimits { drain, grace, flush } = self.limits;
+        drain.saturating_add(grace).saturating_add(flush).saturating_add(SLACK)
     }
 
     pub(crate) fn report(&self) -> StopReport {

@@ -29,7 +29,6 @@ mod settings;
 mod setup;
 mod shell;
 mod state;
-#[expect(dead_code, reason = "the sync worker, which calls the handlers, is not in yet")]
 pub mod sync;
 pub mod testing;
 mod verdict;

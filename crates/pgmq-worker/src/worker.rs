@@ -4,7 +4,6 @@ use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select};
 use log::warn;
@@ -14,7 +13,6 @@ use crate::erased::Registered;
 use crate::handle::{Handle, Running, StopReport};
 use crate::into_handler::{IntoHandler, Runnable};
 use crate::layer::{Layer, layered};
-use crate::machine::event::StopLimits;
 use crate::meta::Source;
 use crate::queue::Queue;
 use crate::setup::{Common, Setup, StartError, Traits, builder_methods};
@@ -25,9 +23,6 @@ use crate::shell::limit::within;
 use crate::shell::listening::listen;
 use crate::shell::slot::Tasks;
 use crate::shell::spawn::Spawner;
-
-/// The time that a stop may take longer than its limits.
-const SLACK: Duration = Duration::from_secs(2);
 
 /// The number of handlers of a queue that run at the same time, unless it is set.
 const CONCURRENCY: usize = 16;
@@ -112,9 +107,7 @@ impl Worker {
     /// that their timers do not run any more.
     async fn stopped(&self) {
         self.0.handle.stop();
-        let StopLimits { drain, grace, flush } = self.0.handle.limits;
-        let limits = drain.saturating_add(grace).saturating_add(flush).saturating_add(SLACK);
-        let _ = within(limits, self.ended()).await;
+        let _ = within(self.0.handle.longest_stop(), self.ended()).await;
     }
 }
 

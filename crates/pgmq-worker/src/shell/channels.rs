@@ -9,7 +9,7 @@ use crate::shell::limit::within;
 use crate::shell::requests::{Beat, Look, Settling, Work};
 
 /// The longest time that tasks have to end after their lane has stopped.
-const LONGEST_END: Duration = Duration::from_millis(500);
+pub(crate) const LONGEST_END: Duration = Duration::from_millis(500);
 
 /// The channels from a lane to its tasks. The machine limits what is in them.
 pub(crate) struct Channels {
@@ -60,6 +60,12 @@ impl Channels {
     pub(crate) async fn ended(&self) {
         // Nothing is ever sent.
         let _ = self.stopped.1.recv().await;
-        let _ = within(LONGEST_END, self.alive.1.recv()).await;
+        let _ = within(LONGEST_END, self.quiet()).await;
+    }
+
+    /// Waits until no task holds a token.
+    pub(crate) async fn quiet(&self) {
+        // Nothing is ever sent.
+        let _ = self.alive.1.recv().await;
     }
 }

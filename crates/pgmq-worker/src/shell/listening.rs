@@ -15,7 +15,7 @@ use crate::shell::lane::Lane;
 use crate::shell::limit::within;
 
 /// The longest pause between two attempts to listen.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Wakes the lanes when messages are sent to their queues, until the receiver is closed.
 pub(crate) async fn listen(
@@ -56,25 +56,39 @@ pub(crate) async fn listen(
             }
         };
         match next {
-            Ok(Notification::Inserted { queue, .. }) => {
-                pause = Duration::from_secs(1);
-                // A notification has the folded name, as the lane.
-                for lane in lanes.iter().filter(|lane| lane.queue() == queue) {
-                    lane.tell(Event::Woken(Wake::Notified));
-                }
-            }
-            Ok(_) => {
-                for lane in &lanes {
-                    lane.tell(Event::Woken(Wake::Reconnected));
+            Ok(notification) => {
+                if wake(&lanes, &notification) {
+                    pause = Duration::from_secs(1);
                 }
             }
             Err(error) => {
                 warn!("the worker cannot listen, and looks for messages from time to time: {error}");
                 listener = None;
-                for lane in &lanes {
-                    lane.tell(Event::Woken(Wake::Kicked));
-                }
+                kick(&lanes);
             }
         }
+    }
+}
+
+/// Wakes the lanes that a notification concerns. Returns `true` if it is about messages, so that the listener
+/// works.
+pub(crate) fn wake(lanes: &[Arc<Lane>], notification: &Notification) -> bool {
+    if let Notification::Inserted { queue, .. } = notification {
+        // A notification has the folded name, as the lane.
+        for lane in lanes.iter().filter(|lane| lane.queue() == queue) {
+            lane.tell(Event::Woken(Wake::Notified));
+        }
+        return true;
+    }
+    for lane in lanes {
+        lane.tell(Event::Woken(Wake::Reconnected));
+    }
+    false
+}
+
+/// Lets all lanes look, after the listener was lost.
+pub(crate) fn kick(lanes: &[Arc<Lane>]) {
+    for lane in lanes {
+        lane.tell(Event::Woken(Wake::Kicked));
     }
 }

@@ -1,4 +1,7 @@
-//! The same for handlers that block, each on a thread: the words are those of the async handlers.
+//! The same for handlers that block, each on a thread: the words are those of the async worker.
+//!
+//! The [`Queue`](crate::Queue), the [`Outcome`](crate::Outcome), the [`Handle`](crate::Handle), and the
+//! [`StopReport`](crate::StopReport) are the same for both.
 
 mod erased;
 mod handler;
@@ -7,6 +10,8 @@ pub(crate) mod job;
 mod layer;
 mod redrive;
 mod router;
+mod shell;
+mod worker;
 
 pub use handler::{Batch, BatchHandler, Function, Handler};
 pub use into_handler::{
@@ -17,3 +22,4 @@ pub use job::Job;
 pub use layer::{Layer, Next, NextBatch};
 pub use redrive::redrive;
 pub use router::{OfTypes, Router};
+pub use worker::{Builder, Worker};

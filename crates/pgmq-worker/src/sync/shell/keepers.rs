@@ -1,0 +1,144 @@
+//! The threads that talk to the database for a lane: one reads, two settle, one extends leases, so that a
+//! slow settlement never keeps a lease from being extended.
+
+use std::io;
+use std::sync::Arc;
+
+use async_channel::{Receiver, Sender};
+use log::{error, warn};
+use pgmq_core::ErrorKind;
+
+use crate::machine::event::Event;
+use crate::panics::caught_in;
+use crate::shell::broker::Change;
+use crate::shell::fault::{DatabaseError, Failed};
+use crate::shell::lane::Lane;
+use crate::shell::requests::{Look, Settling};
+use crate::sync::shell::broker::Broker;
+use crate::sync::shell::limit::wait;
+use crate::sync::shell::spawn::spawn as spawn_thread;
+
+/// The number of threads that settle.
+const SETTLERS: usize = 2;
+
+/// Spawns the threads of a lane.
+pub(crate) fn spawn(lane: &Arc<Lane>, broker: &Arc<dyn Broker>) -> io::Result<()> {
+    let keeper = || Keeper::new(lane, broker);
+    let (timed, alive) = (Arc::clone(lane), lane.channels.alive());
+    spawn_thread("pgmq-timer", move || timer(&timed, alive))?;
+    let keeping = keeper();
+    spawn_thread("pgmq-look", move || look(keeping))?;
+    let keeping = keeper();
+    spawn_thread("pgmq-beat", move || beat(keeping))?;
+    for _ in 0..SETTLERS {
+        let keeping = keeper();
+        spawn_thread("pgmq-settle", move || settle(keeping))?;
+    }
+    Ok(())
+}
+
+/// The things that a thread needs to talk to the database.
+struct Keeper {
+    lane: Arc<Lane>,
+    broker: Arc<dyn Broker>,
+    alive: Option<Sender<()>>,
+}
+
+impl Keeper {
+    fn new(lane: &Arc<Lane>, broker: &Arc<dyn Broker>) -> Self {
+        Self { lane: Arc::clone(lane), broker: Arc::clone(broker), alive: lane.channels.alive() }
+    }
+
+    /// Calls the database. A call cannot be dropped, so a stop does not wait for it: the thread counts as
+    /// ended meanwhile.
+    fn call<T>(
+        &mut self,
+        what: &str,
+        call: impl FnOnce(&dyn Broker, &Lane) -> Result<T, DatabaseError>,
+    ) -> Result<T, Failed> {
+        self.alive = None;
+        let answer = caught_in(|| call(&*self.broker, &self.lane));
+        self.alive = self.lane.channels.alive();
+        let queue = self.lane.queue();
+        match answer {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(error)) => {
+                warn!("queue {queue}: cannot {what}: {error}");
+                Err(Failed::Database(error))
+            }
+            // A panic of one call must not end the thread, and with it the lane.
+            Err(panic) => {
+                error!("queue {queue}: cannot {what}: the back end panicked: {panic}");
+                Err(Failed::NoAnswer)
+            }
+        }
+    }
+}
+
+/// Lets the machine look at the clock when it asked for it.
+fn timer(lane: &Arc<Lane>, _alive: Option<Sender<()>>) {
+    let rearm = &lane.channels.rearm.1;
+    loop {
+        let at = lane.tick();
+        if wait(at, rearm.recv()).is_some_and(|rearmed| rearmed.is_err()) {
+            return;
+        }
+    }
+}
+
+fn look(mut keeper: Keeper) {
+    let lane = Arc::clone(&keeper.lane);
+    while let Some(look) = next(&lane.channels.looks.1) {
+        match look {
+            Look::Claim { qty, vt, asked } => {
+                match keeper.call("read", |broker, lane| broker.claim(lane.queue(), qty, vt)) {
+                    Ok(messages) => lane.claimed(messages, asked, vt),
+                    Err(failed) => lane.tell(Event::ClaimFailed(failed.fault())),
+                }
+            }
+            Look::Due => match keeper.call("look for messages", |broker, lane| broker.next_due(lane.queue()))
+            {
+                Ok(due) => lane.tell(Event::Due(due)),
+                Err(failed) => lane.tell(Event::DueFailed(failed.fault())),
+            },
+        }
+    }
+}
+
+fn beat(mut keeper: Keeper) {
+    let lane = Arc::clone(&keeper.lane);
+    while let Some(beat) = next(&lane.channels.beats.1) {
+        let extend = |broker: &dyn Broker, lane: &Lane| broker.extend(lane.queue(), &beat.claims, beat.vt);
+        let answer = keeper.call("extend leases", extend);
+        lane.extended(&beat, answer.ok());
+    }
+}
+
+fn settle(mut keeper: Keeper) {
+    let lane = Arc::clone(&keeper.lane);
+    while let Some(settling) = next(&lane.channels.changes.1) {
+        let answer = keeper.call("settle messages", |broker, lane| change(lane, broker, &settling));
+        lane.settled(&settling, answer.map_err(|failed| failed.fault_of_settlement()));
+    }
+}
+
+/// The next request; `None` once the lane has stopped, although there may be more.
+fn next<T>(requests: &Receiver<T>) -> Option<T> {
+    let request = requests.recv_blocking().ok();
+    request.filter(|_| !requests.is_closed())
+}
+
+/// Settles. A dead-letter queue that is missing is created first.
+fn change(lane: &Lane, broker: &dyn Broker, settling: &Settling) -> Result<Vec<i64>, DatabaseError> {
+    let source = &lane.parts.source;
+    match broker.settle(&source.queue, &settling.change) {
+        Err(error) if error.kind() == ErrorKind::QueueNotFound => match &settling.change {
+            Change::Move { to, .. } if **to == *source.dead_letter_queue => {
+                broker.create(to)?;
+                broker.settle(&source.queue, &settling.change)
+            }
+            _ => Err(error),
+        },
+        answer => answer,
+    }
+}

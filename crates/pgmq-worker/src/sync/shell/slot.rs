@@ -1,0 +1,67 @@
+//! The slots of a sync lane: threads that run one handler after the other.
+
+use std::sync::Arc;
+
+use async_channel::Sender;
+
+use crate::machine::event::Event;
+use crate::meta::Meta;
+use crate::outcome::Outcome;
+use crate::retry::Dice;
+use crate::shell::ending::decide;
+use crate::shell::lane::{Lane, Slots};
+use crate::shell::requests::Work;
+use crate::sync::erased::Registered;
+use crate::sync::shell::spawn::spawn;
+
+/// The slots of a lane.
+pub(crate) struct Threads {
+    pub(crate) handler: Registered,
+}
+
+impl Slots for Threads {
+    fn add(&self, lane: &Arc<Lane>) -> bool {
+        let (lane, handler, alive) = (Arc::clone(lane), self.handler.clone(), lane.channels.alive());
+        spawn("pgmq-slot", move || run(&lane, &handler, alive)).is_ok()
+    }
+
+    fn can_abort(&self) -> bool {
+        false
+    }
+}
+
+/// Runs the handlers of a lane until the lane has stopped.
+fn run(lane: &Arc<Lane>, handler: &Registered, mut alive: Option<Sender<()>>) {
+    let mut dice = Dice::new(fastrand::u64(..));
+    while let Ok(Work { jobs, abort }) = lane.channels.work.1.recv_blocking() {
+        // Messages that were abandoned before a slot was free. Nothing begins after the stop.
+        if abort.handle().is_aborted() {
+            continue;
+        }
+        // A stop does not wait for code of the user, which may never end.
+        drop(alive.take());
+        let outcomes = handle(lane, handler, &jobs);
+        let decided = jobs.iter().zip(outcomes).map(|(job, outcome)| {
+            decide(&lane.parts.settings, job, outcome, || handler.rules(job), &mut dice)
+        });
+        let endings = decided.collect();
+        alive = lane.channels.alive();
+        lane.returned(endings);
+    }
+}
+
+fn handle(lane: &Arc<Lane>, handler: &Registered, jobs: &[Arc<Meta>]) -> Vec<Outcome> {
+    match handler {
+        Registered::One(handler) => {
+            let mut outcomes = Vec::with_capacity(jobs.len());
+            for job in jobs {
+                if let Some(timeout) = handler.rules(job).and_then(|rules| rules.timeout) {
+                    lane.tell(Event::Timeout { claim: job.claim(), timeout });
+                }
+                outcomes.push(handler.handle(Arc::clone(job)));
+            }
+            outcomes
+        }
+        Registered::Batch(handler) => handler.handle_batch(jobs.to_vec()),
+    }
+}
