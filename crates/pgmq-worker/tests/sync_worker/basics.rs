@@ -126,6 +126,23 @@ fn layers_and_state_are_around_all_handlers() {
 }
 
 #[test]
+fn the_worker_runs_over_diesel_as_well() {
+    on_a_database(|database, queue| {
+        queue.enable_notify("q").unwrap();
+        let diesel = pgmq_diesel::PGMQueue::connect(database.url()).unwrap();
+        let settings = Queue::new().backstop(Duration::from_secs(3600));
+        let handler = |job: &Job<i32>| if **job == 2 { Outcome::Archive } else { Outcome::Done };
+        let worker = Worker::builder(diesel).queue("q", settings, handler).start().unwrap();
+        for n in 0..3 {
+            queue.send("q", &n).unwrap();
+            wait_until_empty(&queue, "q");
+        }
+        assert!(worker.stop().is_clean());
+        assert_eq!(queue.read_archive::<i32>("q", 0, 10).unwrap().len(), 1);
+    });
+}
+
+#[test]
 fn a_join_ends_when_the_handle_stops_the_worker() {
     on_a_database(|_, queue| {
         let builder = Worker::builder(queue.clone()).queue("q", Queue::new(), |_: &Job<i32>| ());
