@@ -4,4 +4,5 @@
 
 mod basics;
 mod limits;
+mod stops;
 mod support;
