@@ -6,7 +6,7 @@ use std::time::Duration;
 use pgmq_core::Claim;
 
 use crate::machine::command::{CancelReason, Command, Notice, Settlement, Unfinished};
-use crate::machine::event::{Fault, Verdict};
+use crate::machine::event::{Event, Fault, Verdict};
 use crate::machine::tests::shell::{Handler, Kept, Pending, Stage, claims_of, holds};
 use crate::machine::tests::world::World;
 
@@ -38,6 +38,10 @@ impl World {
                     }
                     let handler = self.handler();
                     self.handlers.insert(claim, handler);
+                    if self.weather.own_timeouts > 0 && self.chance(self.weather.own_timeouts) {
+                        let timeout = Duration::from_millis(self.rng.u64(0..3000));
+                        self.tell(Event::Timeout { claim, timeout });
+                    }
                 }
                 let calls: BTreeSet<u64> = self
                     .kept

@@ -29,6 +29,8 @@ pub(super) struct Weather {
     pub(super) deaf: u32,
     /// Handlers that succeed.
     pub(super) good: u32,
+    /// Handlers with a timeout of their own.
+    pub(super) own_timeouts: u32,
 }
 
 impl Weather {
@@ -48,6 +50,7 @@ impl Weather {
             endless: 0,
             deaf: 0,
             good: 100,
+            own_timeouts: 0,
         }
     }
 }

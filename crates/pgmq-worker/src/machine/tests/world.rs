@@ -70,7 +70,7 @@ impl World {
         self.rng.u32(0..100) < percent
     }
 
-    fn tell(&mut self, event: Event) {
+    pub(super) fn tell(&mut self, event: Event) {
         self.machine.on(self.now, event);
     }
 
