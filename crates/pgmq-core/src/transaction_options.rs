@@ -19,7 +19,8 @@ pub enum IsolationLevel {
 
 /// Options of `transaction_with`.
 ///
-/// What is not set is left to the session: `default_transaction_isolation` and its siblings.
+/// A mode that is not set has the session's default: `default_transaction_isolation`,
+/// `default_transaction_read_only` or `default_transaction_deferrable`.
 ///
 /// ```
 /// use pgmq_core::{IsolationLevel, TransactionOptions};
@@ -35,7 +36,7 @@ pub struct TransactionOptions {
 }
 
 impl TransactionOptions {
-    /// Creates options that leave everything to the session.
+    /// Creates options with which all modes have the session's defaults.
     pub fn new() -> Self {
         Self::default()
     }

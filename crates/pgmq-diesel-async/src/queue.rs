@@ -235,8 +235,9 @@ impl PGMQueue {
     ///
     /// # Errors
     ///
-    /// Those of [`transaction`](Self::transaction). [`ErrorKind::InvalidArgument`], if the session is in a
-    /// transaction already, such as Diesel's test transaction: a savepoint takes no options.
+    /// Returns the same errors as [`transaction`](Self::transaction), and an error of kind
+    /// [`ErrorKind::InvalidArgument`] if the session is in a transaction already, such as Diesel's test
+    /// transaction: a savepoint takes no options.
     pub async fn transaction_with<R, E: From<Error>>(
         &self,
         options: &TransactionOptions,

@@ -217,7 +217,7 @@ impl<M: ManageClients> PGMQueue<M> {
     ///
     /// # Errors
     ///
-    /// Those of [`transaction`](Self::transaction).
+    /// Returns the same errors as [`transaction`](Self::transaction).
     pub fn transaction_with<R, E: From<Error>>(
         &self,
         options: &TransactionOptions,

@@ -162,7 +162,7 @@ impl PGMQueue {
     ///
     /// # Errors
     ///
-    /// Those of [`transaction`](Self::transaction).
+    /// Returns the same errors as [`transaction`](Self::transaction).
     pub async fn transaction_with<R, E: From<Error>>(
         &self,
         options: &TransactionOptions,

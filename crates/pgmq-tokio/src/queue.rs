@@ -231,7 +231,7 @@ impl<M: ManageClients> PGMQueue<M> {
     ///
     /// # Errors
     ///
-    /// Those of [`transaction`](Self::transaction).
+    /// Returns the same errors as [`transaction`](Self::transaction).
     pub async fn transaction_with<R, E: From<Error>>(
         &self,
         options: &TransactionOptions,

@@ -81,8 +81,8 @@ impl<T> Job<T> {
     ///
     /// # Errors
     ///
-    /// Those of `delete`; one that is caused by [`AlreadyGone`](crate::AlreadyGone), if the message is no
-    /// longer there.
+    /// Returns the same errors as `delete`, and an error of kind
+    /// [`AlreadyGone`](pgmq_core::ErrorKind::AlreadyGone) if the message is no longer there.
     pub fn finish_in<Q: AsyncQueue>(
         &self,
         transaction: &Q,
@@ -96,8 +96,8 @@ impl<T> Job<T> {
     ///
     /// # Errors
     ///
-    /// Those of `archive`; one that is caused by [`AlreadyGone`](crate::AlreadyGone), if the message is no
-    /// longer there.
+    /// Returns the same errors as `archive`, and an error of kind
+    /// [`AlreadyGone`](pgmq_core::ErrorKind::AlreadyGone) if the message is no longer there.
     pub fn archive_in<Q: AsyncQueue>(
         &self,
         transaction: &Q,
@@ -112,8 +112,9 @@ impl<T> Job<T> {
     ///
     /// # Errors
     ///
-    /// Those of `move_batch`; one that is caused by [`AlreadyGone`](crate::AlreadyGone), if the message is no
-    /// longer there, or another worker has read it since.
+    /// Returns the same errors as `move_batch`, and an error of kind
+    /// [`AlreadyGone`](pgmq_core::ErrorKind::AlreadyGone) if the message is no longer there, or another
+    /// worker has read it since.
     pub fn dead_letter_in<Q: AsyncQueue>(
         &self,
         transaction: &Q,
@@ -129,8 +130,9 @@ impl<T> Job<T> {
     ///
     /// # Errors
     ///
-    /// Those of `forward`; one that is caused by [`AlreadyGone`](crate::AlreadyGone), if the message is no
-    /// longer there, or another worker has read it since.
+    /// Returns the same errors as `forward`, and an error of kind
+    /// [`AlreadyGone`](pgmq_core::ErrorKind::AlreadyGone) if the message is no longer there, or another
+    /// worker has read it since.
     pub fn forward_in<'a, Q: AsyncQueue, M: Serialize + ?Sized>(
         &'a self,
         transaction: &'a Q,
@@ -144,7 +146,7 @@ impl<T> Job<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`forward_in`](Self::forward_in).
+    /// Returns the same errors as [`forward_in`](Self::forward_in).
     pub fn forward_in_with<'a, Q: AsyncQueue, M: Serialize + ?Sized>(
         &'a self,
         transaction: &'a Q,

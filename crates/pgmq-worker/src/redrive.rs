@@ -27,8 +27,9 @@ pub(crate) const VT: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 ///
-/// Those of `read_batch` and `move_batch`: [`ErrorKind::InvalidArgument`], if the two queues are the same;
-/// [`ErrorKind::QueueNotFound`]; [`ErrorKind::Unsupported`] before PGMQ 1.5.
+/// Returns the same errors as `read_batch` and `move_batch`, among them [`ErrorKind::QueueNotFound`] and,
+/// before PGMQ 1.5, [`ErrorKind::Unsupported`]. An error of kind [`ErrorKind::InvalidArgument`] says that the
+/// two queues are the same.
 pub async fn redrive<Q: AsyncQueue>(
     queue: &Q,
     dead_letter_queue: &str,

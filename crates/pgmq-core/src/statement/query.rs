@@ -158,8 +158,8 @@ impl<'a, O: Output> Query<'a, O> {
     }
 }
 
-/// A text that was made for the call names the queue's table.
-#[expect(clippy::ptr_arg, reason = "an owned text is told from a static one")]
+/// The variant with this text. Only a text that names a table of the queue is owned.
+#[expect(clippy::ptr_arg, reason = "`&str` does not show if the text is owned")]
 fn variant<'q>(text: &'q Cow<'static, str>, since: Option<Version>) -> SqlVariant<'q> {
     SqlVariant { text, since, is_for_one_queue: matches!(text, Cow::Owned(_)) }
 }

@@ -96,8 +96,8 @@ impl<T> Job<T> {
     ///
     /// # Errors
     ///
-    /// Those of `delete`; one that is caused by [`AlreadyGone`](crate::AlreadyGone), if the message is no
-    /// longer there.
+    /// Returns the same errors as `delete`, and an error of kind
+    /// [`AlreadyGone`](pgmq_core::ErrorKind::AlreadyGone) if the message is no longer there.
     pub fn finish_in<Q: Queue>(&self, transaction: &Q) -> Result<Finished, Q::Error> {
         finish::removed(&self.meta, transaction.run(finish::delete(&self.meta))?)
     }
@@ -106,8 +106,8 @@ impl<T> Job<T> {
     ///
     /// # Errors
     ///
-    /// Those of `archive`; one that is caused by [`AlreadyGone`](crate::AlreadyGone), if the message is no
-    /// longer there.
+    /// Returns the same errors as `archive`, and an error of kind
+    /// [`AlreadyGone`](pgmq_core::ErrorKind::AlreadyGone) if the message is no longer there.
     pub fn archive_in<Q: Queue>(&self, transaction: &Q) -> Result<Finished, Q::Error> {
         finish::removed(&self.meta, transaction.run(finish::archive(&self.meta))?)
     }
@@ -117,8 +117,9 @@ impl<T> Job<T> {
     ///
     /// # Errors
     ///
-    /// Those of `move_batch`; one that is caused by [`AlreadyGone`](crate::AlreadyGone), if the message is no
-    /// longer there, or another worker has read it since.
+    /// Returns the same errors as `move_batch`, and an error of kind
+    /// [`AlreadyGone`](pgmq_core::ErrorKind::AlreadyGone) if the message is no longer there, or another
+    /// worker has read it since.
     pub fn dead_letter_in<Q: Queue>(
         &self,
         transaction: &Q,
@@ -133,8 +134,9 @@ impl<T> Job<T> {
     ///
     /// # Errors
     ///
-    /// Those of `forward`; one that is caused by [`AlreadyGone`](crate::AlreadyGone), if the message is no
-    /// longer there, or another worker has read it since.
+    /// Returns the same errors as `forward`, and an error of kind
+    /// [`AlreadyGone`](pgmq_core::ErrorKind::AlreadyGone) if the message is no longer there, or another
+    /// worker has read it since.
     pub fn forward_in<Q: Queue, M: Serialize + ?Sized>(
         &self,
         transaction: &Q,
@@ -148,7 +150,7 @@ impl<T> Job<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`forward_in`](Self::forward_in).
+    /// Returns the same errors as [`forward_in`](Self::forward_in).
     pub fn forward_in_with<Q: Queue, M: Serialize + ?Sized>(
         &self,
         transaction: &Q,

@@ -17,7 +17,7 @@ use crate::redrive::{Progress, VT, differ, moves};
 ///
 /// # Errors
 ///
-/// Those of the async [`redrive`](crate::redrive).
+/// Returns the same errors as the async [`redrive`](crate::redrive).
 pub fn redrive<Q: Queue>(
     queue: &Q,
     dead_letter_queue: &str,

@@ -163,7 +163,9 @@ impl World {
                 answer.expect("it ran")
             }
             (Command::Extend { claims, vt, .. }, None) => {
-                let Some(Event::Extended { alive, .. }) = &answer else { unreachable!() };
+                let Some(Event::Extended { alive, .. }) = &answer else {
+                    panic!("{answer:?} to an extension")
+                };
                 for claim in claims.iter().filter(|claim| alive.contains(&claim.msg_id)) {
                     if let Some(kept) = self.kept.get_mut(claim) {
                         kept.lease = kept.lease.max(asked + vt);
@@ -172,7 +174,7 @@ impl World {
                 answer.expect("it ran")
             }
             (Command::Claim { vt, .. }, None) => {
-                let Some(Event::Claimed(mut got)) = answer else { unreachable!() };
+                let Some(Event::Claimed(mut got)) = answer else { panic!("{answer:?} to a claim") };
                 for &claim in &got {
                     self.kept.entry(claim).or_insert(Kept {
                         since: self.now,
