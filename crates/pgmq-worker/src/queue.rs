@@ -12,13 +12,16 @@ use crate::verdict::Policy;
 
 /// The largest number of messages in one claim, unless a batch is larger.
 const MAX_CLAIM: usize = 100;
+/// The largest number of messages that are read ahead for quick handlers, unless a batch is larger.
+const MAX_PREFETCH: usize = 200;
 /// The largest number of messages in one settlement.
 const MAX_SETTLE: usize = 1000;
 /// The number of messages that are claimed and not settled, unless the handlers need more.
 const MAX_IN_FLIGHT: usize = 1000;
 /// The size of batches, unless it is set.
 const BATCH: usize = 100;
-/// A handler with a longer timeout counts as slow, and nothing is read ahead for it.
+/// A handler with a longer timeout counts as slow, and nothing is read ahead for it unless it turns out to be
+/// quick.
 const SLOW: Duration = Duration::from_secs(10);
 /// The longest visibility timeout in seconds: a year, which the machine's clock can hold.
 const MAX_SECONDS: u64 = 365 * 24 * 3600;
@@ -46,7 +49,7 @@ const MAX_SECONDS: u64 = 365 * 24 * 3600;
 /// | [`retry`](Self::retry) | 5 s, doubled up to 15 min, with a jitter of 20 percent |
 /// | [`timeout`](Self::timeout) | none |
 /// | [`grace`](Self::grace) | 5 s |
-/// | [`prefetch`](Self::prefetch) | the concurrency, at most 100; nothing with a timeout above 10 s |
+/// | [`prefetch`](Self::prefetch) | the concurrency, at most 100, or nothing with a timeout above 10 s; up to 200 for quick handlers |
 /// | [`batch`](Self::batch) | 100, for handlers of batches |
 /// | [`linger`](Self::linger) | none |
 /// | [`dead_letter_queue`](Self::dead_letter_queue) | the name of the queue with `_dlq` |
@@ -135,6 +138,8 @@ impl Queue {
     }
 
     /// Sets the number of messages that are read ahead, for handlers that will be free soon.
+    ///
+    /// Without it, the worker reads ahead twice as many messages as the handlers end with during a read.
     pub fn prefetch(mut self, messages: usize) -> Self {
         self.prefetch = Some(messages);
         self
@@ -238,20 +243,24 @@ impl Queue {
         let concurrency =
             checks.at_least_one("concurrency", self.concurrency.unwrap_or(facts.default_concurrency))?;
         let is_slow = self.timeout.is_some_and(|timeout| timeout > SLOW);
-        let prefetch = self.prefetch.unwrap_or(match is_slow {
-            true => 0,
-            false => concurrency.saturating_mul(batch).min(MAX_CLAIM.max(batch)),
-        });
+        let slots = concurrency.saturating_mul(batch);
+        let max_claim = MAX_CLAIM.max(batch);
+        let (prefetch, max_prefetch) = match self.prefetch {
+            Some(prefetch) => (prefetch, prefetch),
+            None if is_slow => (0, MAX_PREFETCH),
+            None => (slots.min(max_claim), MAX_PREFETCH.max(max_claim)),
+        };
         // The machine has the limit of the most patient handler. The verdict keeps to that of each handler.
         let max_reads = facts.max_reads.map_or(self.max_reads, |of_handlers| of_handlers.max(self.max_reads));
         Ok(Config {
             concurrency,
             prefetch,
+            max_prefetch,
             batch,
             linger: self.linger,
-            max_claim: MAX_CLAIM.max(batch),
+            max_claim,
             max_settle: MAX_SETTLE,
-            max_in_flight: MAX_IN_FLIGHT.max(concurrency.saturating_mul(batch).saturating_add(prefetch)),
+            max_in_flight: MAX_IN_FLIGHT.max(slots.saturating_add(prefetch)),
             vt: self.vt,
             max_reads: checks.reads("max_reads", max_reads)?,
             suspect_after: checks.reads("suspect_after", self.suspect_after)?,

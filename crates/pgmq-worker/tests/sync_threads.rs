@@ -24,7 +24,7 @@ fn a_dropped_worker_leaves_no_thread_behind() {
         wait_until_empty(&queue, "q");
         queue.send_batch("q", &[2, 3]).unwrap();
         wait_until("both handlers run", || handle.health()[0].running == 2);
-        wait_until("two slots, five others of the queue, and the listener run", || of_workers() == 8);
+        wait_until("two slots, six others of the queue, and the listener run", || of_workers() == 9);
         drop(worker);
         wait_until("all threads have ended", || of_workers() == 0);
     });

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use pgmq_core::Claim;
 
-use crate::machine::command::Notice;
+use crate::machine::command::{ClaimId, Notice};
 use crate::machine::flight::Flight;
 use crate::machine::message::{Fate, Message, State, Upkeep};
 use crate::machine::settling::Settling;
@@ -20,7 +20,7 @@ use crate::machine::time::after;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Answer {
     /// The number of the claim.
-    pub(super) number: u64,
+    pub(super) id: ClaimId,
     /// The time at which the claim was given, from which its leases are counted.
     pub(super) asked: Instant,
 }
@@ -48,7 +48,7 @@ pub(super) fn arrive(
         // Numbers of reads only grow, so the queue was recreated or restored, and the id names another
         // message now. The later claim cannot be told from the earlier, so neither is touched, and the lease
         // runs out.
-        if flight.store.get(key).is_some_and(|message| message.brought_by != answer.number) {
+        if flight.store.get(key).is_some_and(|message| message.brought_by != answer.id) {
             void(flight, key, now);
         }
         return false;
@@ -61,7 +61,7 @@ pub(super) fn arrive(
     let is_suspect = claim.read_ct > flight.config.suspect_after;
     let key = flight.add(Message {
         claim,
-        brought_by: answer.number,
+        brought_by: answer.id,
         arrived: now,
         expires: after(answer.asked, flight.config.vt),
         upkeep: Upkeep::Kept,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use pgmq_core::Claim;
 
-use crate::machine::command::{BatchId, Command};
+use crate::machine::command::{BatchId, Extend};
 use crate::machine::flight::Flight;
 use crate::machine::message::{State, Upkeep};
 use crate::machine::store::Key;
@@ -50,7 +50,7 @@ impl Beats {
     }
 
     /// The next extension, if one is due. All that would be due soon go along.
-    pub(super) fn next(&mut self, flight: &mut Flight, now: Instant) -> Option<Command> {
+    pub(super) fn next(&mut self, flight: &mut Flight, now: Instant) -> Option<Extend> {
         if self.next_at(flight)? > now {
             return None;
         }
@@ -70,7 +70,7 @@ impl Beats {
         }
         let id = flight.batch();
         self.in_flight = Some(Beat { id, asked: now, keys });
-        Some(Command::Extend { batch: id, claims, vt })
+        Some(Extend { batch: id, claims, vt })
     }
 
     /// Extends the leases of the messages that are alive. Returns `true` if the answer was awaited.

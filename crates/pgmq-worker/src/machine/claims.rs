@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use crate::machine::arrivals::Answer;
-use crate::machine::command::{Command, Notice};
+use crate::machine::command::{ClaimId, Look, Notice};
 use crate::machine::config::Config;
 use crate::machine::due::Due;
 use crate::machine::event::{Fault, Wake};
 use crate::machine::flight::Flight;
+use crate::machine::prefetch::Demand;
 use crate::machine::time::{after, backoff, jitter};
 
 /// The first wait between looks without a listener, and after a failure that passes.
@@ -23,13 +24,20 @@ const CRUMBS_WAIT: Duration = Duration::from_millis(2);
 /// The time after the end of a throttle within which a message that it silenced is committed.
 const AFTER_THROTTLE: Duration = Duration::from_millis(20);
 
+/// The number of claims in flight at most.
+const PLACES: usize = 2;
+
 /// The claims.
 #[derive(Debug)]
 pub(super) struct Claims {
-    /// The claim in flight.
-    asked: Option<Asked>,
+    /// The claims in flight.
+    asked: Vec<Asked>,
     /// The number of claims so far.
     number: u64,
+    /// `true` if the last claim brought all that it asked for, so that there are probably more.
+    is_backlog: bool,
+    /// The demand of the handlers.
+    demand: Demand,
     /// The time of the next look.
     look_at: Instant,
     /// The time of the look for messages that the throttle silenced.
@@ -53,10 +61,14 @@ pub(super) struct Claims {
 /// A claim in flight.
 #[derive(Debug, Clone, Copy)]
 struct Asked {
+    /// The number of the claim.
+    id: ClaimId,
     /// The time at which it was given.
     at: Instant,
     /// The number of messages that it asks for.
     qty: usize,
+    /// The number of messages with which handlers had ended by then.
+    ended: usize,
     /// `true` if the answer may lack messages of which the machine has been told since.
     is_stale: bool,
 }
@@ -65,8 +77,10 @@ impl Claims {
     /// Creates the claims, with the first due at once.
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            asked: None,
+            asked: Vec::new(),
             number: 0,
+            is_backlog: false,
+            demand: Demand::default(),
             look_at: now,
             again_at: None,
             not_before: None,
@@ -81,7 +95,7 @@ impl Claims {
 
     /// Returns `true` if a claim is in flight.
     pub(super) fn is_in_flight(&self) -> bool {
-        self.asked.is_some()
+        !self.asked.is_empty()
     }
 
     /// Notes whether a slot is empty with nothing to run on it.
@@ -93,8 +107,8 @@ impl Claims {
 
     /// The time of the next claim, as far as it is known.
     pub(super) fn next_at(&self, flight: &Flight) -> Option<Instant> {
-        let qty = quantity(flight);
-        if self.asked.is_some() || qty == 0 {
+        let qty = self.quantity(flight);
+        if qty == 0 || !self.has_place(flight, qty) {
             return None;
         }
         let look = self.again_at.map_or(self.look_at, |again| again.min(self.look_at));
@@ -106,7 +120,7 @@ impl Claims {
     }
 
     /// The next claim, if it is due.
-    pub(super) fn next(&mut self, flight: &Flight, now: Instant) -> Option<Command> {
+    pub(super) fn next(&mut self, flight: &Flight, now: Instant) -> Option<Look> {
         if self.next_at(flight)? > now {
             return None;
         }
@@ -114,15 +128,61 @@ impl Claims {
             self.again_at = None;
             self.due.change();
         }
-        let qty = quantity(flight);
+        let qty = self.quantity(flight);
         self.number += 1;
-        self.asked = Some(Asked { at: now, qty, is_stale: false });
-        Some(Command::Claim { qty, vt: flight.config.vt })
+        let id = ClaimId(self.number);
+        self.asked.push(Asked { id, at: now, qty, ended: flight.ended, is_stale: false });
+        Some(Look::Claim { id, qty, vt: flight.config.vt })
+    }
+
+    /// Returns `true` if a claim of this number of messages may be sent.
+    ///
+    /// A second claim hides the round trip and the work of the first. It is only sent for many messages, of
+    /// which there probably are as many: a statement costs the server as much as dozens of its messages.
+    fn has_place(&self, flight: &Flight, qty: usize) -> bool {
+        match self.asked.len() {
+            0 => true,
+            taken => taken < PLACES && self.is_backlog && qty >= self.most(&flight.config).div_ceil(2),
+        }
+    }
+
+    /// The number of messages to ask for, on top of those of the claims in flight.
+    fn quantity(&self, flight: &Flight) -> usize {
+        let Config { concurrency, batch, max_claim, max_in_flight, .. } = flight.config;
+        let prefetch = self.demand.prefetch(&flight.config);
+        let counts = flight.counts;
+        // The server does not keep up with settlements, so more messages would only be hidden.
+        if (counts.done + counts.settling) > max_in_flight.saturating_mul(2) / 3 {
+            return 0;
+        }
+        let asked: usize = self.asked.iter().map(|asked| asked.qty).sum();
+        let free = concurrency.saturating_sub(flight.calls.len()).saturating_mul(batch);
+        let wanted = free.saturating_add(prefetch).saturating_sub(counts.ready + asked);
+        wanted.min(max_claim).min(max_in_flight.saturating_sub(flight.store.len() + asked))
+    }
+
+    /// The largest number of messages that a claim asks for.
+    fn most(&self, config: &Config) -> usize {
+        let slots = config.concurrency.saturating_mul(config.batch);
+        slots.saturating_add(self.demand.prefetch(config)).min(config.max_claim)
+    }
+
+    /// Removes a claim that was answered.
+    fn remove(&mut self, id: ClaimId) -> Option<Asked> {
+        let at = self.asked.iter().position(|asked| asked.id == id)?;
+        Some(self.asked.remove(at))
     }
 
     /// Takes the answer with this number of messages; `None` if none was awaited.
-    pub(super) fn answered(&mut self, flight: &mut Flight, got: usize, now: Instant) -> Option<Answer> {
-        let asked = self.asked.take()?;
+    pub(super) fn answered(
+        &mut self,
+        flight: &mut Flight,
+        id: ClaimId,
+        got: usize,
+        now: Instant,
+    ) -> Option<Answer> {
+        let asked = self.remove(id)?;
+        self.demand.observe(flight.ended.wrapping_sub(asked.ended));
         self.last = Some(now);
         self.failures = 0;
         self.not_before = None;
@@ -137,21 +197,23 @@ impl Claims {
                 self.due.change();
             }
         }
-        self.look_at = if got >= asked.qty || asked.is_stale {
+        self.is_backlog = got >= asked.qty;
+        self.look_at = if self.is_backlog || asked.is_stale {
             now
         } else {
             let idle = self.idle_wait(flight);
             let known = self.due.claim_was_last(now);
             known.map_or(after(now, idle), |at| at.min(after(now, idle)))
         };
-        Some(Answer { number: self.number, asked: asked.at })
+        Some(Answer { id, asked: asked.at })
     }
 
     /// Takes a failure.
-    pub(super) fn failed(&mut self, flight: &mut Flight, fault: Fault, now: Instant) {
-        if self.asked.take().is_none() {
+    pub(super) fn failed(&mut self, flight: &mut Flight, id: ClaimId, fault: Fault, now: Instant) {
+        if self.remove(id).is_none() {
             return;
         }
+        self.is_backlog = false;
         self.failures = self.failures.saturating_add(1);
         // The claim may have hidden messages all the same, which become visible when their leases end.
         self.due.change();
@@ -172,7 +234,7 @@ impl Claims {
         self.look_at = now;
         self.empty = 0;
         self.due.change();
-        if let Some(asked) = &mut self.asked {
+        for asked in &mut self.asked {
             asked.is_stale = true;
         }
         if wake != Wake::Kicked && !flight.config.throttle.is_zero() {
@@ -210,19 +272,6 @@ impl Claims {
         };
         jitter(&mut flight.rng, wait)
     }
-}
-
-/// The number of messages to ask for.
-fn quantity(flight: &Flight) -> usize {
-    let Config { concurrency, prefetch, batch, max_claim, max_in_flight, .. } = flight.config;
-    let counts = flight.counts;
-    // The server does not keep up with settlements, so more messages would only be hidden.
-    if (counts.done + counts.settling) > max_in_flight.saturating_mul(2) / 3 {
-        return 0;
-    }
-    let free = concurrency.saturating_sub(flight.calls.len()).saturating_mul(batch);
-    let wanted = free.saturating_add(prefetch).saturating_sub(counts.ready);
-    wanted.min(max_claim).min(max_in_flight.saturating_sub(flight.store.len()))
 }
 
 /// The smallest number of messages that is worth a claim while others are at hand.

@@ -8,20 +8,14 @@ use pgmq_core::Claim;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct BatchId(pub(crate) u64);
 
-/// A task for the shell. Each command is answered by the event that its documentation names.
+/// The number of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ClaimId(pub(crate) u64);
+
+/// A task for the shell, which needs no statement. Each command is answered by the event that its
+/// documentation names.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Command {
-    /// Read up to `qty` messages, and answer with `Claimed` or `ClaimFailed`. At most one is under way. Their
-    /// leases are counted from the moment at which the machine gave the command.
-    Claim {
-        /// The number of messages.
-        qty: usize,
-        /// The visibility timeout.
-        vt: Duration,
-    },
-    /// Ask when the next message becomes visible, and answer with `Due` or `DueFailed`. At most one is under
-    /// way.
-    LookDue,
     /// Run the handler on these messages, and answer with `Returned` for each. More than one message is given
     /// only to a handler of batches. Two messages of one id never run at the same time.
     Start(Vec<Claim>),
@@ -37,29 +31,62 @@ pub(crate) enum Command {
     Drop(Claim),
     /// Stop the handler of a message if that is possible, and answer with `Abandoned`.
     Abandon(Claim),
-    /// Tell the server what has become of messages, and answer with `Settled` or `SettleFailed`. At most two
-    /// are under way.
-    Settle {
-        /// The number of the batch.
-        batch: BatchId,
-        /// The messages, and what has become of them.
-        what: Settlement,
-    },
-    /// Extend the leases of messages, and answer with `Extended` or `ExtendFailed`. At most one is under way.
-    /// The leases are counted from the moment at which the machine gave the command.
-    Extend {
-        /// The number of the batch.
-        batch: BatchId,
-        /// The messages.
-        claims: Vec<Claim>,
-        /// The visibility timeout.
-        vt: Duration,
-    },
     /// Tell the user.
     Tell(Notice),
     /// The machine has stopped, and gives no more commands. Messages of a claim that is answered later are
     /// left to their leases.
     Stopped(Unfinished),
+}
+
+/// A line of statements, each of which the shell takes when it can send it: a statement that is taken late
+/// has more messages in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// The [`Look`]s.
+    Looks,
+    /// The [`Settle`]s.
+    Settlements,
+    /// The [`Extend`]s.
+    Extensions,
+}
+
+/// A statement that looks at the queue. At most two claims and one question are in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Read up to `qty` messages, and answer with `Claimed` or `ClaimFailed`. Their leases are counted from
+    /// the moment at which the shell takes the statement.
+    Claim {
+        /// The number of the claim.
+        id: ClaimId,
+        /// The number of messages.
+        qty: usize,
+        /// The visibility timeout.
+        vt: Duration,
+    },
+    /// Ask when the next message becomes visible, and answer with `Due` or `DueFailed`.
+    Due,
+}
+
+/// Tell the server what has become of messages, and answer with `Settled` or `SettleFailed`. At most two are
+/// in flight.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Settle {
+    /// The number of the batch.
+    pub(crate) batch: BatchId,
+    /// The messages, and what has become of them.
+    pub(crate) what: Settlement,
+}
+
+/// Extend the leases of messages, and answer with `Extended` or `ExtendFailed`. At most one is in flight. The
+/// leases are counted from the moment at which the shell takes the statement.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Extend {
+    /// The number of the batch.
+    pub(crate) batch: BatchId,
+    /// The messages.
+    pub(crate) claims: Vec<Claim>,
+    /// The visibility timeout.
+    pub(crate) vt: Duration,
 }
 
 /// A change of messages in one statement.
@@ -82,6 +109,20 @@ pub(crate) enum Settlement {
     Bury(Vec<Claim>),
     /// `forward`, with the message that the shell keeps.
     Forward(Claim),
+}
+
+impl Settlement {
+    /// The claims of the messages.
+    pub(crate) fn claims(&self) -> Vec<Claim> {
+        match self {
+            Settlement::Hold(holds) => holds.iter().map(|(claim, _)| *claim).collect(),
+            Settlement::Delete(claims)
+            | Settlement::Archive(claims)
+            | Settlement::Resend { claims, .. }
+            | Settlement::Bury(claims) => claims.clone(),
+            Settlement::Forward(claim) => vec![*claim],
+        }
+    }
 }
 
 /// The reason for which a handler is cancelled.

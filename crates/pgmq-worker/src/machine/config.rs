@@ -7,8 +7,10 @@ use std::time::Duration;
 pub(crate) struct Config {
     /// The number of handlers that run at the same time, at least 1.
     pub(crate) concurrency: usize,
-    /// The number of messages that are read ahead of the free slots.
+    /// The number of messages that are read ahead of the free slots, at least.
     pub(crate) prefetch: usize,
+    /// The number of messages that are read ahead of the free slots, at most: for quick handlers.
+    pub(crate) max_prefetch: usize,
     /// The largest number of messages that one call of a handler gets; 1 unless it takes batches.
     pub(crate) batch: usize,
     /// The time for which a batch that is not full waits for more messages.

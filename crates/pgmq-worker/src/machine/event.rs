@@ -4,22 +4,32 @@ use std::time::Duration;
 
 use pgmq_core::Claim;
 
-use crate::machine::command::BatchId;
+use crate::machine::command::{BatchId, ClaimId};
 
 /// An event, which the shell reports to the machine.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Event {
-    /// The answer to [`Command::Claim`](super::command::Command::Claim): the messages that were read.
+    /// The answer to [`Look::Claim`](super::command::Look::Claim): the messages that were read.
     ///
     /// The shell keeps the messages under their claims before it tells the machine. The same id may come with
     /// another number of reads while an earlier claim of it is still kept. If a claim is kept already, as
     /// after the queue was recreated, the shell leaves what it has as it is.
-    Claimed(Vec<Claim>),
+    Claimed {
+        /// The number of the claim.
+        id: ClaimId,
+        /// The messages.
+        got: Vec<Claim>,
+    },
     /// A claim failed. If the server has read messages nevertheless, their leases run out by themselves.
-    ClaimFailed(Fault),
+    ClaimFailed {
+        /// The number of the claim.
+        id: ClaimId,
+        /// The reason.
+        fault: Fault,
+    },
     /// Something suggests that there are messages.
     Woken(Wake),
-    /// The answer to [`Command::LookDue`](super::command::Command::LookDue): the time until the next message
+    /// The answer to [`Look::Due`](super::command::Look::Due): the time until the next message
     /// becomes visible; `None` if the queue is empty.
     Due(Option<Duration>),
     /// The look failed.
@@ -46,7 +56,7 @@ pub(crate) enum Event {
         /// `false` if the handler may still run, as a thread can.
         is_stopped: bool,
     },
-    /// The answer to [`Command::Settle`](super::command::Command::Settle): the ids that were there, and whose
+    /// The answer to [`Settle`](super::command::Settle): the ids that were there, and whose
     /// claim was current where that counts. The shell forgets all messages of the batch, hit or not.
     Settled {
         /// The batch.
@@ -61,7 +71,7 @@ pub(crate) enum Event {
         /// The reason.
         fault: Fault,
     },
-    /// The answer to [`Command::Extend`](super::command::Command::Extend): the ids whose claim is current.
+    /// The answer to [`Extend`](super::command::Extend): the ids whose claim is current.
     Extended {
         /// The batch.
         batch: BatchId,

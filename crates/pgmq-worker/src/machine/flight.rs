@@ -33,6 +33,8 @@ pub(super) struct Flight {
     pub(super) calls: Calls,
     /// The numbers of messages by state.
     pub(super) counts: Counts,
+    /// The number of messages with which handlers have ended so far.
+    pub(super) ended: usize,
     /// The source of jitter.
     pub(super) rng: fastrand::Rng,
     /// The commands that are decided already.
@@ -70,6 +72,7 @@ impl Flight {
             graces: Deadlines::default(),
             calls: Calls::default(),
             counts: Counts::default(),
+            ended: 0,
             rng: fastrand::Rng::with_seed(seed),
             out: VecDeque::new(),
             next_batch: 0,
@@ -131,7 +134,7 @@ impl Flight {
         message.state = state;
         count(&mut self.counts, message, true);
         if let (Some(run), None) = (run, message.run()) {
-            self.calls.leave(run.call);
+            self.leave(run);
         }
     }
 
@@ -169,9 +172,15 @@ impl Flight {
         if let Some(message) = self.store.remove(key) {
             count(&mut self.counts, &message, false);
             if let Some(run) = message.run() {
-                self.calls.leave(run.call);
+                self.leave(run);
             }
         }
+    }
+
+    /// Ends a run.
+    fn leave(&mut self, run: Run) {
+        self.calls.leave(run.call);
+        self.ended = self.ended.wrapping_add(1);
     }
 
     /// Removes a message, and tells the shell to forget it.

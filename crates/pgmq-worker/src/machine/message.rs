@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use pgmq_core::Claim;
 
+use crate::machine::command::ClaimId;
 use crate::machine::event::Verdict;
 
 /// A claimed message.
@@ -11,8 +12,8 @@ use crate::machine::event::Verdict;
 pub(super) struct Message {
     /// Its claim, which names it.
     pub(super) claim: Claim,
-    /// The number of the `Claim` command that brought it.
-    pub(super) brought_by: u64,
+    /// The claim that brought it.
+    pub(super) brought_by: ClaimId,
     /// The time at which it came.
     pub(super) arrived: Instant,
     /// The end of its lease, never later than the server's.

@@ -14,6 +14,7 @@ mod flight;
 mod leases;
 mod message;
 pub(crate) mod phase;
+mod prefetch;
 mod settling;
 mod slots;
 pub(crate) mod snapshot;
@@ -29,7 +30,7 @@ use pgmq_core::Claim;
 use crate::machine::arrivals::arrive;
 use crate::machine::beats::Beats;
 use crate::machine::claims::Claims;
-use crate::machine::command::{Command, Notice};
+use crate::machine::command::{ClaimId, Command, Extend, Line, Look, Notice, Settle};
 use crate::machine::config::Config;
 use crate::machine::event::{Event, Verdict};
 use crate::machine::flight::Flight;
@@ -43,8 +44,10 @@ use crate::machine::time::{after, earlier};
 /// Decides for one queue what to claim, start, extend and settle.
 ///
 /// The shell tells it each [`Event`] with [`on`](Self::on), takes commands from [`poll`](Self::poll) until
-/// there is none, and calls `poll` again at [`wake_at`](Self::wake_at) or after the next event. The times
-/// that it is given never go back.
+/// there is none, and calls `poll` again at [`wake_at`](Self::wake_at) or after the next event. Whenever it
+/// can send a statement of a line that the machine [`wants`](Self::wants), it takes that from
+/// [`look`](Self::look), [`settlement`](Self::settlement) or [`extension`](Self::extension). The times that
+/// the machine is given never go back.
 #[derive(Debug)]
 pub(crate) struct Machine {
     /// The messages in flight.
@@ -81,8 +84,8 @@ impl Machine {
         }
         let Self { flight, claims, settling, .. } = self;
         match event {
-            Event::Claimed(got) => self.claimed(&got, now),
-            Event::ClaimFailed(fault) => claims.failed(flight, fault, now),
+            Event::Claimed { id, got } => self.claimed(id, &got, now),
+            Event::ClaimFailed { id, fault } => claims.failed(flight, id, fault, now),
             Event::Woken(wake) => claims.wake(flight, wake, now),
             Event::Due(due) => claims.due(due, now),
             Event::DueFailed(fault) => claims.due.failed(fault, now),
@@ -124,32 +127,39 @@ impl Machine {
     }
 
     /// The next command; `None` if there is nothing to do before [`wake_at`](Self::wake_at) or the next
-    /// event.
+    /// event, apart from statements.
     pub(crate) fn poll(&mut self, now: Instant) -> Option<Command> {
-        let Self { flight, claims, slots, settling, beats, phases } = self;
-        if phases.now != Phase::Stopped {
-            // First of all, so that after a leap of the clock nothing starts whose lease is over.
-            flight.expire(now);
-            flight.time_out(now);
-            phases.advance(flight, claims.is_in_flight(), now);
-        }
+        self.advance(now);
+        let Self { flight, claims, slots, phases, .. } = self;
         if let Some(command) = flight.next_command() {
             return Some(command);
         }
-        if phases.now == Phase::Stopped {
+        if phases.now != Phase::Running {
             return None;
         }
-        let runs = phases.now == Phase::Running;
-        if runs && let Some(start) = slots.next(flight, now) {
+        if let Some(start) = slots.next(flight, now) {
             return Some(start);
         }
-        if let Some(settle) = settling.next(flight, now, phases.now.stops()) {
-            return Some(settle);
+        claims.observe(flight, now);
+        slots.observe(flight, now);
+        // A suspect starts after everything that could be claimed.
+        let claims_soon = !slots.stops_claims && claims.next_at(flight).is_some_and(|at| at <= now);
+        if !claims.is_in_flight() && !claims_soon {
+            return slots.next_suspect(flight, now);
         }
-        if let Some(extend) = beats.next(flight, now) {
-            return Some(extend);
-        }
-        if !runs {
+        None
+    }
+
+    /// Returns `true` if a statement of this line is due. Valid after `poll` returned `None`.
+    pub(crate) fn wants(&self, line: Line, now: Instant) -> bool {
+        self.line_at(line, now).is_some_and(|at| at <= now)
+    }
+
+    /// The next look at the queue, if one is due.
+    pub(crate) fn look(&mut self, now: Instant) -> Option<Look> {
+        self.advance(now);
+        let Self { flight, claims, slots, phases, .. } = self;
+        if phases.now != Phase::Running {
             return None;
         }
         claims.observe(flight, now);
@@ -159,44 +169,73 @@ impl Machine {
         {
             return Some(claim);
         }
-        if claims.due.ask(now) {
-            return Some(Command::LookDue);
-        }
-        // A suspect starts after everything that could be claimed.
-        let claims_soon = !slots.stops_claims && claims.next_at(flight).is_some_and(|at| at <= now);
-        if !claims.is_in_flight() && !claims_soon {
-            return slots.next_suspect(flight, now);
-        }
-        None
+        claims.due.ask(now).then_some(Look::Due)
     }
 
-    /// The time at which `poll` has something to do without a further event. Valid after `poll` returned
-    /// `None`.
-    pub(crate) fn wake_at(&self) -> Option<Instant> {
-        let Self { flight, claims, slots, settling, beats, phases } = self;
+    /// The next settlement, if one is due.
+    pub(crate) fn settlement(&mut self, now: Instant) -> Option<Settle> {
+        self.advance(now);
+        let Self { flight, settling, phases, .. } = self;
+        match phases.now {
+            Phase::Stopped => None,
+            phase => settling.next(flight, now, phase.stops()),
+        }
+    }
+
+    /// The next extension of leases, if one is due.
+    pub(crate) fn extension(&mut self, now: Instant) -> Option<Extend> {
+        self.advance(now);
+        let Self { flight, beats, phases, .. } = self;
+        match phases.now {
+            Phase::Stopped => None,
+            _ => beats.next(flight, now),
+        }
+    }
+
+    /// The time at which there is something to do without a further event. Statements that are due already do
+    /// not count. Valid after `poll` returned `None`.
+    pub(crate) fn wake_at(&self, now: Instant) -> Option<Instant> {
+        let Self { flight, slots, phases, .. } = self;
         if phases.now == Phase::Stopped {
             return None;
         }
         let mut wake = phases.now.until();
-        let times = [
-            flight.kept.first(),
-            flight.left.first(),
-            flight.timeouts.first(),
-            flight.graces.first(),
-            settling.next_at(),
-            beats.next_at(flight),
-        ];
-        for at in times {
+        for at in [flight.kept.first(), flight.left.first(), flight.timeouts.first(), flight.graces.first()] {
             wake = earlier(wake, at);
         }
         if phases.now == Phase::Running {
             wake = earlier(wake, slots.wake_at(flight));
-            wake = earlier(wake, claims.due.next_at());
-            if !slots.stops_claims {
-                wake = earlier(wake, claims.next_at(flight));
-            }
+        }
+        for line in [Line::Looks, Line::Settlements, Line::Extensions] {
+            wake = earlier(wake, self.line_at(line, now).filter(|&at| at > now));
         }
         wake
+    }
+
+    /// The time of the next statement of a line, which is `now` or earlier if it is due.
+    fn line_at(&self, line: Line, now: Instant) -> Option<Instant> {
+        let Self { flight, claims, slots, settling, beats, phases } = self;
+        match (line, phases.now) {
+            (_, Phase::Stopped) => None,
+            (Line::Settlements, phase) => settling.next_at(flight, now, phase.stops()),
+            (Line::Extensions, _) => beats.next_at(flight),
+            (Line::Looks, Phase::Running) => {
+                let claim = if slots.stops_claims { None } else { claims.next_at(flight) };
+                earlier(claim, claims.due.next_at())
+            }
+            (Line::Looks, _) => None,
+        }
+    }
+
+    /// Takes note of the time, first of all, so that after a leap of the clock nothing starts whose lease is
+    /// over.
+    fn advance(&mut self, now: Instant) {
+        let Self { flight, claims, phases, .. } = self;
+        if phases.now != Phase::Stopped {
+            flight.expire(now);
+            flight.time_out(now);
+            phases.advance(flight, claims.is_in_flight(), now);
+        }
     }
 
     /// The state, for health checks and gauges.
@@ -223,9 +262,9 @@ impl Machine {
     }
 
     /// Takes in the messages of a claim.
-    fn claimed(&mut self, got: &[Claim], now: Instant) {
+    fn claimed(&mut self, id: ClaimId, got: &[Claim], now: Instant) {
         let Self { flight, claims, slots, settling, phases, .. } = self;
-        let Some(answer) = claims.answered(flight, got.len(), now) else { return };
+        let Some(answer) = claims.answered(flight, id, got.len(), now) else { return };
         let starts = phases.now == Phase::Running;
         // Empty unless the queue was recreated. The server names no claim twice, but that is cheap to know.
         let mut ignored = Vec::new();

@@ -5,15 +5,17 @@ use std::time::{Duration, Instant};
 
 use pgmq_core::Claim;
 
-use crate::machine::command::{BatchId, Command, Notice, Settlement};
+use crate::machine::command::{BatchId, Notice, Settle, Settlement};
 use crate::machine::event::Fault;
 use crate::machine::flight::Flight;
 use crate::machine::message::{Fate, Kind, State, Upkeep};
 use crate::machine::store::Key;
-use crate::machine::time::{after, backoff};
+use crate::machine::time::{after, backoff, earlier};
 
 /// The number of settlements in flight at most.
 const PLACES: usize = 2;
+/// The time after which a settlement in flight no longer keeps back a small one of the same kind.
+const PATIENCE: Duration = Duration::from_millis(25);
 /// The wait after a first failure.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 /// The longest wait after a failure.
@@ -45,6 +47,8 @@ struct Batch {
     id: BatchId,
     /// Its kind.
     kind: Kind,
+    /// The time at which it was given.
+    given: Instant,
     /// The messages.
     keys: Vec<Key>,
 }
@@ -71,7 +75,7 @@ impl Settling {
     }
 
     /// The next settlement, if there is room for one.
-    pub(super) fn next(&mut self, flight: &mut Flight, now: Instant, stops: bool) -> Option<Command> {
+    pub(super) fn next(&mut self, flight: &mut Flight, now: Instant, stops: bool) -> Option<Settle> {
         while let Some((&at, _)) = self.delayed.first_key_value()
             && at <= now
         {
@@ -82,13 +86,10 @@ impl Settling {
         while self.in_flight.len() < PLACES {
             let (kind, keys) = match self.halves.pop_front() {
                 Some((kind, keys)) => (kind, self.take(flight, kind, keys.into_iter(), usize::MAX)),
-                None => self.next_batch(flight, stops)?,
+                None => self.next_batch(flight, now, stops)?,
             };
-            if keys.is_empty() {
-                continue;
-            }
+            let Some(what) = settlement(flight, kind, &keys).filter(|_| !keys.is_empty()) else { continue };
             let id = flight.batch();
-            let what = settlement(flight, kind, &keys);
             for &key in &keys {
                 let Some(message) = flight.store.get(key) else { continue };
                 if let State::Done(fate) = message.state {
@@ -98,17 +99,18 @@ impl Settling {
                     flight.set_upkeep(key, Upkeep::Suspended);
                 }
             }
-            self.in_flight.push(Batch { id, kind, keys });
-            return Some(Command::Settle { batch: id, what });
+            self.in_flight.push(Batch { id, kind, given: now, keys });
+            return Some(Settle { batch: id, what });
         }
         None
     }
 
     /// A batch of the kind whose turn it is; when the machine stops, of the kind that matters most to others.
-    fn next_batch(&mut self, flight: &Flight, stops: bool) -> Option<(Kind, Vec<Key>)> {
+    fn next_batch(&mut self, flight: &Flight, now: Instant, stops: bool) -> Option<(Kind, Vec<Key>)> {
+        let may_go = |kind: &Kind| self.kind_at(flight, *kind, stops).is_none_or(|at| at <= now);
         let kind = match stops {
             true => *self.queues.first_key_value()?.0,
-            false => *self.turns.front()?,
+            false => self.turns.iter().copied().find(may_go)?,
         };
         let most = if kind == Kind::Forward { 1 } else { flight.config.max_settle.max(1) };
         let mut queue = self.queues.remove(&kind).unwrap_or_default();
@@ -119,6 +121,17 @@ impl Settling {
             self.queues.insert(kind, queue);
         }
         Some((kind, keys))
+    }
+
+    /// The time from which the messages of a kind may be settled; `None` if that is now.
+    ///
+    /// A statement costs the server about as much as a dozen of its messages, so messages of a kind that is
+    /// in flight wait for the answer, unless there are many of them, or the answer takes long.
+    fn kind_at(&self, flight: &Flight, kind: Kind, stops: bool) -> Option<Instant> {
+        let alike = self.in_flight.iter().find(|batch| batch.kind == kind)?;
+        let waiting = self.queues.get(&kind).map_or(0, VecDeque::len);
+        let is_worth_it = stops || kind == Kind::Forward || waiting >= flight.config.max_claim;
+        (!is_worth_it).then(|| after(alike.given, PATIENCE))
     }
 
     /// Takes up to `most` messages that are still to be settled.
@@ -230,9 +243,18 @@ impl Settling {
         Some(self.in_flight.swap_remove(at))
     }
 
-    /// The time of the next attempt after a failure.
-    pub(super) fn next_at(&self) -> Option<Instant> {
-        self.delayed.first_key_value().map(|(&at, _)| at)
+    /// The time of the next settlement, which is `now` or earlier if it is due; `None` if there is none
+    /// before the next event.
+    pub(super) fn next_at(&self, flight: &Flight, now: Instant, stops: bool) -> Option<Instant> {
+        if self.in_flight.len() == PLACES {
+            return None;
+        }
+        if !self.halves.is_empty() {
+            return Some(now);
+        }
+        let delayed = self.delayed.first_key_value().map(|(&at, _)| at);
+        let queued = self.turns.iter().map(|&kind| self.kind_at(flight, kind, stops).unwrap_or(now)).min();
+        earlier(delayed, queued)
     }
 }
 
@@ -254,19 +276,16 @@ fn is_superseded(flight: &Flight, key: Key, claim: Claim, fate: Fate) -> bool {
     })
 }
 
-/// The statement for messages of one kind.
-fn settlement(flight: &Flight, kind: Kind, keys: &[Key]) -> Settlement {
+/// The statement for messages of one kind; `None` without messages.
+fn settlement(flight: &Flight, kind: Kind, keys: &[Key]) -> Option<Settlement> {
     let messages = || keys.iter().filter_map(|&key| flight.store.get(key));
     let claims = || -> Vec<Claim> { messages().map(|message| message.claim).collect() };
-    match kind {
+    Some(match kind {
         Kind::Delete => Settlement::Delete(claims()),
         Kind::Archive => Settlement::Archive(claims()),
         Kind::Bury => Settlement::Bury(claims()),
         Kind::Resend(after) => Settlement::Resend { claims: claims(), after },
-        Kind::Forward => match claims().as_slice() {
-            [claim] => Settlement::Forward(*claim),
-            _ => unreachable!("a batch of this kind has one message"),
-        },
+        Kind::Forward => Settlement::Forward(*claims().first()?),
         Kind::Hold => {
             let each = messages().map(|message| match message.state {
                 State::Done(Fate::Hold(time)) => (message.claim, time),
@@ -274,5 +293,5 @@ fn settlement(flight: &Flight, kind: Kind, keys: &[Key]) -> Settlement {
             });
             Settlement::Hold(each.collect())
         }
-    }
+    })
 }

@@ -7,7 +7,8 @@ use pgmq_core::{
     AsyncListen, AsyncListening, AsyncQueue, Claim, ErrorKind, Message, Notification, QueueError, RawJson,
 };
 
-use crate::shell::broker::{BoxFuture, Broker, Change, Listener, Throttles};
+use crate::shell::broker::{BoxFuture, Broker, Listener, Throttles};
+use crate::shell::change::Change;
 use crate::shell::fault::DatabaseError;
 
 /// A queue of an async back end.

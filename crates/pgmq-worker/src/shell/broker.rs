@@ -4,21 +4,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use pgmq_core::{Claim, Message, Move, Notification, RawJson, SendOptions};
+use pgmq_core::{Claim, Message, Notification, RawJson};
 
+use crate::shell::change::Change;
 use crate::shell::fault::DatabaseError;
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// A change of messages in one statement, with all that the machine does not know.
-#[derive(Debug)]
-pub(crate) enum Change {
-    Delete(Vec<i64>),
-    Archive(Vec<i64>),
-    Hold(Vec<(Claim, Duration)>),
-    Move { to: String, moves: Vec<Move>, after: Duration },
-    Forward { claim: Claim, to: String, message: RawJson, options: SendOptions },
-}
 
 /// The throttles of queues, by their names.
 pub(crate) type Throttles = Vec<(String, Duration)>;

@@ -3,24 +3,31 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use async_channel::{Receiver, Sender, bounded, unbounded};
+use async_channel::{Receiver, Sender, bounded};
 
+use crate::machine::command::Line;
 use crate::shell::limit::within;
-use crate::shell::requests::{Beat, Look, Settling, Work};
 
 /// The longest time that tasks have to end after their lane has stopped.
 pub(crate) const LONGEST_END: Duration = Duration::from_millis(500);
 
-/// The channels from a lane to its tasks. The machine limits what is in them.
+/// A channel that wakes a task. It carries nothing: the task asks the lane what there is to do.
+type Wake = (Sender<()>, Receiver<()>);
+
+/// The channels from a lane to its tasks.
 pub(crate) struct Channels {
-    pub(crate) looks: (Sender<Look>, Receiver<Look>),
-    pub(crate) work: (Sender<Work>, Receiver<Work>),
-    pub(crate) changes: (Sender<Settling>, Receiver<Settling>),
-    pub(crate) beats: (Sender<Beat>, Receiver<Beat>),
+    /// Wakes the task that looks at the queue.
+    pub(crate) looks: Wake,
+    /// Wakes a task that settles.
+    pub(crate) settlements: Wake,
+    /// Wakes the task that extends leases.
+    pub(crate) extensions: Wake,
+    /// Wakes a slot.
+    pub(crate) starts: Wake,
     /// Wakes the timer, which has to look earlier.
-    pub(crate) rearm: (Sender<()>, Receiver<()>),
+    pub(crate) rearm: Wake,
     /// Closed when the lane has stopped, which drops the calls that are in flight.
-    pub(crate) stopped: (Sender<()>, Receiver<()>),
+    pub(crate) stopped: Wake,
     /// Each task holds a sender, so that the receiver learns when all tasks have ended.
     alive: (Mutex<Option<Sender<()>>>, Receiver<()>),
 }
@@ -29,13 +36,22 @@ impl Channels {
     pub(crate) fn new() -> Self {
         let (alive, ended) = bounded(1);
         Self {
-            looks: unbounded(),
-            work: unbounded(),
-            changes: unbounded(),
-            beats: unbounded(),
+            looks: bounded(1),
+            settlements: bounded(1),
+            extensions: bounded(1),
+            starts: bounded(1),
             rearm: bounded(1),
             stopped: bounded(1),
             alive: (Mutex::new(Some(alive)), ended),
+        }
+    }
+
+    /// The channel of a line of statements.
+    pub(crate) fn of(&self, line: Line) -> &Wake {
+        match line {
+            Line::Looks => &self.looks,
+            Line::Settlements => &self.settlements,
+            Line::Extensions => &self.extensions,
         }
     }
 
@@ -46,12 +62,11 @@ impl Channels {
 
     /// Ends all tasks, once they have done what they do now.
     pub(crate) fn close(&self) {
-        self.looks.0.close();
-        self.work.0.close();
-        self.changes.0.close();
-        self.beats.0.close();
-        self.rearm.0.close();
-        self.stopped.0.close();
+        for (wake, _) in
+            [&self.looks, &self.settlements, &self.extensions, &self.starts, &self.rearm, &self.stopped]
+        {
+            wake.close();
+        }
         self.alive.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 

@@ -3,14 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chrono::Utc;
 use futures_util::future::AbortHandle;
-use pgmq_core::{Claim, Move};
+use pgmq_core::Claim;
 
-use crate::dead_letter::{Burial, buried_headers};
+use crate::dead_letter::Burial;
 use crate::machine::command::Settlement;
 use crate::meta::Meta;
-use crate::shell::broker::Change;
 use crate::verdict::Kept;
 
 /// A message in flight.
@@ -27,10 +25,12 @@ pub(crate) struct Held {
 pub(crate) struct HeldMessages(HashMap<Claim, Held>);
 
 impl HeldMessages {
-    pub(crate) fn insert(&mut self, job: Arc<Meta>) {
-        // A claim that is here already is that of a queue which was created again. The machine leaves the
-        // second message to its lease.
-        self.0.entry(job.claim()).or_insert(Held { job, kept: Kept::Nothing, abort: None });
+    pub(crate) fn extend(&mut self, jobs: impl IntoIterator<Item = Arc<Meta>>) {
+        for job in jobs {
+            // A claim that is here already is that of a queue which was created again. The machine leaves the
+            // second message to its lease.
+            self.0.entry(job.claim()).or_insert(Held { job, kept: Kept::Nothing, abort: None });
+        }
     }
 
     pub(crate) fn get(&self, claim: Claim) -> Option<&Held> {
@@ -43,6 +43,11 @@ impl HeldMessages {
 
     pub(crate) fn remove(&mut self, claim: Claim) {
         self.0.remove(&claim);
+    }
+
+    /// Removes messages, and returns them.
+    pub(crate) fn take(&mut self, claims: &[Claim]) -> Vec<Held> {
+        claims.iter().filter_map(|claim| self.0.remove(claim)).collect()
     }
 
     pub(crate) fn clear(&mut self) {
@@ -58,64 +63,14 @@ impl HeldMessages {
         }
     }
 
-    /// The change of a settlement, with all that its statement needs.
-    pub(crate) fn change(&self, what: &Settlement, dead_letter_queue: &str, queue: &str) -> Change {
+    /// The messages of a settlement, if its statement needs more than their claims.
+    pub(crate) fn needed_by(&self, what: &Settlement) -> Vec<(Arc<Meta>, Kept)> {
         match what {
-            Settlement::Delete(claims) => Change::Delete(ids(claims)),
-            Settlement::Archive(claims) => Change::Archive(ids(claims)),
-            Settlement::Hold(holds) => Change::Hold(holds.clone()),
-            Settlement::Resend { claims, after } => {
-                let moves = claims.iter().map(|claim| self.resent(*claim)).collect();
-                Change::Move { to: queue.to_owned(), moves, after: *after }
-            }
-            Settlement::Bury(claims) => {
-                let moves = claims.iter().map(|claim| self.buried(*claim)).collect();
-                Change::Move { to: dead_letter_queue.to_owned(), moves, after: std::time::Duration::ZERO }
-            }
-            Settlement::Forward(claim) => match self.0.get(claim).map(|held| &held.kept) {
-                Some(Kept::Forward { to, message, options }) => Change::Forward {
-                    claim: *claim,
-                    to: to.clone(),
-                    message: message.clone(),
-                    options: options.clone(),
-                },
-                // The verdict came with the message, so this is not reached. The message comes again.
-                _ => Change::Hold(vec![(*claim, std::time::Duration::ZERO)]),
-            },
-        }
-    }
-
-    /// The claims of a settlement.
-    pub(crate) fn claims_of(&self, what: &Settlement) -> Vec<Claim> {
-        match what {
-            Settlement::Hold(holds) => holds.iter().map(|(claim, _)| *claim).collect(),
-            Settlement::Delete(claims)
-            | Settlement::Archive(claims)
-            | Settlement::Resend { claims, .. }
-            | Settlement::Bury(claims) => claims.clone(),
-            Settlement::Forward(claim) => vec![*claim],
-        }
-    }
-
-    fn resent(&self, claim: Claim) -> Move {
-        match self.0.get(&claim).map(|held| &held.kept) {
-            Some(Kept::Headers(headers)) => Move::new(claim).headers(headers),
-            _ => Move::new(claim),
-        }
-    }
-
-    fn buried(&self, claim: Claim) -> Move {
-        let Some(Held { job, kept, .. }) = self.0.get(&claim) else { return Move::new(claim) };
-        match kept {
-            Kept::Burial(burial) => Move::new(claim).headers(&buried_headers(job, burial, Utc::now())),
-            _ => {
-                let burial = Burial::unfinished(job);
-                Move::new(claim).headers(&buried_headers(job, &burial, Utc::now()))
+            Settlement::Delete(_) | Settlement::Archive(_) | Settlement::Hold(_) => Vec::new(),
+            Settlement::Resend { .. } | Settlement::Bury(_) | Settlement::Forward(_) => {
+                let held = what.claims().into_iter().filter_map(|claim| self.0.get(&claim));
+                held.map(|held| (Arc::clone(&held.job), held.kept.clone())).collect()
             }
         }
     }
-}
-
-fn ids(claims: &[Claim]) -> Vec<i64> {
-    claims.iter().map(|claim| claim.msg_id).collect()
 }

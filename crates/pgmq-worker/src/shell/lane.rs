@@ -1,9 +1,11 @@
-//! One queue of a worker: the machine, the messages that it knows by their claims alone, and the channels to
-//! the tasks that do what it asks for. In the sync shell, each of the tasks is a thread.
+//! One queue of a worker: the machine, the messages that it knows by their claims alone, and the channels
+//! that wake the tasks which do what it asks for. In the sync shell, each of the tasks is a thread.
 //!
 //! No task drives the machine. A task that has an event locks the lane, passes the event to the machine, and
-//! passes the commands that come out on to the tasks that they concern.
+//! does what the commands say that come out, or wakes the tasks that they concern. These ask the lane for
+//! what there is to do when they can do it, so a statement has all the messages that have come by then.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,7 +14,7 @@ use log::{error, info, warn};
 use pgmq_core::{Claim, Message, RawJson};
 
 use crate::machine::Machine;
-use crate::machine::command::{Command, Notice, Unfinished};
+use crate::machine::command::{ClaimId, Command, Extend, Line, Look, Notice, Settle, Unfinished};
 use crate::machine::config::Config;
 use crate::machine::event::{Event, Fault};
 use crate::machine::snapshot::Snapshot;
@@ -21,7 +23,7 @@ use crate::queue::Queue;
 use crate::shell::channels::Channels;
 use crate::shell::ending::Ending;
 use crate::shell::held::HeldMessages;
-use crate::shell::requests::{Beat, Look, Settling, Work};
+use crate::shell::requests::{Beat, Settling, Work};
 
 /// The parts of a lane that do not change.
 pub(crate) struct Parts {
@@ -50,11 +52,20 @@ struct Inner {
     machine: Machine,
     held: HeldMessages,
     concurrency: usize,
-    /// The number of slots, and of those that have work.
+    /// The messages that wait for a slot to take them.
+    work: VecDeque<Work>,
+    /// The number of slots, and of those that wait to be woken.
     slots: usize,
-    busy: usize,
+    idle: usize,
+    /// `true` if a slot was woken, and has not come yet. It wakes the next, so that slots which have quick
+    /// handlers take all the work, without waking the others.
+    is_waking: bool,
     /// The time at which the timer will look.
     armed: Option<Instant>,
+    /// The notices that are still to be logged.
+    notices: Vec<Notice>,
+    /// `true` if a slot could not be made, which is still to be logged.
+    lacks_slot: bool,
     unfinished: Option<Unfinished>,
 }
 
@@ -65,9 +76,13 @@ impl Lane {
             machine: Machine::new(config, Instant::now(), seed),
             held: HeldMessages::default(),
             concurrency,
+            work: VecDeque::new(),
             slots: 0,
-            busy: 0,
+            idle: 0,
+            is_waking: false,
             armed: None,
+            notices: Vec::new(),
+            lacks_slot: false,
             unfinished: None,
         };
         Self { parts, channels: Channels::new(), inner: Mutex::new(inner) }
@@ -78,93 +93,140 @@ impl Lane {
         &self.parts.source.queue
     }
 
-    /// Passes an event to the machine, and its commands on to the tasks.
+    /// Passes an event to the machine.
     pub(crate) fn tell(self: &Arc<Self>, event: Event) {
-        let mut inner = self.lock();
-        let now = Instant::now();
-        inner.machine.on(now, event);
-        self.pump(&mut inner, now);
+        self.with(|inner, now| inner.machine.on(now, event));
     }
 
     /// Lets the machine look at the clock. Returns the time of the next look.
     pub(crate) fn tick(self: &Arc<Self>) -> Option<Instant> {
-        let mut inner = self.lock();
-        self.pump(&mut inner, Instant::now());
-        let wake_at = inner.machine.wake_at();
-        inner.armed = wake_at;
-        wake_at
+        self.with(|inner, now| {
+            self.pump(inner, now);
+            let wake_at = inner.machine.wake_at(now);
+            inner.armed = wake_at;
+            wake_at
+        })
+    }
+
+    /// The next look at the queue, and the time from which the leases of the messages count.
+    pub(crate) fn next_look(self: &Arc<Self>) -> Option<(Look, Instant)> {
+        self.with(|inner, now| {
+            self.pump(inner, now);
+            Some((inner.machine.look(now)?, now))
+        })
     }
 
     /// Passes messages that were read to the machine.
-    pub(crate) fn claimed(self: &Arc<Self>, messages: Vec<Message<RawJson>>, asked: Instant, vt: Duration) {
-        let mut inner = self.lock();
-        let now = Instant::now();
-        if inner.unfinished.is_some() {
-            // The answer came after the end. The leases of the messages run out.
-            return;
-        }
-        let expires = asked.checked_add(vt).unwrap_or(now);
-        let mut claims = Vec::with_capacity(messages.len());
-        for message in messages {
-            claims.push(message.claim());
-            inner.held.insert(Arc::new(Meta::new(Arc::clone(&self.parts.source), message, expires)));
-        }
-        inner.machine.on(now, Event::Claimed(claims));
-        self.pump(&mut inner, now);
+    pub(crate) fn claimed(
+        self: &Arc<Self>,
+        id: ClaimId,
+        messages: Vec<Message<RawJson>>,
+        asked: Instant,
+        vt: Duration,
+    ) {
+        // Outside of the lock, which the slots need.
+        let expires = asked.checked_add(vt).unwrap_or(asked);
+        let job = |message| Meta::new(Arc::clone(&self.parts.source), message, expires);
+        let jobs: Vec<_> = messages.into_iter().map(|message| Arc::new(job(message))).collect();
+        let claims = jobs.iter().map(|job| job.claim()).collect();
+        self.with(|inner, now| {
+            // An answer after the end leaves the messages to their leases.
+            if inner.unfinished.is_none() {
+                inner.held.extend(jobs);
+                inner.machine.on(now, Event::Claimed { id, got: claims });
+            }
+        });
     }
 
-    /// Passes verdicts to the machine, and keeps what their settlements need. The slot is free again.
-    pub(crate) fn returned(self: &Arc<Self>, endings: Vec<Ending>) {
-        let mut inner = self.lock();
-        let now = Instant::now();
-        inner.busy = inner.busy.saturating_sub(1);
-        for (claim, kept, event) in endings {
-            if let Some(held) = inner.held.get_mut(claim) {
-                held.kept = kept;
-                held.abort = None;
-            }
-            inner.machine.on(now, event);
-        }
-        self.pump(&mut inner, now);
+    /// The next settlement.
+    pub(crate) fn next_settlement(self: &Arc<Self>) -> Option<Settling> {
+        self.with(|inner, now| {
+            self.pump(inner, now);
+            let Settle { batch, what } = inner.machine.settlement(now)?;
+            let held = inner.held.needed_by(&what);
+            Some(Settling { batch, what, held })
+        })
     }
 
     /// Passes the answer to a settlement to the machine.
     pub(crate) fn settled(self: &Arc<Self>, settling: &Settling, answer: Result<Vec<i64>, Fault>) {
-        let mut inner = self.lock();
-        let now = Instant::now();
         let batch = settling.batch;
-        match answer {
+        // Dropped outside of the lock.
+        let _gone = self.with(|inner, now| match answer {
             Ok(hit) => {
-                for claim in &settling.claims {
-                    inner.held.remove(*claim);
-                }
+                let gone = inner.held.take(&settling.what.claims());
                 inner.machine.on(now, Event::Settled { batch, hit });
+                gone
             }
-            Err(fault) => inner.machine.on(now, Event::SettleFailed { batch, fault }),
-        }
-        self.pump(&mut inner, now);
+            Err(fault) => {
+                inner.machine.on(now, Event::SettleFailed { batch, fault });
+                Vec::new()
+            }
+        });
+    }
+
+    /// The next extension of leases.
+    pub(crate) fn next_beat(self: &Arc<Self>) -> Option<Beat> {
+        self.with(|inner, now| {
+            loop {
+                self.pump(inner, now);
+                let Extend { batch, claims, vt } = inner.machine.extension(now)?;
+                let is_finishing =
+                    |claim: &Claim| inner.held.get(*claim).is_some_and(|held| held.job.is_finishing(vt));
+                let (finishing, claims): (Vec<_>, Vec<_>) = claims.into_iter().partition(is_finishing);
+                let finishing: Vec<_> = finishing.into_iter().map(|claim| claim.msg_id).collect();
+                if !claims.is_empty() {
+                    return Some(Beat { batch, claims, finishing, vt, asked: now });
+                }
+                inner.machine.on(now, Event::Extended { batch, alive: finishing });
+            }
+        })
     }
 
     /// Passes the answer to an extension to the machine, and the new leases to the jobs.
     pub(crate) fn extended(self: &Arc<Self>, beat: &Beat, answer: Option<Vec<i64>>) {
-        let mut inner = self.lock();
-        let now = Instant::now();
-        let event = match answer {
-            Some(mut alive) => {
-                let expires = beat.asked.checked_add(beat.vt).unwrap_or(now);
-                // The ids are in their order.
-                for claim in beat.claims.iter().filter(|claim| alive.binary_search(&claim.msg_id).is_ok()) {
-                    if let Some(held) = inner.held.get_mut(*claim) {
-                        held.job.set_expires(expires);
+        self.with(|inner, now| {
+            let event = match answer {
+                Some(mut alive) => {
+                    let expires = beat.asked.checked_add(beat.vt).unwrap_or(now);
+                    // The ids are in their order.
+                    for claim in beat.claims.iter().filter(|claim| alive.binary_search(&claim.msg_id).is_ok())
+                    {
+                        if let Some(held) = inner.held.get_mut(*claim) {
+                            held.job.set_expires(expires);
+                        }
                     }
+                    alive.extend_from_slice(&beat.finishing);
+                    Event::Extended { batch: beat.batch, alive }
                 }
-                alive.extend_from_slice(&beat.finishing);
-                Event::Extended { batch: beat.batch, alive }
+                None => Event::ExtendFailed { batch: beat.batch },
+            };
+            inner.machine.on(now, event);
+        });
+    }
+
+    /// The work of a slot that begins, or that was woken.
+    pub(crate) fn woken(self: &Arc<Self>) -> Option<Work> {
+        self.with(|inner, _| {
+            inner.is_waking = false;
+            self.take_work(inner)
+        })
+    }
+
+    /// Passes verdicts to the machine, and keeps what their settlements need. Returns further work for the
+    /// slot.
+    pub(crate) fn returned(self: &Arc<Self>, endings: Vec<Ending>) -> Option<Work> {
+        self.with(|inner, now| {
+            for (claim, kept, event) in endings {
+                if let Some(held) = inner.held.get_mut(claim) {
+                    held.kept = kept;
+                    held.abort = None;
+                }
+                inner.machine.on(now, event);
             }
-            None => Event::ExtendFailed { batch: beat.batch },
-        };
-        inner.machine.on(now, event);
-        self.pump(&mut inner, now);
+            self.pump(inner, now);
+            self.take_work(inner)
+        })
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
@@ -180,12 +242,73 @@ impl Lane {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Passes on all commands. The channels have no bound, so nothing waits under the lock.
+    /// Does something to the machine, and does what its commands say. Logs outside of the lock, since a
+    /// logger may block.
+    fn with<R>(self: &Arc<Self>, act: impl FnOnce(&mut Inner, Instant) -> R) -> R {
+        let mut inner = self.lock();
+        let now = Instant::now();
+        let result = act(&mut inner, now);
+        self.pump(&mut inner, now);
+        self.wake(&mut inner, now);
+        let notices = std::mem::take(&mut inner.notices);
+        let lacks_slot = std::mem::take(&mut inner.lacks_slot);
+        drop(inner);
+        for notice in notices {
+            self.log(notice);
+        }
+        if lacks_slot {
+            error!("queue {}: there is no thread for another handler", self.queue());
+        }
+        result
+    }
+
+    /// Does what the commands of the machine say.
     fn pump(self: &Arc<Self>, inner: &mut Inner, now: Instant) {
         while let Some(command) = inner.machine.poll(now) {
-            self.pass_on(inner, command, now);
+            match command {
+                Command::Start(claims) => inner.start(&claims),
+                Command::Cancel { claim, why } => {
+                    if let Some(held) = inner.held.get_mut(claim) {
+                        held.job.cancel(why);
+                    }
+                }
+                Command::Drop(claim) => inner.held.remove(claim),
+                Command::Abandon(claim) => {
+                    let abort = inner.held.get(claim).and_then(|held| held.abort.as_ref());
+                    // The slot answers once the handler is dropped. One that is a thread may never answer.
+                    let answers = abort.is_some() && self.parts.slots.can_abort();
+                    if let Some(abort) = abort {
+                        abort.abort();
+                    }
+                    if !answers {
+                        inner.machine.on(now, Event::Abandoned { claim, is_stopped: false });
+                    }
+                }
+                Command::Tell(notice) => {
+                    if let Notice::Exhausted(claim) = notice {
+                        inner.held.exhaust(claim);
+                    }
+                    inner.notices.push(notice);
+                }
+                Command::Stopped(unfinished) => {
+                    inner.unfinished = Some(unfinished);
+                    inner.held.clear();
+                    inner.work.clear();
+                    self.channels.close();
+                }
+            }
         }
-        let wake_at = inner.machine.wake_at();
+    }
+
+    /// Wakes the tasks for which there is something to do. The channels are full if a task was woken already.
+    fn wake(self: &Arc<Self>, inner: &mut Inner, now: Instant) {
+        self.wake_slot(inner);
+        for line in [Line::Looks, Line::Settlements, Line::Extensions] {
+            if inner.machine.wants(line, now) {
+                let _ = self.channels.of(line).0.try_send(());
+            }
+        }
+        let wake_at = inner.machine.wake_at(now);
         if let Some(at) = wake_at
             && inner.armed.is_none_or(|armed| at < armed)
         {
@@ -194,91 +317,43 @@ impl Lane {
         }
     }
 
-    fn pass_on(self: &Arc<Self>, inner: &mut Inner, command: Command, now: Instant) {
-        match command {
-            Command::Claim { qty, vt } => {
-                let _ = self.channels.looks.0.try_send(Look::Claim { qty, vt, asked: now });
-            }
-            Command::LookDue => {
-                let _ = self.channels.looks.0.try_send(Look::Due);
-            }
-            Command::Start(claims) => self.start(inner, &claims),
-            Command::Cancel { claim, why } => {
-                if let Some(held) = inner.held.get_mut(claim) {
-                    held.job.cancel(why);
-                }
-            }
-            Command::Drop(claim) => inner.held.remove(claim),
-            Command::Abandon(claim) => {
-                let abort = inner.held.get(claim).and_then(|held| held.abort.as_ref());
-                // The slot answers once the handler is dropped. One that is a thread may never answer.
-                let answers = abort.is_some() && self.parts.slots.can_abort();
-                if let Some(abort) = abort {
-                    abort.abort();
-                }
-                if !answers {
-                    inner.machine.on(now, Event::Abandoned { claim, is_stopped: false });
-                }
-            }
-            Command::Settle { batch, what } => {
-                let Source { dead_letter_queue, queue, .. } = &*self.parts.source;
-                let change = inner.held.change(&what, dead_letter_queue, queue);
-                let claims = inner.held.claims_of(&what);
-                let _ = self.channels.changes.0.try_send(Settling { batch, claims, change });
-            }
-            Command::Extend { batch, claims, vt } => {
-                let is_finishing =
-                    |claim: &Claim| inner.held.get(*claim).is_some_and(|held| held.job.is_finishing(vt));
-                let (finishing, claims): (Vec<_>, Vec<_>) = claims.into_iter().partition(is_finishing);
-                let finishing: Vec<_> = finishing.into_iter().map(|claim| claim.msg_id).collect();
-                if claims.is_empty() {
-                    inner.machine.on(now, Event::Extended { batch, alive: finishing });
-                } else {
-                    let _ = self.channels.beats.0.try_send(Beat { batch, claims, finishing, vt, asked: now });
-                }
-            }
-            Command::Tell(notice) => self.notice(inner, notice),
-            Command::Stopped(unfinished) => {
-                inner.unfinished = Some(unfinished);
-                inner.held.clear();
-                self.channels.close();
-            }
+    /// Wakes a slot if there is work, or makes one if all are busy.
+    fn wake_slot(self: &Arc<Self>, inner: &mut Inner) {
+        if inner.work.is_empty() || inner.is_waking {
+            return;
         }
-    }
-
-    /// Passes messages to a slot, and makes one if all are busy.
-    fn start(self: &Arc<Self>, inner: &mut Inner, claims: &[Claim]) {
-        let (handle, abort) = AbortHandle::new_pair();
-        let mut jobs = Vec::with_capacity(claims.len());
-        for claim in claims {
-            if let Some(held) = inner.held.get_mut(*claim) {
-                held.abort = Some(handle.clone());
-                jobs.push(Arc::clone(&held.job));
-            }
-        }
-        inner.busy += 1;
-        if inner.busy > inner.slots && inner.slots < inner.concurrency {
+        if inner.idle > 0 {
+            inner.idle -= 1;
+            inner.is_waking = true;
+            let _ = self.channels.starts.0.try_send(());
+        } else if inner.slots < inner.concurrency {
             match self.parts.slots.add(self) {
-                true => inner.slots += 1,
-                false => error!("queue {}: there is no thread for another handler", self.queue()),
+                true => {
+                    inner.slots += 1;
+                    inner.is_waking = true;
+                }
+                false => inner.lacks_slot = true,
             }
         }
-        let _ = self.channels.work.0.try_send(Work { jobs, abort });
     }
 
-    fn notice(&self, inner: &mut Inner, notice: Notice) {
+    /// The next work for a slot, which waits if there is none.
+    fn take_work(&self, inner: &mut Inner) -> Option<Work> {
+        let work = inner.work.pop_front();
+        if work.is_none() {
+            inner.idle += 1;
+        }
+        work
+    }
+
+    fn log(&self, notice: Notice) {
         let queue = self.queue();
         match notice {
-            Notice::Exhausted(claim) => {
-                inner.held.exhaust(claim);
-                warn!(
-                    "queue {queue}: message {} is moved to {} after {} reads",
-                    claim.msg_id, self.parts.source.dead_letter_queue, claim.read_ct
-                );
-            }
-            Notice::Lost(claim) => {
-                warn!("queue {queue}: the lease of message {} is lost", claim.msg_id);
-            }
+            Notice::Exhausted(claim) => warn!(
+                "queue {queue}: message {} is moved to {} after {} reads",
+                claim.msg_id, self.parts.source.dead_letter_queue, claim.read_ct
+            ),
+            Notice::Lost(claim) => warn!("queue {queue}: the lease of message {} is lost", claim.msg_id),
             Notice::AlreadyGone(claim) => {
                 info!("queue {queue}: message {} was already gone", claim.msg_id);
             }
@@ -291,5 +366,20 @@ impl Lane {
             Notice::Refused => error!("queue {queue}: the server refuses to read; the worker tries again"),
             Notice::Recovered => info!("queue {queue}: the server reads again"),
         }
+    }
+}
+
+impl Inner {
+    /// Passes messages to the slots.
+    fn start(&mut self, claims: &[Claim]) {
+        let (handle, abort) = AbortHandle::new_pair();
+        let mut jobs = Vec::with_capacity(claims.len());
+        for claim in claims {
+            if let Some(held) = self.held.get_mut(*claim) {
+                held.abort = Some(handle.clone());
+                jobs.push(Arc::clone(&held.job));
+            }
+        }
+        self.work.push_back(Work { jobs, abort });
     }
 }

@@ -6,6 +6,7 @@
 
 pub(crate) mod backend;
 pub(crate) mod broker;
+pub(crate) mod change;
 pub(crate) mod channels;
 pub(crate) mod ending;
 pub(crate) mod fault;
@@ -17,3 +18,4 @@ pub(crate) mod listening;
 pub(crate) mod requests;
 pub(crate) mod slot;
 pub(crate) mod spawn;
+pub(crate) mod turn;

@@ -6,18 +6,9 @@ use std::time::{Duration, Instant};
 use futures_util::future::AbortRegistration;
 use pgmq_core::Claim;
 
-use crate::machine::command::BatchId;
+use crate::machine::command::{BatchId, Settlement};
 use crate::meta::Meta;
-use crate::shell::broker::Change;
-
-/// A look at the queue.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Look {
-    /// Read messages, whose leases are counted from `asked`.
-    Claim { qty: usize, vt: Duration, asked: Instant },
-    /// Ask when the next message becomes visible.
-    Due,
-}
+use crate::verdict::Kept;
 
 /// Messages for a handler, and the registration by which it can be stopped.
 pub(crate) struct Work {
@@ -28,8 +19,9 @@ pub(crate) struct Work {
 /// A settlement for the server.
 pub(crate) struct Settling {
     pub(crate) batch: BatchId,
-    pub(crate) claims: Vec<Claim>,
-    pub(crate) change: Change,
+    pub(crate) what: Settlement,
+    /// The messages, if the statement needs more than their claims.
+    pub(crate) held: Vec<(Arc<Meta>, Kept)>,
 }
 
 /// Leases to extend, counted from `asked`.

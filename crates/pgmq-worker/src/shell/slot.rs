@@ -20,6 +20,10 @@ use crate::shell::lane::{Lane, Slots};
 use crate::shell::limit::within;
 use crate::shell::requests::Work;
 use crate::shell::spawn::Spawner;
+use crate::shell::turn::next_turn;
+
+/// The number of handlers that a slot runs before it lets other tasks run.
+const TURNS: u32 = 32;
 
 /// The slots of a lane.
 pub(crate) struct Tasks {
@@ -41,7 +45,21 @@ impl Slots for Tasks {
 /// Runs the handlers of a lane until the lane has stopped.
 async fn run(lane: Arc<Lane>, handler: Registered, _alive: Option<Sender<()>>) {
     let mut dice = Dice::new(fastrand::u64(..));
-    while let Ok(Work { jobs, abort }) = lane.channels.work.1.recv().await {
+    let mut work = lane.woken();
+    let mut turns = 0_u32;
+    loop {
+        let Some(Work { jobs, abort }) = work else {
+            if lane.channels.starts.1.recv().await.is_err() {
+                return;
+            }
+            work = lane.woken();
+            continue;
+        };
+        // Handlers that never wait would keep the thread from the tasks that talk to the database.
+        turns = turns.wrapping_add(1);
+        if turns.is_multiple_of(TURNS) {
+            next_turn().await;
+        }
         // The handler's future is dropped inside of `caught`, since dropping it may panic as well.
         let ended = caught(async { Abortable::new(handle(&lane, &handler, &jobs), abort).await.ok() }).await;
         let outcomes = match ended {
@@ -59,7 +77,7 @@ async fn run(lane: Arc<Lane>, handler: Registered, _alive: Option<Sender<()>>) {
             // The stop has dropped the handler.
             None => jobs.iter().map(|job| released(job)).collect(),
         };
-        lane.returned(events);
+        work = lane.returned(events);
     }
 }
 

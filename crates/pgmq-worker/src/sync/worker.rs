@@ -72,7 +72,7 @@ pub struct Worker(Running);
 impl Worker {
     /// Begins to build a worker that uses this queue's database: the `PGMQueue` of a sync back end.
     ///
-    /// The worker uses up to four connections of the pool for each queue, apart from those of its handlers,
+    /// The worker uses up to five connections of the pool for each queue, apart from those of its handlers,
     /// and one of its own to listen.
     pub fn builder<Q: Listen + Send + Sync + 'static>(queue: Q) -> Builder {
         Builder {

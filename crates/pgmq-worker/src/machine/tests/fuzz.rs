@@ -56,12 +56,14 @@ fn reported(seed: u64) -> u64 {
 /// Runs a scenario. Returns the number of its steps.
 fn scenario(seed: u64) -> u64 {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let config = settings(&mut rng);
+    let mut config = settings(&mut rng);
     let is_healthy = rng.u32(0..4) == 0;
     let mut weather = if is_healthy { healthy(&mut rng) } else { stormy(&mut rng) };
-    // The seeds are older than timeouts of single handlers.
+    // The seeds are older than timeouts of single handlers, lines that are busy, and prefetch by demand.
     if !SEEDS.contains(&seed) {
         weather.own_timeouts = rng.u32(0..50);
+        weather.busy = rng.u32(0..60);
+        config.max_prefetch = rng.usize(0..40);
     }
     if config.keeps_stuck {
         weather.endless = 0;
@@ -140,6 +142,7 @@ fn settings(rng: &mut fastrand::Rng) -> Config {
     Config {
         concurrency,
         prefetch: rng.usize(0..=concurrency * 2),
+        max_prefetch: 0,
         batch,
         linger: if rng.bool() { ms(rng.u64(0..50)) } else { Duration::ZERO },
         max_claim: rng.usize(1..=20),
@@ -189,5 +192,6 @@ fn stormy(rng: &mut fastrand::Rng) -> Weather {
         deaf: often(100),
         good: often(100),
         own_timeouts: 0,
+        busy: 0,
     }
 }

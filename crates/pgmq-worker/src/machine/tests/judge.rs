@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use pgmq_core::Claim;
 
-use crate::machine::command::{CancelReason, Command, Notice, Settlement, Unfinished};
+use crate::machine::command::{CancelReason, Notice, Settlement, Unfinished};
 use crate::machine::event::{Event, Fault, Verdict};
+use crate::machine::tests::commands::Command;
 use crate::machine::tests::shell::{Handler, Kept, Pending, Stage, claims_of, holds};
 use crate::machine::tests::world::World;
 
@@ -77,8 +78,13 @@ impl World {
             Command::Claim { qty, .. } => {
                 assert!(!self.is_paused && !self.drained, "a claim in the wrong phase");
                 assert!(*qty > 0 && *qty <= self.config.max_claim);
-                assert!(self.kept.len() + qty <= self.config.max_in_flight, "a claim above the limit");
-                self.send(command, |c| matches!(c, Command::Claim { .. }), 1);
+                let asked = self.pending.iter().map(|pending| match pending.command {
+                    Command::Claim { qty, .. } => qty,
+                    _ => 0,
+                });
+                let all = self.kept.len() + qty + asked.sum::<usize>();
+                assert!(all <= self.config.max_in_flight, "a claim above the limit");
+                self.send(command, |c| matches!(c, Command::Claim { .. }), 2);
             }
             Command::LookDue => self.send(command, |c| *c == Command::LookDue, 1),
             Command::Extend { claims, .. } => {
@@ -204,7 +210,7 @@ impl World {
             assert!(self.now <= by, "the machine does not stop: {:?}", self.machine.snapshot());
         }
         if self.stopped.is_some() {
-            assert_eq!(self.machine.wake_at(), None);
+            assert_eq!(self.machine.wake_at(self.now), None);
             return;
         }
         let snapshot = self.machine.snapshot();

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::machine::command::{Command, Settlement};
+use crate::machine::command::Settlement;
 use crate::machine::config::Config;
 use crate::machine::event::{Event, Fault, Verdict};
+use crate::machine::tests::commands::Command;
 use crate::machine::tests::config;
 use crate::machine::tests::rig::{Rig, batch, extended, first, firsts, ms, s, settlements, started};
 
@@ -13,7 +14,7 @@ fn a_lease_is_counted_from_the_moment_at_which_the_claim_was_given() {
     let mut rig = Rig::new(config());
     rig.poll();
     rig.now += s(2);
-    rig.on(Event::Claimed(firsts([1])));
+    rig.claimed(firsts([1]));
     assert_eq!(rig.machine.lease_left(first(1), rig.now), Some(s(28)));
     assert_eq!(rig.machine.lease_left(first(2), rig.now), None);
 }
@@ -43,12 +44,12 @@ fn leases_that_are_due_soon_are_extended_together() {
     let config = Config { max_claim: 1, ..config() };
     let mut rig = Rig::new(config);
     rig.poll();
-    rig.on(Event::Claimed(firsts([1])));
+    rig.claimed(firsts([1]));
     rig.now += s(4);
-    rig.on(Event::Claimed(firsts([2])));
+    rig.claimed(firsts([2]));
     // Its lease is counted from now.
     rig.now += s(2);
-    rig.on(Event::Claimed(firsts([3])));
+    rig.claimed(firsts([3]));
     rig.now += s(3);
     assert_eq!(extended(&rig.poll()), []);
     rig.now += s(1);
@@ -67,7 +68,7 @@ fn a_failed_extension_is_repeated_until_the_lease_ends() {
             attempts += 1;
             rig.on(Event::ExtendFailed { batch: batch(&commands) });
         }
-        rig.now = rig.machine.wake_at().expect("more is to come");
+        rig.now = rig.machine.wake_at(rig.now).expect("more is to come");
         commands = rig.poll();
     }
     // After 0.2, 0.4, 0.8, 1.6 and then every 2.5 seconds.
@@ -98,28 +99,53 @@ fn a_message_is_hidden_only_after_the_answer_to_its_extension() {
 }
 
 #[test]
-fn two_settlements_are_in_flight_and_the_rest_form_the_next_batch() {
+fn messages_wait_for_the_settlement_in_flight_and_form_the_next_batch() {
     let config = Config { concurrency: 10, ..config() };
     let mut rig = Rig::running(config, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
     let one = rig.returns(1, Verdict::Delete);
     assert_eq!(settlements(&one), [Settlement::Delete(firsts([1]))], "it goes at once");
-    assert_eq!(settlements(&rig.returns(2, Verdict::Delete)), [Settlement::Delete(firsts([2]))]);
-    for id in 3..=10 {
+    for id in 2..=9 {
         assert_eq!(settlements(&rig.returns(id, Verdict::Delete)), []);
     }
-    let batch = batch(&one);
-    assert_eq!(settlements(&rig.settled(batch, &[1])), [Settlement::Delete(firsts(3..=10))]);
+    let other = rig.returns(10, Verdict::Archive);
+    assert_eq!(settlements(&other), [Settlement::Archive(firsts([10]))], "another kind does not wait");
+    rig.settled(batch(&other), &[10]);
+    assert_eq!(settlements(&rig.settled(batch(&one), &[1])), [Settlement::Delete(firsts(2..=9))]);
+}
+
+#[test]
+fn a_second_settlement_is_sent_for_many_messages_or_when_the_first_takes_long() {
+    let config = Config { concurrency: 10, max_claim: 3, prefetch: 0, ..config() };
+    let mut rig = Rig::new(config);
+    rig.poll();
+    for claim in 0..3 {
+        rig.claimed(firsts(claim * 3 + 1..=claim * 3 + 3));
+    }
+    rig.returns(1, Verdict::Delete);
+    assert_eq!(settlements(&rig.returns(2, Verdict::Delete)), []);
+    assert_eq!(settlements(&rig.pass(ms(24))), []);
+    assert_eq!(settlements(&rig.pass(ms(1))), [Settlement::Delete(firsts([2]))]);
+    let mut rig = Rig::running(Config { concurrency: 10, max_claim: 10, ..self::config() }, &[1, 2, 3, 4]);
+    rig.machine.on(rig.now, Event::Returned { claim: first(1), verdict: Verdict::Delete });
+    assert_eq!(settlements(&rig.poll()).len(), 1);
+    for id in 2..=4 {
+        assert_eq!(settlements(&rig.returns(id, Verdict::Delete)), []);
+    }
 }
 
 #[test]
 fn a_settlement_has_no_more_messages_than_its_limit() {
-    let config = Config { concurrency: 5, max_settle: 3, ..config() };
-    let mut rig = Rig::running(config, &[1, 2, 3, 4, 5]);
+    let config = Config { concurrency: 5, max_settle: 3, max_claim: 2, ..config() };
+    let mut rig = Rig::new(config);
+    rig.poll();
+    rig.claimed(firsts(1..=2));
+    rig.claimed(firsts(3..=4));
+    rig.claimed(firsts([5]));
     for id in 1..=5 {
         rig.machine.on(rig.now, Event::Returned { claim: first(id), verdict: Verdict::Delete });
     }
     let expected = [Settlement::Delete(firsts(1..=3)), Settlement::Delete(firsts(4..=5))];
-    assert_eq!(settlements(&rig.poll()), expected);
+    assert_eq!(settlements(&rig.poll()), expected, "two are as many as a claim brings");
 }
 
 #[test]

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use pgmq_core::Claim;
 
-use crate::machine::command::{Command, Notice};
+use crate::machine::command::{ClaimId, Notice};
 use crate::machine::config::Config;
 use crate::machine::event::{Event, Fault, Verdict, Wake};
+use crate::machine::tests::commands::Command;
 use crate::machine::tests::config;
-use crate::machine::tests::rig::{Rig, claimed, firsts, ms, s, settlements, started, tell};
+use crate::machine::tests::rig::{Rig, claimed, first, firsts, ms, s, settlements, started, tell};
 
 /// A machine whose queue is empty, as it knows.
 fn idle(config: Config) -> Rig {
@@ -22,7 +23,7 @@ fn idle(config: Config) -> Rig {
 fn next_claim(rig: &mut Rig) -> Duration {
     let begin = rig.now;
     while claimed(&rig.poll()).is_none() {
-        rig.now = rig.machine.wake_at().expect("a claim is to come");
+        rig.now = rig.machine.wake_at(rig.now).expect("a claim is to come");
     }
     rig.now - begin
 }
@@ -30,7 +31,7 @@ fn next_claim(rig: &mut Rig) -> Duration {
 #[test]
 fn the_first_claim_asks_for_the_slots_and_the_prefetch() {
     let commands = Rig::new(config()).poll();
-    assert_eq!(commands, [Command::Claim { qty: 8, vt: s(30) }]);
+    assert_eq!(commands, [Command::Claim { id: ClaimId(1), qty: 8, vt: s(30) }]);
 }
 
 #[test]
@@ -55,6 +56,58 @@ fn a_full_claim_is_followed_by_another_at_once() {
     let config = Config { max_claim: 5, ..config() };
     let (_, commands) = Rig::with(config, firsts(1..=5));
     assert_eq!(claimed(&commands), Some(3));
+}
+
+#[test]
+fn two_claims_are_in_flight_while_there_is_a_backlog_and_room_for_many() {
+    let config = Config { concurrency: 10, prefetch: 10, max_claim: 10, ..config() };
+    let (mut rig, commands) = Rig::with(config.clone(), firsts(1..=10));
+    assert_eq!(claimed(&commands), Some(10), "for the prefetch");
+    let mut finish = |mut ids: std::ops::RangeInclusive<i64>| {
+        ids.find_map(|id| claimed(&rig.returns(id, Verdict::Finished)))
+    };
+    assert_eq!(finish(1..=4), None, "four are not worth a second claim");
+    assert_eq!(finish(5..=5), Some(5));
+    assert_eq!(finish(6..=10), None, "there are two");
+    assert_eq!(claimed(&rig.claimed(firsts(11..=20))), Some(5));
+    let (mut rig, _) = Rig::with(config, firsts(1..=9));
+    rig.on(Event::Woken(Wake::Kicked));
+    let later = (1..=9).find_map(|id| claimed(&rig.returns(id, Verdict::Finished)));
+    assert_eq!(later, None, "the last claim was not full");
+}
+
+#[test]
+fn each_lease_counts_from_its_own_claim() {
+    let config = Config { concurrency: 10, prefetch: 10, max_claim: 10, ..config() };
+    let (mut rig, _) = Rig::with(config, firsts(1..=10));
+    rig.now += s(1);
+    for id in 1..=5 {
+        rig.returns(id, Verdict::Finished);
+    }
+    rig.now += s(1);
+    let first_event = rig.answer(firsts(11..=20));
+    rig.claimed(firsts(21..=25));
+    rig.on(first_event);
+    assert_eq!(rig.machine.lease_left(first(11), rig.now), Some(s(28)));
+    assert_eq!(rig.machine.lease_left(first(21), rig.now), Some(s(29)));
+}
+
+#[test]
+fn more_is_read_ahead_for_handlers_that_end_during_a_claim() {
+    let config = Config { concurrency: 4, prefetch: 4, max_prefetch: 30, ..config() };
+    let (mut rig, _) = Rig::with(config, firsts(1..=8));
+    assert_eq!(claimed(&rig.returns(1, Verdict::Finished)), Some(1));
+    for id in 2..=8 {
+        rig.returns(id, Verdict::Finished);
+    }
+    assert_eq!(claimed(&rig.claimed(firsts([9]))), Some(3 + 2 * 7 - 4), "four are in flight");
+    // Nothing ends during further claims.
+    let mut last = None;
+    for _ in 0..8 {
+        rig.on(Event::Woken(Wake::Kicked));
+        last = claimed(&rig.claimed(vec![]));
+    }
+    assert_eq!(last, Some(3 + 4));
 }
 
 #[test]
@@ -91,10 +144,10 @@ fn claims_stop_while_most_messages_wait_for_their_settlement() {
 fn a_notification_leads_to_a_claim_at_once_and_to_another_after_the_throttle() {
     let mut rig = idle(config());
     assert_eq!(claimed(&rig.on(Event::Woken(Wake::Notified))), Some(8));
-    assert_eq!(rig.on(Event::Claimed(vec![])), [Command::LookDue]);
+    assert_eq!(rig.claimed(vec![]), [Command::LookDue]);
     rig.on(Event::Due(None));
     assert_eq!(next_claim(&mut rig), ms(270));
-    assert_eq!(rig.on(Event::Claimed(vec![])), [Command::LookDue]);
+    assert_eq!(rig.claimed(vec![]), [Command::LookDue]);
     rig.on(Event::Due(None));
     assert!(next_claim(&mut rig) > s(8), "once for each notification");
 }
@@ -104,7 +157,7 @@ fn a_wake_during_a_claim_leads_to_another() {
     let mut rig = Rig::new(config());
     rig.poll();
     assert_eq!(rig.on(Event::Woken(Wake::Kicked)), []);
-    assert_eq!(claimed(&rig.on(Event::Claimed(vec![]))), Some(8));
+    assert_eq!(claimed(&rig.claimed(vec![])), Some(8));
 }
 
 #[test]
@@ -127,7 +180,7 @@ fn a_message_that_is_due_and_cannot_be_read_is_looked_for_ever_more_seldom() {
     let mut waits = Vec::new();
     for _ in 0..7 {
         waits.push(next_claim(&mut rig));
-        assert_eq!(rig.on(Event::Claimed(vec![])), [Command::LookDue]);
+        assert_eq!(rig.claimed(vec![]), [Command::LookDue]);
         rig.machine.on(rig.now, Event::Due(Some(Duration::ZERO)));
     }
     assert_eq!(waits, [0, 50, 100, 200, 400, 800, 1_000].map(ms));
@@ -148,7 +201,7 @@ fn an_idle_machine_with_a_listener_asks_once_in_a_backstop() {
     for _ in 0..100 {
         let wait = next_claim(&mut rig);
         assert!(wait > s(9) && wait <= s(10), "{wait:?}");
-        assert_eq!(rig.on(Event::Claimed(vec![])), [], "the queue has not changed, so it is not asked about");
+        assert_eq!(rig.claimed(vec![]), [], "the queue has not changed, so it is not asked about");
     }
 }
 
@@ -158,13 +211,13 @@ fn a_machine_without_a_listener_looks_ever_more_seldom_until_there_is_a_message(
     let mut waits = Vec::new();
     for _ in 0..6 {
         waits.push(next_claim(&mut rig));
-        rig.on(Event::Claimed(vec![]));
+        rig.claimed(vec![]);
     }
     for (wait, longest) in waits.iter().zip([50, 100, 200, 400, 800, 1_000].map(ms)) {
         assert!(*wait <= longest && *wait >= longest.mul_f64(0.9), "{waits:?}");
     }
     next_claim(&mut rig);
-    rig.on(Event::Claimed(firsts([1])));
+    rig.claimed(firsts([1]));
     rig.on(Event::Due(None));
     assert_eq!(next_claim(&mut rig), ms(50));
 }
@@ -174,13 +227,13 @@ fn a_failed_claim_is_repeated_ever_more_seldom_and_at_once_after_a_reconnect() {
     let mut rig = Rig::new(config());
     rig.poll();
     for longest in [50, 100, 200, 400, 800, 1_600, 2_000, 2_000].map(ms) {
-        assert_eq!(rig.on(Event::ClaimFailed(Fault::Transient)), []);
+        assert_eq!(rig.claim_fails(Fault::Transient), []);
         rig.machine.on(rig.now, Event::Woken(Wake::Notified));
         let wait = next_claim(&mut rig);
         assert!(wait <= longest && wait >= longest.mul_f64(0.9), "{wait:?}");
     }
     assert_eq!(rig.machine.snapshot().claim_failures, 8);
-    rig.on(Event::ClaimFailed(Fault::Transient));
+    rig.claim_fails(Fault::Transient);
     assert_eq!(claimed(&rig.on(Event::Woken(Wake::Reconnected))), Some(8));
 }
 
@@ -188,27 +241,27 @@ fn a_failed_claim_is_repeated_ever_more_seldom_and_at_once_after_a_reconnect() {
 fn the_next_message_is_asked_for_after_a_failed_claim_which_may_have_hidden_some() {
     let mut rig = idle(config());
     rig.on(Event::Woken(Wake::Kicked));
-    rig.on(Event::Claimed(vec![]));
+    rig.claimed(vec![]);
     rig.on(Event::Due(None));
     next_claim(&mut rig);
-    rig.on(Event::ClaimFailed(Fault::Transient));
+    rig.claim_fails(Fault::Transient);
     next_claim(&mut rig);
-    assert_eq!(rig.on(Event::Claimed(vec![])), [Command::LookDue]);
+    assert_eq!(rig.claimed(vec![]), [Command::LookDue]);
 }
 
 #[test]
 fn a_refusal_is_told_once_and_so_is_its_end() {
     let mut rig = Rig::new(config());
     rig.poll();
-    assert_eq!(rig.on(Event::ClaimFailed(Fault::Lasting)), [tell(Notice::Refused)]);
+    assert_eq!(rig.claim_fails(Fault::Lasting), [tell(Notice::Refused)]);
     for longest in [1, 2, 4, 8, 16, 30, 30].map(s) {
         let wait = next_claim(&mut rig);
         assert!(wait <= longest && wait >= longest.mul_f64(0.9), "{wait:?}");
-        assert_eq!(rig.on(Event::ClaimFailed(Fault::Lasting)), []);
+        assert_eq!(rig.claim_fails(Fault::Lasting), []);
     }
     assert!(rig.machine.snapshot().is_refused);
     next_claim(&mut rig);
-    assert_eq!(rig.on(Event::Claimed(vec![]))[0], tell(Notice::Recovered));
+    assert_eq!(rig.claimed(vec![])[0], tell(Notice::Recovered));
     assert!(!rig.machine.snapshot().is_refused);
 }
 
@@ -232,7 +285,8 @@ fn a_suspect_starts_last_and_alone() {
     for id in 2..=8 {
         assert_eq!(started(&rig.returns(id, Verdict::Finished)), []);
     }
-    assert_eq!(started(&rig.on(Event::Claimed(vec![]))), [suspect], "the claim brought nothing else");
+    assert_eq!(started(&rig.claimed(vec![])), [], "another claim is in flight");
+    assert_eq!(started(&rig.claimed(vec![])), [suspect], "the claims brought nothing else");
     rig.on(Event::Due(None));
     assert_eq!(claimed(&rig.on(Event::Woken(Wake::Notified))), None, "no claim while it runs");
     let commands = rig.on(Event::Returned { claim: suspect, verdict: Verdict::Delete });
@@ -250,7 +304,7 @@ fn a_suspect_stops_claims_after_it_has_waited_for_a_lease() {
         for command in rig.pass(s(10)) {
             match command {
                 Command::Extend { batch, .. } => drop(rig.extended(batch, &[1, 2])),
-                Command::Claim { .. } => drop(rig.on(Event::Claimed(vec![]))),
+                Command::Claim { .. } => drop(rig.claimed(vec![])),
                 _ => {}
             }
         }
@@ -288,7 +342,7 @@ fn a_stuck_suspect_does_not_stop_the_queue() {
     rig.on(Event::Due(None));
     assert_eq!(claimed(&rig.on(Event::Woken(Wake::Kicked))), None);
     assert_eq!(claimed(&rig.pass(s(6))), Some(7));
-    assert_eq!(started(&rig.on(Event::Claimed(firsts([2])))), firsts([2]));
+    assert_eq!(started(&rig.claimed(firsts([2]))), firsts([2]));
 }
 
 #[test]
@@ -296,7 +350,7 @@ fn an_answer_about_the_next_message_that_is_outdated_is_asked_for_once_more() {
     let (mut rig, _) = Rig::with(config(), vec![]);
     assert_eq!(claimed(&rig.on(Event::Woken(Wake::Kicked))), Some(8));
     rig.on(Event::Due(None));
-    assert_eq!(rig.on(Event::Claimed(vec![])), [Command::LookDue]);
+    assert_eq!(rig.claimed(vec![]), [Command::LookDue]);
 }
 
 #[test]

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use pgmq_core::Claim;
 
-use crate::machine::command::{CancelReason, Command, Notice, Settlement};
+use crate::machine::command::{CancelReason, Notice, Settlement};
 use crate::machine::config::Config;
 use crate::machine::event::{Event, Fault, Verdict, Wake};
+use crate::machine::tests::commands::Command;
 use crate::machine::tests::config;
 use crate::machine::tests::rig::{
     Rig, batch, cancel, claimed, extended, first, firsts, limits, ms, s, settlements, started, tell,
@@ -40,7 +41,7 @@ fn a_message_that_comes_while_the_machine_is_paused_is_released() {
     let mut rig = Rig::new(config());
     rig.poll();
     rig.on(Event::Pause);
-    let commands = rig.on(Event::Claimed(firsts([1])));
+    let commands = rig.claimed(firsts([1]));
     assert_eq!(settlements(&commands), [Settlement::Hold(vec![(first(1), Duration::ZERO)])]);
     assert_eq!(started(&commands), []);
 }
@@ -50,7 +51,7 @@ fn a_message_that_comes_while_the_machine_stops_is_released_before_it_has_stoppe
     let mut rig = Rig::new(config());
     rig.poll();
     assert_eq!(rig.on(Event::Stop(limits(20, 5, 3))), []);
-    let commands = rig.on(Event::Claimed(firsts([1])));
+    let commands = rig.claimed(firsts([1]));
     assert_eq!(settlements(&commands), [Settlement::Hold(vec![(first(1), Duration::ZERO)])]);
     let commands = rig.settled(batch(&commands), &[1]);
     assert!(matches!(commands.as_slice(), [Command::Stopped(_)]));
@@ -61,7 +62,7 @@ fn a_message_does_not_start_if_its_lease_ends_before_the_next_beats() {
     let mut rig = Rig::new(config());
     rig.poll();
     rig.now += s(21);
-    let commands = rig.on(Event::Claimed(firsts([1])));
+    let commands = rig.claimed(firsts([1]));
     assert_eq!(started(&commands), []);
     assert_eq!(extended(&commands), [first(1)]);
     assert_eq!(started(&rig.extended(batch(&commands), &[1])), [first(1)]);
@@ -92,7 +93,8 @@ fn a_message_that_waits_is_dropped_at_the_end_of_its_lease() {
 fn nothing_starts_after_a_leap_of_the_clock_over_its_lease() {
     let mut rig = Rig::new(config());
     rig.poll();
-    rig.machine.on(rig.now, Event::Claimed(firsts([1, 2])));
+    let answer = rig.answer(firsts([1, 2]));
+    rig.machine.on(rig.now, answer);
     let commands = rig.leap(s(30));
     assert_eq!(started(&commands), []);
     assert!(commands.contains(&Command::Drop(first(1))) && commands.contains(&Command::Drop(first(2))));
@@ -134,8 +136,10 @@ fn a_finished_message_that_is_lost_before_it_is_settled_is_still_deleted() {
     let commands = rig.returns(1, Verdict::Delete);
     rig.returns(2, Verdict::Delete);
     rig.returns(3, Verdict::Delete);
-    rig.leap(s(30));
-    assert_eq!(settlements(&rig.settled(batch(&commands), &[1])), [Settlement::Delete(firsts([3]))]);
+    let late = rig.leap(s(30));
+    assert_eq!(settlements(&late), [Settlement::Delete(firsts([2, 3]))]);
+    rig.settled(batch(&commands), &[1]);
+    assert_eq!(rig.settled(batch(&late), &[2, 3]), []);
 }
 
 #[test]
@@ -221,7 +225,7 @@ fn a_handler_without_a_timeout_counts_as_stuck_after_ten_leases() {
                 .unwrap(),
             &[1],
         );
-        rig.on(Event::ClaimFailed(Fault::Transient));
+        rig.claim_fails(Fault::Transient);
     }
     assert!(told);
 }
@@ -328,7 +332,7 @@ fn a_later_claim_does_not_start_while_an_earlier_handler_of_the_message_runs() {
     let mut rig = Rig::running(config(), &[1]);
     rig.on(Event::Woken(Wake::Kicked));
     let later = Claim::new(1, 2);
-    let commands = rig.on(Event::Claimed(vec![later]));
+    let commands = rig.claimed(vec![later]);
     assert_eq!(commands[..2], [tell(Notice::Lost(first(1))), cancel(1, CancelReason::LeaseLost)]);
     assert_eq!(started(&commands), []);
     assert_eq!(settlements(&commands), [Settlement::Hold(vec![(later, s(5))])]);
@@ -343,7 +347,7 @@ fn a_later_claim_is_hidden_for_a_lease_while_an_earlier_handler_is_stuck() {
     rig.pass(s(6));
     rig.on(Event::Woken(Wake::Kicked));
     let later = Claim::new(1, 2);
-    assert_eq!(settlements(&rig.on(Event::Claimed(vec![later]))), [Settlement::Hold(vec![(later, s(30))])]);
+    assert_eq!(settlements(&rig.claimed(vec![later])), [Settlement::Hold(vec![(later, s(30))])]);
 }
 
 #[test]
@@ -351,7 +355,7 @@ fn a_later_claim_takes_the_place_of_a_message_that_waits() {
     let config = Config { concurrency: 1, ..config() };
     let (mut rig, _) = Rig::with(config, firsts(1..=4));
     assert_eq!(claimed(&rig.on(Event::Woken(Wake::Kicked))), Some(1));
-    let commands = rig.on(Event::Claimed(vec![Claim::new(3, 2)]));
+    let commands = rig.claimed(vec![Claim::new(3, 2)]);
     assert!(commands.starts_with(&[tell(Notice::Lost(first(3))), Command::Drop(first(3))]), "{commands:?}");
     assert_eq!(rig.machine.snapshot().ready, 3);
 }
@@ -364,7 +368,7 @@ fn a_later_claim_of_a_message_that_is_finished_is_deleted_without_a_start() {
     rig.settle_fails(failed, Fault::Transient);
     rig.on(Event::Woken(Wake::Kicked));
     let later = Claim::new(1, 2);
-    let commands = rig.on(Event::Claimed(vec![later]));
+    let commands = rig.claimed(vec![later]);
     assert_eq!(started(&commands), []);
     assert!(commands.contains(&Command::Drop(first(1))));
     assert_eq!(settlements(&commands), [Settlement::Delete(vec![later])]);
@@ -378,7 +382,7 @@ fn a_later_claim_of_a_message_that_was_released_starts() {
     let batch = batch(&commands);
     rig.on(Event::Woken(Wake::Kicked));
     let later = Claim::new(1, 2);
-    assert_eq!(started(&rig.on(Event::Claimed(vec![later]))), [later]);
+    assert_eq!(started(&rig.claimed(vec![later])), [later]);
     rig.settled(batch, &[1]);
     assert_eq!(rig.machine.snapshot().running, 1);
 }
@@ -390,7 +394,7 @@ fn an_old_handler_deletes_nothing_after_the_queue_was_recreated() {
         assert_eq!(started(&commands), [Claim::new(1, 2)]);
         rig.on(Event::Due(None));
         rig.on(Event::Woken(Wake::Kicked));
-        rig.on(Event::Claimed(vec![claim]));
+        rig.claimed(vec![claim]);
         let commands = rig.on(Event::Returned { claim: Claim::new(1, 2), verdict: Verdict::Delete });
         let deletes = |s: &Settlement| matches!(s, Settlement::Delete(_));
         assert!(!settlements(&commands).iter().any(deletes), "{commands:?}");

@@ -1,5 +1,6 @@
 //! Tests of the machine: its rules one by one, and all of them against a server and handlers that misbehave.
 
+mod commands;
 mod fuzz;
 mod judge;
 mod leases;
@@ -22,6 +23,7 @@ fn config() -> Config {
     Config {
         concurrency: 4,
         prefetch: 4,
+        max_prefetch: 0,
         batch: 1,
         linger: Duration::ZERO,
         max_claim: 100,

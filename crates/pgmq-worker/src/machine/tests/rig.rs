@@ -1,18 +1,22 @@
 //! A machine whose events and commands a test writes down one by one.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use pgmq_core::Claim;
 
 use crate::machine::Machine;
-use crate::machine::command::{BatchId, CancelReason, Command, Notice, Settlement};
+use crate::machine::command::{BatchId, CancelReason, ClaimId, Notice, Settlement};
 use crate::machine::config::Config;
 use crate::machine::event::{Event, Fault, StopLimits, Verdict};
+use crate::machine::tests::commands::{Command, next};
 
 /// A machine and its clock.
 pub(super) struct Rig {
     pub(super) machine: Machine,
     pub(super) now: Instant,
+    /// The claims in flight.
+    asked: VecDeque<ClaimId>,
 }
 
 /// The first claim of a message.
@@ -103,14 +107,14 @@ impl Rig {
     /// Creates a machine.
     pub(super) fn new(config: Config) -> Self {
         let now = Instant::now();
-        Self { machine: Machine::new(config, now, 7), now }
+        Self { machine: Machine::new(config, now, 7), now, asked: VecDeque::new() }
     }
 
     /// Creates a machine that was given these messages by its first claim.
     pub(super) fn with(config: Config, claims: Vec<Claim>) -> (Self, Vec<Command>) {
         let mut rig = Self::new(config);
         assert!(claimed(&rig.poll()).is_some());
-        let commands = rig.on(Event::Claimed(claims));
+        let commands = rig.claimed(claims);
         (rig, commands)
     }
 
@@ -125,9 +129,13 @@ impl Rig {
 
     /// Takes all commands.
     pub(super) fn poll(&mut self) -> Vec<Command> {
-        let commands: Vec<_> = std::iter::from_fn(|| self.machine.poll(self.now)).take(1_000).collect();
+        let commands: Vec<_> = std::iter::from_fn(|| next(&mut self.machine, self.now)).take(1_000).collect();
         assert!(commands.len() < 1_000, "commands come forever");
-        assert!(self.machine.wake_at().is_none_or(|at| at > self.now));
+        self.asked.extend(commands.iter().filter_map(|command| match command {
+            Command::Claim { id, .. } => Some(*id),
+            _ => None,
+        }));
+        assert!(self.machine.wake_at(self.now).is_none_or(|at| at > self.now));
         commands
     }
 
@@ -137,11 +145,28 @@ impl Rig {
         self.poll()
     }
 
+    /// The event of the answer to the oldest claim in flight, or to one that was never given.
+    pub(super) fn answer(&mut self, got: Vec<Claim>) -> Event {
+        Event::Claimed { id: self.asked.pop_front().unwrap_or(ClaimId(0)), got }
+    }
+
+    /// Answers the oldest claim in flight.
+    pub(super) fn claimed(&mut self, got: Vec<Claim>) -> Vec<Command> {
+        let event = self.answer(got);
+        self.on(event)
+    }
+
+    /// Fails the oldest claim in flight.
+    pub(super) fn claim_fails(&mut self, fault: Fault) -> Vec<Command> {
+        let id = self.asked.pop_front().unwrap_or(ClaimId(0));
+        self.on(Event::ClaimFailed { id, fault })
+    }
+
     /// Lets time pass, waking at the times that the machine asks for, and takes all commands.
     pub(super) fn pass(&mut self, time: Duration) -> Vec<Command> {
         let end = self.now + time;
         let mut commands = self.poll();
-        while let Some(at) = self.machine.wake_at().filter(|&at| at <= end) {
+        while let Some(at) = self.machine.wake_at(self.now).filter(|&at| at <= end) {
             self.now = at;
             commands.extend(self.poll());
         }

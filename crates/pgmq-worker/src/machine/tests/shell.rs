@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use pgmq_core::Claim;
 
-use crate::machine::command::{Command, Settlement};
+use crate::machine::command::Settlement;
 use crate::machine::event::{Event, Fault, Verdict};
+use crate::machine::tests::commands::Command;
 
 /// A message that the shell keeps.
 #[derive(Debug)]

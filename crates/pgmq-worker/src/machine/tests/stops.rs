@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::machine::command::{CancelReason, Command, Notice, Settlement, Unfinished};
+use crate::machine::command::{CancelReason, Notice, Settlement, Unfinished};
 use crate::machine::config::Config;
 use crate::machine::event::{Event, Fault, StopLimits, Verdict, Wake};
 use crate::machine::phase::Phase;
+use crate::machine::tests::commands::Command;
 use crate::machine::tests::config;
 use crate::machine::tests::rig::{
     Rig, batch, cancel, claimed, extended, first, firsts, limits, ms, s, settlements, started, tell,
@@ -42,7 +43,7 @@ fn an_idle_machine_stops_at_once() {
     let (mut rig, _) = Rig::with(config(), vec![]);
     assert_eq!(rig.on(Event::Stop(limits(20, 5, 3))), [clean()]);
     assert_eq!(rig.machine.snapshot().phase, Phase::Stopped);
-    assert_eq!(rig.machine.wake_at(), None);
+    assert_eq!(rig.machine.wake_at(rig.now), None);
 }
 
 #[test]
@@ -164,7 +165,8 @@ fn the_limits_of_a_stop_may_be_endless() {
 fn nothing_starts_after_a_stop() {
     let mut rig = Rig::new(config());
     rig.poll();
-    rig.machine.on(rig.now, Event::Claimed(firsts([1])));
+    let answer = rig.answer(firsts([1]));
+    rig.machine.on(rig.now, answer);
     let commands = rig.on(Event::Stop(limits(1, 1, 1)));
     assert_eq!(started(&commands), []);
     assert_eq!(settlements(&commands), [release([1])]);

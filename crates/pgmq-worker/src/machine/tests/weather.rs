@@ -31,6 +31,8 @@ pub(super) struct Weather {
     pub(super) good: u32,
     /// Handlers with a timeout of their own.
     pub(super) own_timeouts: u32,
+    /// Lines of statements that cannot be sent at once.
+    pub(super) busy: u32,
 }
 
 impl Weather {
@@ -51,6 +53,7 @@ impl Weather {
             deaf: 0,
             good: 100,
             own_timeouts: 0,
+            busy: 0,
         }
     }
 }

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use pgmq_core::Claim;
 
 use crate::machine::Machine;
-use crate::machine::command::{Command, Unfinished};
+use crate::machine::command::{Line, Unfinished};
 use crate::machine::config::Config;
 use crate::machine::event::{Event, Fault, StopLimits, Verdict, Wake};
+use crate::machine::tests::commands::Command;
 use crate::machine::tests::server::Server;
 use crate::machine::tests::shell::{Handler, Kept, Pending, Stage, claims_of};
 use crate::machine::tests::weather::Weather;
@@ -36,6 +37,8 @@ pub(super) struct World {
     pub(super) pending: Vec<Pending>,
     pub(super) calls: u64,
     pub(super) drained: bool,
+    /// `true` if a statement may be due that the shell could not send yet.
+    pub(super) late: bool,
     /// The ids whose handlers were stuck.
     pub(super) let_go: BTreeSet<i64>,
 }
@@ -61,6 +64,7 @@ impl World {
             pending: Vec::new(),
             calls: 0,
             drained: false,
+            late: false,
             let_go: BTreeSet::new(),
         }
     }
@@ -80,10 +84,13 @@ impl World {
         self.poll();
         self.check();
         let mut next = until;
-        let wake = self.machine.wake_at();
+        let wake = self.machine.wake_at(self.now);
         if let Some(wake) = wake {
             assert!(wake > self.now, "the machine wants to wake in the past: {:?}", self.machine);
             next = next.min(wake);
+        }
+        if self.late {
+            next = next.min(self.now + Duration::from_millis(self.rng.u64(1..10)));
         }
         for pending in &self.pending {
             next = next.min(pending.runs.unwrap_or(pending.answers));
@@ -120,7 +127,9 @@ impl World {
                 continue;
             }
             let answer = match command {
-                Command::Claim { qty, vt } => Event::Claimed(self.server.read(*qty, *vt, runs)),
+                Command::Claim { id, qty, vt } => {
+                    Event::Claimed { id: *id, got: self.server.read(*qty, *vt, runs) }
+                }
                 Command::LookDue => Event::Due(self.server.next_due(runs)),
                 Command::Extend { batch, claims, vt } => {
                     Event::Extended { batch: *batch, alive: self.server.extend(claims, *vt, runs) }
@@ -150,7 +159,7 @@ impl World {
     fn answer(&mut self, pending: Pending) {
         let Pending { command, asked, fault, answer, .. } = pending;
         let event = match (command, fault) {
-            (Command::Claim { .. }, Some(fault)) => Event::ClaimFailed(fault),
+            (Command::Claim { id, .. }, Some(fault)) => Event::ClaimFailed { id, fault },
             (Command::LookDue, Some(fault)) => Event::DueFailed(fault),
             (Command::Extend { batch, .. }, Some(_)) => Event::ExtendFailed { batch },
             (Command::Settle { batch, .. }, Some(fault)) => Event::SettleFailed { batch, fault },
@@ -174,7 +183,7 @@ impl World {
                 answer.expect("it ran")
             }
             (Command::Claim { vt, .. }, None) => {
-                let Some(Event::Claimed(mut got)) = answer else { panic!("{answer:?} to a claim") };
+                let Some(Event::Claimed { id, mut got }) = answer else { panic!("{answer:?} to a claim") };
                 for &claim in &got {
                     self.kept.entry(claim).or_insert(Kept {
                         since: self.now,
@@ -189,7 +198,7 @@ impl World {
                 if !got.is_empty() && self.weather.drops > 0 && self.chance(5) {
                     got.push(got[0]);
                 }
-                Event::Claimed(got)
+                Event::Claimed { id, got }
             }
             (_, None) => answer.expect("it ran"),
             _ => unreachable!("not a statement"),
@@ -293,14 +302,32 @@ impl World {
         }
     }
 
-    /// Takes all commands.
+    /// Takes all commands, and the statements that can be sent now.
     fn poll(&mut self) {
-        let mut commands = 0;
-        while let Some(command) = self.machine.poll(self.now) {
-            assert!(self.stopped.is_none(), "{command:?} comes after Stopped");
-            commands += 1;
+        let mut lines = vec![Line::Settlements, Line::Extensions, Line::Looks];
+        lines.retain(|_| self.weather.busy == 0 || !self.chance(self.weather.busy));
+        self.late = lines.len() < 3;
+        for commands in 0.. {
             assert!(commands < 5_000, "poll gives commands forever");
+            let command = self.machine.poll(self.now).map(Command::from);
+            let Some(command) = command.or_else(|| lines.iter().find_map(|&line| self.statement(line)))
+            else {
+                break;
+            };
+            assert!(self.stopped.is_none(), "{command:?} comes after Stopped");
             self.take(command);
         }
+    }
+
+    fn statement(&mut self, line: Line) -> Option<Command> {
+        let (machine, now) = (&mut self.machine, self.now);
+        let is_wanted = machine.wants(line, now);
+        let statement = match line {
+            Line::Looks => machine.look(now).map(Command::from),
+            Line::Settlements => machine.settlement(now).map(Command::from),
+            Line::Extensions => machine.extension(now).map(Command::from),
+        };
+        assert!(is_wanted || statement.is_none(), "{statement:?} was not wanted");
+        statement
     }
 }

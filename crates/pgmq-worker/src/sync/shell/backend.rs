@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use pgmq_core::{Claim, ErrorKind, Listen, Message, Notification, Queue, QueueError as _, RawJson};
 
-use crate::shell::broker::{Change, Throttles};
+use crate::shell::broker::Throttles;
+use crate::shell::change::Change;
 use crate::shell::fault::DatabaseError;
 use crate::sync::shell::broker::{Broker, Listener};
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use pgmq_core::{Claim, Message, Notification, RawJson};
 
-use crate::shell::broker::{Change, Throttles};
+use crate::shell::broker::Throttles;
+use crate::shell::change::Change;
 use crate::shell::fault::DatabaseError;
 
 /// The operations of a worker. They block.

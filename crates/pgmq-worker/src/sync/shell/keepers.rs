@@ -1,23 +1,26 @@
-//! The threads that talk to the database for a lane: one reads, two settle, one extends leases, so that a
+//! The threads that talk to the database for a lane: two read, two settle, one extends leases, so that a
 //! slow settlement never keeps a lease from being extended.
 
 use std::io;
 use std::sync::Arc;
 
-use async_channel::{Receiver, Sender};
+use async_channel::Sender;
 use log::{error, warn};
 use pgmq_core::ErrorKind;
 
+use crate::machine::command::Look;
 use crate::machine::event::Event;
 use crate::panics::caught_in;
-use crate::shell::broker::Change;
+use crate::shell::change::Change;
 use crate::shell::fault::{DatabaseError, Failed};
 use crate::shell::lane::Lane;
-use crate::shell::requests::{Look, Settling};
+use crate::shell::requests::Settling;
 use crate::sync::shell::broker::Broker;
 use crate::sync::shell::limit::wait;
 use crate::sync::shell::spawn::spawn as spawn_thread;
 
+/// The number of threads that look at the queue.
+const LOOKERS: usize = 2;
 /// The number of threads that settle.
 const SETTLERS: usize = 2;
 
@@ -27,9 +30,11 @@ pub(crate) fn spawn(lane: &Arc<Lane>, broker: &Arc<dyn Broker>) -> io::Result<()
     let (timed, alive) = (Arc::clone(lane), lane.channels.alive());
     spawn_thread("pgmq-timer", move || timer(&timed, alive))?;
     let keeping = keeper();
-    spawn_thread("pgmq-look", move || look(keeping))?;
-    let keeping = keeper();
     spawn_thread("pgmq-beat", move || beat(keeping))?;
+    for _ in 0..LOOKERS {
+        let keeping = keeper();
+        spawn_thread("pgmq-look", move || look(keeping))?;
+    }
     for _ in 0..SETTLERS {
         let keeping = keeper();
         spawn_thread("pgmq-settle", move || settle(keeping))?;
@@ -88,54 +93,57 @@ fn timer(lane: &Arc<Lane>, _alive: Option<Sender<()>>) {
 
 fn look(mut keeper: Keeper) {
     let lane = Arc::clone(&keeper.lane);
-    while let Some(look) = next(&lane.channels.looks.1) {
-        match look {
-            Look::Claim { qty, vt, asked } => {
-                match keeper.call("read", |broker, lane| broker.claim(lane.queue(), qty, vt)) {
-                    Ok(messages) => lane.claimed(messages, asked, vt),
-                    Err(failed) => lane.tell(Event::ClaimFailed(failed.fault())),
+    while lane.channels.looks.1.recv_blocking().is_ok() {
+        while let Some((look, asked)) = lane.next_look() {
+            match look {
+                Look::Claim { id, qty, vt } => {
+                    match keeper.call("read", |broker, lane| broker.claim(lane.queue(), qty, vt)) {
+                        Ok(messages) => lane.claimed(id, messages, asked, vt),
+                        Err(failed) => lane.tell(Event::ClaimFailed { id, fault: failed.fault() }),
+                    }
+                }
+                Look::Due => {
+                    match keeper.call("look for messages", |broker, lane| broker.next_due(lane.queue())) {
+                        Ok(due) => lane.tell(Event::Due(due)),
+                        Err(failed) => lane.tell(Event::DueFailed(failed.fault())),
+                    }
                 }
             }
-            Look::Due => match keeper.call("look for messages", |broker, lane| broker.next_due(lane.queue()))
-            {
-                Ok(due) => lane.tell(Event::Due(due)),
-                Err(failed) => lane.tell(Event::DueFailed(failed.fault())),
-            },
         }
     }
 }
 
 fn beat(mut keeper: Keeper) {
     let lane = Arc::clone(&keeper.lane);
-    while let Some(beat) = next(&lane.channels.beats.1) {
-        let extend = |broker: &dyn Broker, lane: &Lane| broker.extend(lane.queue(), &beat.claims, beat.vt);
-        let answer = keeper.call("extend leases", extend);
-        lane.extended(&beat, answer.ok());
+    while lane.channels.extensions.1.recv_blocking().is_ok() {
+        while let Some(beat) = lane.next_beat() {
+            let extend =
+                |broker: &dyn Broker, lane: &Lane| broker.extend(lane.queue(), &beat.claims, beat.vt);
+            let answer = keeper.call("extend leases", extend);
+            lane.extended(&beat, answer.ok());
+        }
     }
 }
 
 fn settle(mut keeper: Keeper) {
     let lane = Arc::clone(&keeper.lane);
-    while let Some(settling) = next(&lane.channels.changes.1) {
-        let answer = keeper.call("settle messages", |broker, lane| change(lane, broker, &settling));
-        lane.settled(&settling, answer.map_err(|failed| failed.fault_of_settlement()));
+    while lane.channels.settlements.1.recv_blocking().is_ok() {
+        while let Some(settling) = lane.next_settlement() {
+            let answer = keeper.call("settle messages", |broker, lane| change(lane, broker, &settling));
+            lane.settled(&settling, answer.map_err(|failed| failed.fault_of_settlement()));
+        }
     }
-}
-
-/// The next request; `None` once the lane has stopped, although there may be more.
-fn next<T>(requests: &Receiver<T>) -> Option<T> {
-    let request = requests.recv_blocking().ok();
-    request.filter(|_| !requests.is_closed())
 }
 
 /// Settles. A dead-letter queue that is missing is created first.
 fn change(lane: &Lane, broker: &dyn Broker, settling: &Settling) -> Result<Vec<i64>, DatabaseError> {
     let source = &lane.parts.source;
-    match broker.settle(&source.queue, &settling.change) {
-        Err(error) if error.kind() == ErrorKind::QueueNotFound => match &settling.change {
+    let change = Change::of(settling, source);
+    match broker.settle(&source.queue, &change) {
+        Err(error) if error.kind() == ErrorKind::QueueNotFound => match &change {
             Change::Move { to, .. } if **to == *source.dead_letter_queue => {
                 broker.create(to)?;
-                broker.settle(&source.queue, &settling.change)
+                broker.settle(&source.queue, &change)
             }
             _ => Err(error),
         },

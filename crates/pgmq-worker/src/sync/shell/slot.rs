@@ -33,9 +33,18 @@ impl Slots for Threads {
 /// Runs the handlers of a lane until the lane has stopped.
 fn run(lane: &Arc<Lane>, handler: &Registered, mut alive: Option<Sender<()>>) {
     let mut dice = Dice::new(fastrand::u64(..));
-    while let Ok(Work { jobs, abort }) = lane.channels.work.1.recv_blocking() {
+    let mut work = lane.woken();
+    loop {
+        let Some(Work { jobs, abort }) = work else {
+            if lane.channels.starts.1.recv_blocking().is_err() {
+                return;
+            }
+            work = lane.woken();
+            continue;
+        };
         // Messages that were abandoned before a slot was free. Nothing begins after the stop.
         if abort.handle().is_aborted() {
+            work = lane.returned(Vec::new());
             continue;
         }
         // A stop does not wait for code of the user, which may never end.
@@ -46,7 +55,7 @@ fn run(lane: &Arc<Lane>, handler: &Registered, mut alive: Option<Sender<()>>) {
         });
         let endings = decided.collect();
         alive = lane.channels.alive();
-        lane.returned(endings);
+        work = lane.returned(endings);
     }
 }
 
