@@ -41,6 +41,7 @@ cargo xtask bench [OPTION ...]
     Measures the back ends, their drivers and the official client, on a server that it starts.
     --quick                 takes about a minute instead of twenty: enough to see that it works
     --growth                measures one back end while queues, messages, batches and the number of consumers grow
+    --worker                measures the worker, next to loops by hand and to other crates that work off jobs in Postgres
     --out FOLDER            writes the tables there, with plots
     --only NAME,...         measures some workloads
     --clients NAME,...  measures some clients

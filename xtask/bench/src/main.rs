@@ -4,7 +4,7 @@
 //! [`client`] is the trait of everything that is compared, and [`clients`] lists the implementations.
 //! [`workload`] has the workloads. [`rounds`] orders the measurements, on the server and database of
 //! [`bench_db`]. [`measure`] measures times, and [`counts`] counts what does not depend on time.
-//! [`statistics`] and [`report`] turn the results into tables and plots.
+//! [`statistics`] and [`report`] turn the results into tables and plots. [`worker`] compares the worker.
 
 mod baseline;
 mod bench_db;
@@ -19,6 +19,7 @@ mod payload;
 mod report;
 mod rounds;
 mod statistics;
+mod worker;
 mod workload;
 
 use std::env;
@@ -52,6 +53,7 @@ fn run() -> Result<ExitCode> {
     match &options.task {
         Task::Compare => compare(&options, &entries),
         Task::Grow => grow(&options, &entries),
+        Task::Work => worker::run(&options),
         Task::CheckBaseline(file) => baseline::check(&entries, file),
         Task::WriteBaseline(file) => baseline::write(&entries, file),
     }

@@ -13,7 +13,7 @@ use crate::growth::{DIMENSIONS, Dimension};
 use crate::measure::Budget;
 use crate::workload::{WORKLOADS, Workload};
 
-const USAGE: &str = "usage: cargo xtask bench [--quick] [--growth] [--rounds NUMBER] [--out FOLDER] \
+const USAGE: &str = "usage: cargo xtask bench [--quick] [--growth | --worker] [--rounds NUMBER] [--out FOLDER] \
                      [--only WORKLOAD,...] [--clients NAME,...]";
 
 const FULL: Budget = Budget { rounds: 7, window: Duration::from_millis(300), warm_up: 50, portion: 600 };
@@ -27,6 +27,8 @@ pub(crate) enum Task {
     Compare,
     /// Measure growth.
     Grow,
+    /// Compare the worker.
+    Work,
     /// Check that the counts do not exceed those in this file.
     CheckBaseline(PathBuf),
     /// Write the counts to this file.
@@ -63,6 +65,7 @@ impl Options {
                     rounds = Some(parser.value()?.parse::<NonZeroUsize>()?.get());
                 }
                 lexopt::Arg::Long("growth") => options.task = Task::Grow,
+                lexopt::Arg::Long("worker") => options.task = Task::Work,
                 lexopt::Arg::Long("check-baseline") => {
                     options.task = Task::CheckBaseline(parser.value()?.into());
                 }
@@ -89,6 +92,15 @@ impl Options {
     /// The chosen dimensions of growth, or all.
     pub(crate) fn dimensions(&self) -> Result<Vec<&'static Dimension>> {
         chosen("dimension", &self.only, &DIMENSIONS, |dimension| dimension.name)
+    }
+
+    /// The chosen contestants of the comparison of workers, or all.
+    pub(crate) fn contestants<'a, T>(
+        &self,
+        all: &'a [T],
+        name: fn(&T) -> &'static str,
+    ) -> Result<Vec<&'a T>> {
+        chosen("contestant", &self.only, all, name)
     }
 
     /// The chosen clients, or all.

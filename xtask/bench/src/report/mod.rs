@@ -17,6 +17,11 @@ use crate::growth::Grown;
 use crate::measure::Budget;
 use crate::rounds::{Outcome, Setting, on_or_off};
 
+/// Lines about the machine and the server.
+pub(crate) fn facts_of(db: &mut BenchDb) -> Result<Vec<String>> {
+    machine::facts(db)
+}
+
 /// The results, and the machine and server that they come from.
 pub(crate) struct Report {
     /// Lines about the machine, the server and the budget.
