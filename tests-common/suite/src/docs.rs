@@ -1,8 +1,8 @@
 //! Compiles the Rust code of the README and of the guide: each code block is a documentation test of this
 //! crate.
 //!
-//! A block is either a whole program, marked `no_run` because it needs a server, or consists of functions
-//! that are never called. So the pages need no hidden lines, and are readable wherever Markdown is rendered.
+//! A block is a whole program, marked `no_run` if it needs a server, or consists of functions that are never
+//! called. So the pages need no hidden lines, and are readable wherever Markdown is rendered.
 
 macro_rules! pages {
     ($($page:ident = $path:literal;)*) => {
@@ -46,6 +46,20 @@ pages! {
     Transactions = "docs/transactions.md";
     Versions = "docs/versions.md";
     VisibilityTimeouts = "docs/visibility-timeouts.md";
+    WorkerBatches = "docs/worker/batches.md";
+    WorkerDeadLetters = "docs/worker/dead-letters.md";
+    WorkerExactlyOnce = "docs/worker/exactly-once.md";
+    WorkerInFiveMinutes = "docs/worker/in-five-minutes.md";
+    WorkerLeases = "docs/worker/leases.md";
+    WorkerManyQueues = "docs/worker/many-queues.md";
+    WorkerObserving = "docs/worker/observing.md";
+    WorkerOperating = "docs/worker/operating.md";
+    WorkerOutcomes = "docs/worker/outcomes.md";
+    WorkerPromises = "docs/worker/promises.md";
+    WorkerRetries = "docs/worker/retries.md";
+    WorkerStopping = "docs/worker/stopping.md";
+    WorkerThroughput = "docs/worker/throughput.md";
+    WorkerWaking = "docs/worker/waking.md";
 }
 
 #[cfg(test)]
@@ -57,14 +71,15 @@ mod tests {
     #[test]
     fn every_page_is_compiled() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let docs = root
-            .join("docs")
-            .read_dir()
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut pages: Vec<_> =
-            docs.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}")).collect();
-        pages.push("README.md".to_owned());
+        let mut pages = vec!["README.md".to_owned()];
+        for folder in ["docs", "docs/worker"] {
+            let names = root
+                .join(folder)
+                .read_dir()
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            pages.extend(names.filter(|name| name.ends_with(".md")).map(|name| format!("{folder}/{name}")));
+        }
         pages.retain(|page| !PAGES.contains(&page.as_str()));
         assert!(pages.is_empty(), "these pages are missing in the list of this file: {pages:?}");
     }
