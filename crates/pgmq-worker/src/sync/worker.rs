@@ -62,7 +62,7 @@ use crate::sync::shell::spawn::spawn;
 /// left behind when the worker stops: [`StopReport::running`] names its message, which other workers get when
 /// its lease has run out, and not before, as the handler may still write.
 ///
-/// The threads of a queue are those of its handlers, which are spawned when they are needed, and five others.
+/// The threads of a queue are those of its handlers, which are spawned when they are needed, and six others.
 /// Calls of the database have no other limits than the timeouts of the back end.
 ///
 /// Dropping a worker stops it, as far as that goes without waiting: handlers are cancelled and left behind.
