@@ -19,6 +19,8 @@
 //! The proxy cannot read TLS, so connect with `sslmode=disable`. Bytes are recorded before they are
 //! forwarded: when a client has received an answer, the answer is among the flights.
 
+mod traps;
+
 use std::{
     fs,
     io::{self, Read, Write},
@@ -34,6 +36,9 @@ use std::{
 #[cfg(target_os = "linux")]
 use socket2::SockFilter;
 use socket2::SockRef;
+
+pub use self::traps::Moment;
+use self::traps::{Fate, Traps};
 
 /// The direction of traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +95,9 @@ struct Shared {
     thawed: Condvar,
     /// Delay of each chunk, in milliseconds.
     delay: AtomicU64,
+    /// `true` while new connections are closed at once.
+    is_down: AtomicBool,
+    traps: Traps,
 }
 
 /// The two streams of a connection and the threads that copy between them.
@@ -204,6 +212,29 @@ impl Proxy {
         swallowed.into_iter().for_each(Connection::close);
     }
 
+    /// Cuts the connection of each of the next `times` requests whose bytes contain `text`, such as a part of a
+    /// statement. Replaces the trap that was set before.
+    pub fn cut_at(&self, text: &str, moment: Moment, times: usize) {
+        self.shared.traps.set(text, moment, times);
+    }
+
+    /// The number of connections that were cut at the requests of [`cut_at`](Self::cut_at).
+    #[must_use]
+    pub fn cuts(&self) -> usize {
+        self.shared.traps.cuts()
+    }
+
+    /// Closes all present connections and every new one, as if the server had ended.
+    pub fn shut(&self) {
+        self.shared.is_down.store(true, Ordering::Release);
+        self.cut();
+    }
+
+    /// Accepts connections again after [`shut`](Self::shut).
+    pub fn reopen(&self) {
+        self.shared.is_down.store(false, Ordering::Release);
+    }
+
     /// Closes all present connections, as a broken network would. New connections are accepted. A frozen
     /// proxy thaws.
     pub fn cut(&self) {
@@ -235,9 +266,17 @@ impl Connection {
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         let is_swallowed = Arc::new(AtomicBool::new(false));
+        let loses_answer = Arc::new(AtomicBool::new(false));
         let copy = |from: &TcpStream, to: &TcpStream, direction| {
-            let (shared, is_swallowed) = (Arc::clone(shared), Arc::clone(&is_swallowed));
-            Ok::<_, io::Error>(copier(from.try_clone()?, to.try_clone()?, direction, shared, is_swallowed))
+            let wire = Wire {
+                from: from.try_clone()?,
+                to: to.try_clone()?,
+                direction,
+                shared: Arc::clone(shared),
+                is_swallowed: Arc::clone(&is_swallowed),
+                loses_answer: Arc::clone(&loses_answer),
+            };
+            Ok::<_, io::Error>(thread::spawn(move || wire.copy()))
         };
         let copiers =
             [copy(&client, &server, Direction::ToServer)?, copy(&server, &client, Direction::ToClient)?];
@@ -306,32 +345,47 @@ fn accept(listener: &TcpListener, upstream: SocketAddr, shared: &Arc<Shared>) {
         // Locked meanwhile, so that `cut` includes every connection that has passed on an answer.
         let mut connections = lock(&shared.connections);
         // If the server is not reachable, the client sees its connection closed.
+        if shared.is_down.load(Ordering::Acquire) {
+            continue;
+        }
         if let Ok(connection) = Connection::open(client, upstream, shared) {
             connections.push(connection);
         }
     }
 }
 
-/// Copies in one direction, on a new thread, until either side ends.
-fn copier(
-    mut from: TcpStream,
-    mut to: TcpStream,
+/// One direction of a connection.
+struct Wire {
+    from: TcpStream,
+    to: TcpStream,
     direction: Direction,
     shared: Arc<Shared>,
     is_swallowed: Arc<AtomicBool>,
-) -> JoinHandle<()> {
-    thread::spawn(move || {
+    loses_answer: Arc<AtomicBool>,
+}
+
+impl Wire {
+    /// Copies until either side ends.
+    fn copy(mut self) {
+        let Self { from, to, direction, shared, is_swallowed, loses_answer } = &mut self;
         let mut buffer = [0; 16 * 1024];
         while let Ok(length @ 1..) = from.read(&mut buffer) {
             let Some(chunk) = buffer.get(..length) else { break };
-            record(&shared, direction, chunk);
+            record(shared, *direction, chunk);
             thread::sleep(Duration::from_millis(shared.delay.load(Ordering::Relaxed)));
             drop(shared.thawed.wait_while(lock(&shared.frozen), |frozen| *frozen));
             if is_swallowed.load(Ordering::Acquire) {
                 continue;
             }
-            if to.write_all(chunk).is_err() {
-                break;
+            match shared.traps.judge(*direction, chunk, loses_answer) {
+                Fate::PassOn if to.write_all(chunk).is_ok() => {}
+                Fate::PassOn => break,
+                Fate::Lose => {}
+                Fate::Cut => {
+                    // Fails if the other side closed first.
+                    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+                    return;
+                }
             }
         }
         if is_swallowed.load(Ordering::Acquire) {
@@ -339,7 +393,7 @@ fn copier(
         }
         // Only this direction is closed, so that an answer in flight still arrives.
         let _ = to.shutdown(Shutdown::Write);
-    })
+    }
 }
 
 fn record(shared: &Shared, direction: Direction, chunk: &[u8]) {

@@ -13,7 +13,7 @@ use pgmq_test_server::{
     Server,
     proxy::{
         Direction::{ToClient, ToServer},
-        Proxy,
+        Moment, Proxy,
     },
 };
 use postgres::{Config, NoTls, config::Host};
@@ -154,13 +154,54 @@ fn a_client_is_closed_if_the_server_is_not_reachable() {
 }
 
 #[test]
+fn a_shut_proxy_closes_all_connections_until_it_is_opened_again() {
+    let proxy = Proxy::start(echo()).unwrap();
+    let mut first = connect(&proxy);
+    call(&mut first, b"x");
+    proxy.shut();
+    assert!(is_closed(&mut first));
+    assert!(is_closed(&mut connect(&proxy)));
+    proxy.reopen();
+    call(&mut connect(&proxy), b"y");
+}
+
+#[test]
+fn a_connection_is_cut_before_or_after_a_request() {
+    let server = Server::obtain().unwrap();
+    let database = server.create_empty_database().unwrap();
+    database.execute("CREATE TABLE done (id int)").unwrap();
+    let config: Config = database.url().parse().unwrap();
+    let (proxy, through) = proxy_of(&config);
+    let mut witness = config.connect(NoTls).unwrap();
+    for (moment, rows) in [(Moment::Before, 0), (Moment::After, 1)] {
+        let mut client = through.connect(NoTls).unwrap();
+        let cuts = proxy.cuts();
+        proxy.cut_at("INSERT", moment, 1);
+        client.batch_execute("SELECT 1").unwrap();
+        assert!(client.batch_execute("INSERT INTO done VALUES (1)").is_err());
+        assert!(client.is_closed());
+        assert_eq!(proxy.cuts(), cuts + 1);
+        let done: i64 = witness.query_one("SELECT count(*) FROM done", &[]).unwrap().get(0);
+        assert_eq!(done, rows, "{moment:?}");
+    }
+    let mut client = through.connect(NoTls).unwrap();
+    client.batch_execute("INSERT INTO done VALUES (1)").unwrap();
+}
+
+/// A proxy in front of a server, and the settings to connect through the proxy.
+fn proxy_of(config: &Config) -> (Proxy, Config) {
+    let proxy = Proxy::start(address(config)).unwrap();
+    let mut through = Config::new();
+    through.host("127.0.0.1").port(proxy.addr().port()).dbname(config.get_dbname().unwrap_or("postgres"));
+    through.user(config.get_user().unwrap()).password(config.get_password().unwrap());
+    (proxy, through)
+}
+
+#[test]
 fn messages_of_postgres_are_recognized_by_type() {
     let server = Server::obtain().unwrap();
     let config: Config = server.url().parse().unwrap();
-    let proxy = Proxy::start(address(&config)).unwrap();
-    let mut through = Config::new();
-    through.host("127.0.0.1").port(proxy.addr().port()).dbname("postgres");
-    through.user(config.get_user().unwrap()).password(config.get_password().unwrap());
+    let (proxy, through) = proxy_of(&config);
     let mut client = through.connect(NoTls).unwrap();
 
     proxy.reset();
