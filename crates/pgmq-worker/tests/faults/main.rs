@@ -5,6 +5,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
+mod away;
 mod bed;
 mod cuts;
+mod database;
+mod idle;
 mod shell;
+mod stops;

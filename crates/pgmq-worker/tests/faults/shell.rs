@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_channel::Receiver;
 use pgmq_worker::{
-    CancelReason, Finished, Handle, IntoOutcome, Job, Meta, Outcome, Queue, StopReport, Worker, sync,
+    CancelReason, Finished, Handle, Health, IntoOutcome, Job, Meta, Outcome, Queue, StopReport, Worker, sync,
 };
 
 /// The shell that a worker runs on: tasks over `pgmq-tokio`, or threads over `pgmq-postgres`.
@@ -37,6 +37,7 @@ pub(crate) enum Takes {
     For(Duration),
     /// Until the sender is closed, whatever happens.
     Until(Receiver<()>),
+    /// Until it is cancelled, at the first read of the message.
     UntilCancelled,
 }
 
@@ -108,6 +109,17 @@ pub(crate) struct Started {
 }
 
 impl Started {
+    /// The state of the queue `q`.
+    pub(crate) fn health(&self) -> Health {
+        self.handle.health().remove(0)
+    }
+
+    /// Returns `true` if the worker has no message.
+    pub(crate) fn is_idle(&self) -> bool {
+        let health = self.health();
+        health.waiting + health.running + health.unsettled == 0
+    }
+
     pub(crate) fn stop(self) -> StopReport {
         (self.stop)()
     }
@@ -148,6 +160,7 @@ fn start_async(url: &str, plan: Plan) -> Started {
             match takes {
                 Takes::For(time) => tokio::time::sleep(time).await,
                 Takes::Until(gate) => drop(gate.recv().await),
+                Takes::UntilCancelled if job.reads() > 1 => {}
                 Takes::UntilCancelled => drop(job.cancelled().await),
             }
             lock(&log.ended).push((*job, job.cancel_reason()));
@@ -189,6 +202,7 @@ fn start_sync(url: &str, plan: Plan) -> Started {
         match &takes {
             Takes::For(time) => thread::sleep(*time),
             Takes::Until(gate) => drop(gate.recv_blocking()),
+            Takes::UntilCancelled if job.reads() > 1 => {}
             Takes::UntilCancelled => drop(job.sleep(Duration::MAX)),
         }
         lock(&logs.ended).push((**job, job.cancel_reason()));

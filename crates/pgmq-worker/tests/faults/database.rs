@@ -1,0 +1,120 @@
+//! Faults in the database: queues, permissions and messages that change under a worker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pgmq_worker::{CancelReason, Meta, Outcome, Queue};
+
+use crate::bed::{Bed, wait_until};
+use crate::shell::{End, Plan, Shell, Takes, twins};
+
+fn done() -> Plan {
+    Plan::new(End::Outcome(|_| Outcome::Done))
+}
+
+/// Handlers that run until the gate is closed.
+fn gated(plan: Plan) -> (async_channel::Sender<()>, Plan) {
+    let (gate, is_closed) = async_channel::bounded(1);
+    (gate, Plan { takes: Takes::Until(is_closed), ..plan })
+}
+
+fn a_purge_under_load_costs_only_the_messages_of_the_purge(shell: Shell) {
+    let bed = Bed::create();
+    let plan = Plan { takes: Takes::For(Duration::from_millis(5)), ..done() };
+    let worker = shell.start(&bed.through_proxy(), &plan);
+    bed.send(1..=500);
+    wait_until("some messages are handled", || worker.log.ended().len() > 20);
+    bed.queue.purge("q").unwrap();
+    wait_until("the worker is idle", || worker.is_idle());
+    bed.send(501..=520);
+    bed.wait_until_empty();
+    let log = Arc::clone(&worker.log);
+    assert!(worker.stop().is_clean());
+    let begun = log.begun();
+    assert!(begun.is_sorted_by(|one, next| one < next), "none runs twice");
+    assert!(begun.ends_with(&Vec::from_iter(501..=520)));
+}
+
+fn a_dead_letter_queue_that_was_dropped_is_created_again(shell: Shell) {
+    let bed = Bed::create();
+    let worker = shell.start(&bed.through_proxy(), &Plan::new(End::Outcome(|_| Outcome::dead_letter("no"))));
+    assert!(bed.queue.drop_queue("q_dlq").unwrap());
+    bed.send(1..=10);
+    bed.wait_until_empty();
+    assert!(worker.stop().is_clean());
+    assert_eq!(bed.books().dead, Vec::from_iter(1..=10));
+}
+
+/// A message that is deleted by hand while it runs is lost for its handler, and its end has no effect.
+fn a_message_that_is_deleted_while_it_runs_cancels_its_handler(shell: Shell) {
+    let bed = Bed::create();
+    let plan = Plan {
+        queue: Queue::new().concurrency(3).vt(Duration::from_secs(2)),
+        takes: Takes::UntilCancelled,
+        ..Plan::new(End::Outcome(|meta: &Meta| match meta.id() {
+            1 => Outcome::Done,
+            2 => Outcome::retry_after(Duration::ZERO),
+            _ => Outcome::dead_letter("no"),
+        }))
+    };
+    let worker = shell.start(&bed.through_proxy(), &plan);
+    let ids = bed.send(1..=3);
+    wait_until("all handlers run", || worker.log.begun().len() == 3);
+    assert_eq!(bed.queue.delete_batch("q", &ids).unwrap(), ids);
+    wait_until("all handlers are cancelled", || worker.log.ended().len() == 3);
+    assert!(worker.log.ended().iter().all(|(_, reason)| *reason == Some(CancelReason::LeaseLost)));
+    wait_until("the worker is idle", || worker.is_idle());
+    assert!(worker.stop().is_clean());
+    let books = bed.books();
+    assert_eq!((books.queue, books.dead), (Vec::new(), Vec::new()));
+}
+
+/// The work of a role that may use the queues and create none.
+fn a_permission_that_is_revoked_stops_the_queue_until_it_is_granted_again(shell: Shell) {
+    let bed = Bed::create();
+    let role = format!("{}_role", bed.database.name());
+    let all = format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'secret';
+         GRANT USAGE ON SCHEMA pgmq TO {role};
+         GRANT SELECT ON ALL TABLES IN SCHEMA pgmq TO {role};
+         GRANT INSERT, UPDATE, DELETE ON pgmq.q_q, pgmq.a_q, pgmq.q_q_dlq TO {role};
+         GRANT USAGE ON ALL SEQUENCES IN SCHEMA pgmq TO {role}"
+    );
+    bed.database.execute(&all).unwrap();
+    let (gate, plan) =
+        gated(Plan { queue: Queue::new().concurrency(2).vt(Duration::from_secs(2)), ..done() });
+    let worker = shell.start(&bed.through_proxy_as(&role, "secret"), &plan);
+    bed.send(1..=2);
+    wait_until("both handlers run", || worker.log.begun().len() == 2);
+    bed.database.execute(&format!("REVOKE UPDATE, DELETE ON pgmq.q_q FROM {role}")).unwrap();
+    gate.close();
+    bed.send(3..=10);
+    wait_until("the server refuses to read", || worker.health().failed_reads > 0);
+    assert_eq!(bed.length("q"), 10);
+    bed.database.execute(&format!("GRANT UPDATE, DELETE ON pgmq.q_q TO {role}")).unwrap();
+    bed.wait_until_empty();
+    let log = Arc::clone(&worker.log);
+    assert!(worker.stop().is_clean());
+    let mut begun = log.begun();
+    begun.dedup();
+    assert_eq!(begun, Vec::from_iter(1..=10));
+    bed.database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).unwrap();
+}
+
+fn handlers_that_share_a_pool_of_two_finish_each_message_once(shell: Shell) {
+    let bed = Bed::create();
+    let plan = Plan { queue: Queue::new().concurrency(16), pool_size: 2, ..Plan::new(End::FinishIn) };
+    let worker = shell.start(&bed.through_proxy(), &plan);
+    bed.send(1..=300);
+    bed.wait_until_empty();
+    assert!(worker.stop().is_clean());
+    assert_eq!(bed.books().effects, Vec::from_iter(1..=300));
+}
+
+twins! {
+    purge => a_purge_under_load_costs_only_the_messages_of_the_purge;
+    drop_the_dead_letter_queue => a_dead_letter_queue_that_was_dropped_is_created_again;
+    delete_while_it_runs => a_message_that_is_deleted_while_it_runs_cancels_its_handler;
+    revoke_and_grant => a_permission_that_is_revoked_stops_the_queue_until_it_is_granted_again;
+    pool_of_two => handlers_that_share_a_pool_of_two_finish_each_message_once;
+}
