@@ -123,8 +123,8 @@ fn supersede(flight: &mut Flight, claim: Claim, now: Instant) -> Earlier {
     earlier
 }
 
-/// Ends a message whose id names another message now.
-fn void(flight: &mut Flight, key: Key, now: Instant) {
+/// Ends a message whose id names another message, or none, now.
+pub(super) fn void(flight: &mut Flight, key: Key, now: Instant) {
     if let Some(message) = flight.store.get_mut(key) {
         message.is_void = true;
     }

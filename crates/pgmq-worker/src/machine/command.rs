@@ -123,6 +123,11 @@ impl Settlement {
             Settlement::Forward(claim) => vec![*claim],
         }
     }
+
+    /// Returns `true` if the statement names another queue as well, which may be the one that is missing.
+    pub(crate) fn names_another_queue(&self) -> bool {
+        matches!(self, Settlement::Bury(_) | Settlement::Forward(_))
+    }
 }
 
 /// The reason for which a handler is cancelled.

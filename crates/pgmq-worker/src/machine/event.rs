@@ -83,6 +83,9 @@ pub(crate) enum Event {
         /// The batch.
         batch: BatchId,
     },
+    /// The queue is not there. One that is created under its name gives the same ids to other messages, so no
+    /// message is settled any more.
+    QueueMissing,
     /// The user pauses the queue. Messages that have not begun are released.
     Pause,
     /// The user resumes the queue.

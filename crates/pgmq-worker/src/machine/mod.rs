@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use pgmq_core::Claim;
 
-use crate::machine::arrivals::arrive;
+use crate::machine::arrivals::{arrive, void};
 use crate::machine::beats::Beats;
 use crate::machine::claims::Claims;
 use crate::machine::command::{ClaimId, Command, Extend, Line, Look, Notice, Settle};
@@ -107,6 +107,10 @@ impl Machine {
                 if self.beats.failed(flight, batch, now) {
                     settling.extend_is_over(flight);
                 }
+            }
+            Event::QueueMissing => {
+                let all: Vec<_> = flight.store.iter().map(|(key, _)| key).collect();
+                all.into_iter().for_each(|key| void(flight, key, now));
             }
             Event::Pause => {
                 if self.phases.now == Phase::Running {

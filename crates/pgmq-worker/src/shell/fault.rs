@@ -77,6 +77,11 @@ pub(crate) enum Failed {
 }
 
 impl Failed {
+    /// Returns `true` if a queue that the call names is not there.
+    pub(crate) fn is_missing_queue(&self) -> bool {
+        matches!(self, Self::Database(error) if error.kind() == ErrorKind::QueueNotFound)
+    }
+
     pub(crate) fn fault(&self) -> Fault {
         match self {
             Self::Database(error) => error.fault(),

@@ -72,7 +72,7 @@ async fn look(lane: Arc<Lane>, broker: Arc<dyn Broker>, _alive: Option<Sender<()
                 Look::Claim { id, qty, vt } => {
                     match limit.call(&lane, "read", broker.claim(queue, qty, vt)).await {
                         Ok(messages) => lane.claimed(id, messages, asked, vt),
-                        Err(failed) => lane.tell(Event::ClaimFailed { id, fault: failed.fault() }),
+                        Err(failed) => lane.claim_failed(id, &failed),
                     }
                 }
                 Look::Due => match limit.call(&lane, "look for messages", broker.next_due(queue)).await {
@@ -91,7 +91,7 @@ async fn beat(lane: Arc<Lane>, broker: Arc<dyn Broker>, _alive: Option<Sender<()
         while let Some(beat) = lane.next_beat() {
             let extending = broker.extend(lane.queue(), &beat.claims, beat.vt);
             let answer = limit.call(&lane, "extend leases", extending).await;
-            lane.extended(&beat, answer.ok());
+            lane.extended(&beat, answer);
         }
     }
 }
@@ -103,7 +103,7 @@ async fn settle(lane: Arc<Lane>, broker: Arc<dyn Broker>, _alive: Option<Sender<
         next_turn().await;
         while let Some(settling) = lane.next_settlement() {
             let answer = limit.call(&lane, "settle messages", change(&lane, &*broker, &settling)).await;
-            lane.settled(&settling, answer.map_err(|failed| failed.fault_of_settlement()));
+            lane.settled(&settling, answer);
         }
     }
 }

@@ -16,12 +16,13 @@ use pgmq_core::{Claim, Message, RawJson};
 use crate::machine::Machine;
 use crate::machine::command::{ClaimId, Command, Extend, Line, Look, Notice, Settle, Unfinished};
 use crate::machine::config::Config;
-use crate::machine::event::{Event, Fault};
+use crate::machine::event::Event;
 use crate::machine::snapshot::Snapshot;
 use crate::meta::{Meta, Source};
 use crate::queue::Queue;
 use crate::shell::channels::Channels;
 use crate::shell::ending::Ending;
+use crate::shell::fault::Failed;
 use crate::shell::held::HeldMessages;
 use crate::shell::requests::{Beat, Settling, Work};
 
@@ -98,6 +99,13 @@ impl Lane {
         self.with(|inner, now| inner.machine.on(now, event));
     }
 
+    /// Tells the machine if a call that names no other queue has failed because the queue is not there.
+    pub(crate) fn check(self: &Arc<Self>, failed: &Failed) {
+        if failed.is_missing_queue() {
+            self.tell(Event::QueueMissing);
+        }
+    }
+
     /// Lets the machine look at the clock. Returns the time of the next look.
     pub(crate) fn tick(self: &Arc<Self>) -> Option<Instant> {
         self.with(|inner, now| {
@@ -138,6 +146,12 @@ impl Lane {
         });
     }
 
+    /// Tells the machine that a claim has failed.
+    pub(crate) fn claim_failed(self: &Arc<Self>, id: ClaimId, failed: &Failed) {
+        self.check(failed);
+        self.tell(Event::ClaimFailed { id, fault: failed.fault() });
+    }
+
     /// The next settlement.
     pub(crate) fn next_settlement(self: &Arc<Self>) -> Option<Settling> {
         self.with(|inner, now| {
@@ -149,8 +163,13 @@ impl Lane {
     }
 
     /// Passes the answer to a settlement to the machine.
-    pub(crate) fn settled(self: &Arc<Self>, settling: &Settling, answer: Result<Vec<i64>, Fault>) {
+    pub(crate) fn settled(self: &Arc<Self>, settling: &Settling, answer: Result<Vec<i64>, Failed>) {
         let batch = settling.batch;
+        if let Err(failed) = &answer
+            && !settling.what.names_another_queue()
+        {
+            self.check(failed);
+        }
         // Dropped outside of the lock.
         let _gone = self.with(|inner, now| match answer {
             Ok(hit) => {
@@ -158,7 +177,8 @@ impl Lane {
                 inner.machine.on(now, Event::Settled { batch, hit });
                 gone
             }
-            Err(fault) => {
+            Err(failed) => {
+                let fault = failed.fault_of_settlement();
                 inner.machine.on(now, Event::SettleFailed { batch, fault });
                 Vec::new()
             }
@@ -184,10 +204,13 @@ impl Lane {
     }
 
     /// Passes the answer to an extension to the machine, and the new leases to the jobs.
-    pub(crate) fn extended(self: &Arc<Self>, beat: &Beat, answer: Option<Vec<i64>>) {
+    pub(crate) fn extended(self: &Arc<Self>, beat: &Beat, answer: Result<Vec<i64>, Failed>) {
+        if let Err(failed) = &answer {
+            self.check(failed);
+        }
         self.with(|inner, now| {
             let event = match answer {
-                Some(mut alive) => {
+                Ok(mut alive) => {
                     let expires = beat.asked.checked_add(beat.vt).unwrap_or(now);
                     // The ids are in their order.
                     for claim in beat.claims.iter().filter(|claim| alive.binary_search(&claim.msg_id).is_ok())
@@ -199,7 +222,7 @@ impl Lane {
                     alive.extend_from_slice(&beat.finishing);
                     Event::Extended { batch: beat.batch, alive }
                 }
-                None => Event::ExtendFailed { batch: beat.batch },
+                Err(_) => Event::ExtendFailed { batch: beat.batch },
             };
             inner.machine.on(now, event);
         });

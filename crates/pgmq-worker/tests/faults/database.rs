@@ -35,6 +35,32 @@ fn a_purge_under_load_costs_only_the_messages_of_the_purge(shell: Shell) {
     assert!(begun.ends_with(&Vec::from_iter(501..=520)));
 }
 
+/// The ids of the messages in the new queue are those of the messages that were in the old one.
+fn a_queue_that_is_dropped_and_created_again_loses_no_new_message(shell: Shell, ends_before: bool) {
+    let bed = Bed::create();
+    let queue = Queue::new().concurrency(4).vt(Duration::from_secs(2));
+    let (gate, plan) = gated(Plan { queue, ..done() });
+    let worker = shell.start(&bed.through_proxy(), &plan);
+    bed.send(1..=8);
+    wait_until("handlers run", || worker.health().running == 4 && worker.health().waiting == 4);
+    assert!(bed.queue.drop_queue("q").unwrap());
+    if ends_before {
+        gate.close();
+        wait_until("the worker is idle", || worker.is_idle());
+    } else {
+        wait_until("the worker knows", || worker.health().waiting == 0);
+    }
+    bed.queue.create_queue("q").unwrap();
+    bed.send(101..=120);
+    gate.close();
+    bed.wait_until_empty();
+    let log = Arc::clone(&worker.log);
+    assert!(worker.stop().is_clean());
+    let mut begun = log.begun();
+    begun.retain(|number| *number > 100);
+    assert_eq!(begun, Vec::from_iter(101..=120));
+}
+
 fn a_dead_letter_queue_that_was_dropped_is_created_again(shell: Shell) {
     let bed = Bed::create();
     let worker = shell.start(&bed.through_proxy(), &Plan::new(End::Outcome(|_| Outcome::dead_letter("no"))));
@@ -113,6 +139,8 @@ fn handlers_that_share_a_pool_of_two_finish_each_message_once(shell: Shell) {
 
 twins! {
     purge => a_purge_under_load_costs_only_the_messages_of_the_purge;
+    drop_before_handlers_end => |shell| a_queue_that_is_dropped_and_created_again_loses_no_new_message(shell, true);
+    drop_while_handlers_run => |shell| a_queue_that_is_dropped_and_created_again_loses_no_new_message(shell, false);
     drop_the_dead_letter_queue => a_dead_letter_queue_that_was_dropped_is_created_again;
     delete_while_it_runs => a_message_that_is_deleted_while_it_runs_cancels_its_handler;
     revoke_and_grant => a_permission_that_is_revoked_stops_the_queue_until_it_is_granted_again;

@@ -400,3 +400,25 @@ fn an_old_handler_deletes_nothing_after_the_queue_was_recreated() {
         assert!(!settlements(&commands).iter().any(deletes), "{commands:?}");
     }
 }
+
+#[test]
+fn nothing_is_settled_after_the_queue_was_missing() {
+    let config = Config { concurrency: 3, ..config() };
+    let (mut rig, _) = Rig::with(config, firsts(1..=4));
+    rig.on(Event::Due(None));
+    let commands = rig.returns(1, Verdict::Delete);
+    let failed = batch(&commands);
+    // The fourth has begun in its place.
+    let commands = rig.on(Event::QueueMissing);
+    for id in 2..=4 {
+        assert!(commands.contains(&cancel(id, CancelReason::LeaseLost)), "{commands:?}");
+    }
+    rig.settle_fails(failed, Fault::Transient);
+    for id in 2..=4 {
+        rig.returns(id, Verdict::Delete);
+    }
+    let commands = rig.pass(s(60));
+    assert_eq!(settlements(&commands), []);
+    let snapshot = rig.machine.snapshot();
+    assert_eq!((snapshot.running, snapshot.done, snapshot.settling), (0, 0, 0));
+}

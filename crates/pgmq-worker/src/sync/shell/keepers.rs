@@ -99,7 +99,7 @@ fn look(mut keeper: Keeper) {
                 Look::Claim { id, qty, vt } => {
                     match keeper.call("read", |broker, lane| broker.claim(lane.queue(), qty, vt)) {
                         Ok(messages) => lane.claimed(id, messages, asked, vt),
-                        Err(failed) => lane.tell(Event::ClaimFailed { id, fault: failed.fault() }),
+                        Err(failed) => lane.claim_failed(id, &failed),
                     }
                 }
                 Look::Due => {
@@ -120,7 +120,7 @@ fn beat(mut keeper: Keeper) {
             let extend =
                 |broker: &dyn Broker, lane: &Lane| broker.extend(lane.queue(), &beat.claims, beat.vt);
             let answer = keeper.call("extend leases", extend);
-            lane.extended(&beat, answer.ok());
+            lane.extended(&beat, answer);
         }
     }
 }
@@ -130,7 +130,7 @@ fn settle(mut keeper: Keeper) {
     while lane.channels.settlements.1.recv_blocking().is_ok() {
         while let Some(settling) = lane.next_settlement() {
             let answer = keeper.call("settle messages", |broker, lane| change(lane, broker, &settling));
-            lane.settled(&settling, answer.map_err(|failed| failed.fault_of_settlement()));
+            lane.settled(&settling, answer);
         }
     }
 }
