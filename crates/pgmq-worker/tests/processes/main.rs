@@ -1,0 +1,42 @@
+//! Workers in processes of their own, which are killed, suspended, and looked at from outside.
+//!
+//! An ordinary run does each trial in its short form. With `PGMQ_TEST_FAULTS` set, the trials have their full
+//! length, and print their figures.
+
+#![allow(clippy::unwrap_used, reason = "a failed trial panics")]
+
+mod bed;
+mod child;
+mod memory;
+mod soak;
+mod suspension;
+
+use std::env;
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> ExitCode {
+    if child::run() {
+        return ExitCode::SUCCESS;
+    }
+    let trial = |name: &str, run: fn()| {
+        Trial::test(name, move || {
+            run();
+            Ok(())
+        })
+    };
+    let trials = vec![
+        trial("soak::no_message_is_lost_when_workers_are_killed", soak::run),
+        trial("suspension::an_async_worker_that_was_suspended_touches_nothing", || suspension::run("async")),
+        trial("suspension::a_sync_worker_that_was_suspended_touches_nothing", || suspension::run("sync")),
+        trial("memory::an_async_worker_stays_as_it_is", || memory::run("async")),
+        trial("memory::a_sync_worker_stays_as_it_is", || memory::run("sync")),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// Returns `true` if the trials have their full length.
+fn is_full() -> bool {
+    env::var_os("PGMQ_TEST_FAULTS").is_some()
+}
