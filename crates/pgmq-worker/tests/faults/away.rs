@@ -65,7 +65,30 @@ fn leases_run_out(shell: Shell, (leave, come_back): Absence) {
     assert_eq!((books.dead, books.archive), (Vec::new(), Vec::new()));
 }
 
+/// Messages are sent while the listener has no connection, and nothing but the listener wakes the worker.
+fn a_listener_that_is_back_looks(shell: Shell) {
+    let bed = Bed::create();
+    bed.queue.enable_notify("q").unwrap();
+    let queue = Queue::new().backstop(Duration::from_secs(3600));
+    let worker =
+        shell.start(&bed.through_proxy(), &Plan { queue, ..Plan::new(End::Outcome(|_| Outcome::Done)) });
+    for number in [1, 2] {
+        bed.send([number]);
+        bed.wait_until_empty();
+    }
+    wait_until("the worker is idle", || worker.is_idle());
+    bed.proxy.shut();
+    bed.send([3]);
+    bed.proxy.reopen();
+    bed.wait_until_empty();
+    // Notifications come again.
+    bed.send([4]);
+    bed.wait_until_empty();
+    assert!(worker.stop().is_clean());
+}
+
 twins! {
+    a_listener_that_has_lost_its_connection_looks_when_it_is_back => a_listener_that_is_back_looks;
     acknowledgements_are_kept_while_the_server_is_down => |shell| acknowledgements_are_kept(shell, DOWN);
     acknowledgements_are_kept_while_the_server_is_stalled => |shell| acknowledgements_are_kept(shell, STALLED);
     leases_run_out_while_the_server_is_down => |shell| leases_run_out(shell, DOWN);

@@ -95,6 +95,40 @@ fn a_message_that_is_deleted_while_it_runs_cancels_its_handler(shell: Shell) {
     assert_eq!((books.queue, books.dead), (Vec::new(), Vec::new()));
 }
 
+/// A statement that the server ends because of a deadlock is repeated.
+fn a_deadlock_with_another_client_costs_nothing(shell: Shell) {
+    let bed = Bed::create();
+    let (gate, plan) = gated(Plan { queue: Queue::new().concurrency(2), ..done() });
+    let worker = shell.start(&bed.through_proxy(), &plan);
+    let ids = bed.send(1..=2);
+    wait_until("both handlers run", || worker.log.begun().len() == 2);
+    let lock = |client: &mut postgres::Client, id: i64| {
+        client.execute("SELECT FROM pgmq.q_q WHERE msg_id = $1 FOR UPDATE", &[&id])
+    };
+    let mut other = bed.client();
+    // The worker is the one that notices.
+    other.batch_execute("SET deadlock_timeout = '1h'; BEGIN").unwrap();
+    lock(&mut other, ids[1]).unwrap();
+    gate.close();
+    let mut witness = bed.client();
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    let count =
+        |client: &mut postgres::Client, query: &str| -> i64 { client.query_one(query, &[]).unwrap().get(0) };
+    while count(&mut witness, waits) == 0 {
+        std::thread::yield_now();
+    }
+    // Ends when the server has ended the worker's statement, which holds the first message.
+    lock(&mut other, ids[0]).unwrap();
+    other.batch_execute("COMMIT").unwrap();
+    drop(other);
+    bed.wait_until_empty();
+    let log = Arc::clone(&worker.log);
+    assert!(worker.stop().is_clean());
+    assert_eq!(log.begun(), [1, 2]);
+    wait_until("the server counts a deadlock", || count(&mut bed.client(), deadlocks) > 0);
+}
+
 /// The work of a role that may use the queues and create none.
 fn a_permission_that_is_revoked_stops_the_queue_until_it_is_granted_again(shell: Shell) {
     let bed = Bed::create();
@@ -143,6 +177,7 @@ twins! {
     drop_while_handlers_run => |shell| a_queue_that_is_dropped_and_created_again_loses_no_new_message(shell, false);
     drop_the_dead_letter_queue => a_dead_letter_queue_that_was_dropped_is_created_again;
     delete_while_it_runs => a_message_that_is_deleted_while_it_runs_cancels_its_handler;
+    deadlock => a_deadlock_with_another_client_costs_nothing;
     revoke_and_grant => a_permission_that_is_revoked_stops_the_queue_until_it_is_granted_again;
     pool_of_two => handlers_that_share_a_pool_of_two_finish_each_message_once;
 }

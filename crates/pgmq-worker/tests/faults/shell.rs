@@ -8,6 +8,7 @@ use async_channel::Receiver;
 use pgmq_worker::{
     CancelReason, Finished, Handle, Health, IntoOutcome, Job, Meta, Outcome, Queue, StopReport, Worker, sync,
 };
+use tokio::runtime::{Builder, Runtime};
 
 /// The shell that a worker runs on: tasks over `pgmq-tokio`, or threads over `pgmq-postgres`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +106,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct Started {
     pub(crate) handle: Handle,
     pub(crate) log: Arc<Log>,
-    stop: Box<dyn FnOnce() -> StopReport>,
+    worker: Running,
+}
+
+/// A worker, and the runtime that it runs on.
+enum Running {
+    Async(Worker, Runtime),
+    Sync(sync::Worker),
 }
 
 impl Started {
@@ -121,7 +128,23 @@ impl Started {
     }
 
     pub(crate) fn stop(self) -> StopReport {
-        (self.stop)()
+        match self.worker {
+            Running::Async(worker, runtime) => {
+                let report = runtime.block_on(worker.stop());
+                // Calls of the database that do not end are dropped with the runtime.
+                runtime.shutdown_background();
+                report
+            }
+            Running::Sync(worker) => worker.stop(),
+        }
+    }
+
+    /// Drops the worker. Its runtime goes on until it is dropped.
+    pub(crate) fn drop_worker(self) -> (Handle, Option<Runtime>) {
+        match self.worker {
+            Running::Async(_, runtime) => (self.handle, Some(runtime)),
+            Running::Sync(_) => (self.handle, None),
+        }
     }
 }
 
@@ -148,7 +171,7 @@ impl Shell {
 }
 
 fn start_async(url: &str, plan: Plan) -> Started {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let queue = runtime.block_on(connection!(pgmq_tokio, url, plan)).unwrap();
     let log = Arc::new(Log::default());
     let (logs, finishes) = (Arc::clone(&log), queue.clone());
@@ -174,13 +197,7 @@ fn start_async(url: &str, plan: Plan) -> Started {
     let starting = builder.drain(drain).grace(grace).flush(flush).start();
     let worker = runtime.block_on(starting).unwrap();
     let handle = worker.handle();
-    let stop = move || {
-        let report = runtime.block_on(worker.stop());
-        // A handler that is in a call of the database is dropped with the runtime.
-        runtime.shutdown_background();
-        report
-    };
-    Started { handle, log, stop: Box::new(stop) }
+    Started { handle, log, worker: Running::Async(worker, runtime) }
 }
 
 async fn finish(queue: &pgmq_tokio::PGMQueue, job: &Job<i64>) -> Result<Finished, pgmq_tokio::Error> {
@@ -219,5 +236,5 @@ fn start_sync(url: &str, plan: Plan) -> Started {
     };
     let builder = sync::Worker::builder(queue).queue("q", settings, handler);
     let worker = builder.drain(drain).grace(grace).flush(flush).start().unwrap();
-    Started { handle: worker.handle(), log, stop: Box::new(move || worker.stop()) }
+    Started { handle: worker.handle(), log, worker: Running::Sync(worker) }
 }

@@ -113,11 +113,42 @@ fn stop(shell: Shell, handler: Handler, server: Server) {
     gate.close();
 }
 
+/// A worker that is dropped releases its messages, as far as their handlers can be stopped.
+fn drop_a_worker(shell: Shell) {
+    let bed = Bed::create();
+    let plan = Plan {
+        queue: Queue::new().concurrency(1),
+        takes: Takes::UntilCancelled,
+        ..Plan::new(End::Outcome(|_| Outcome::retry_after(Duration::ZERO)))
+    };
+    let worker = shell.start(&bed.through_proxy(), &plan);
+    bed.send([1, 2]);
+    wait_until("one message runs, and one waits", || {
+        let health = worker.health();
+        (health.running, health.waiting) == (1, 1)
+    });
+    let (handle, _runtime) = worker.drop_worker();
+    assert!(!handle.health()[0].is_running);
+    let visible = || -> Vec<_> {
+        bed.queue.peek::<i64>("q", 10).unwrap().iter().map(|message| message.message).collect()
+    };
+    match shell {
+        Shell::Async => wait_until("both are released", || visible() == [1, 2]),
+        // The thread of the other handler is left behind.
+        Shell::Sync => wait_until("what has not begun is released", || visible().contains(&2)),
+    }
+}
+
 macro_rules! stops {
     ($($name:ident: $handler:ident $server:ident;)*) => {
-        twins! { $($name => |shell| stop(shell, Handler::$handler, Server::$server);)* }
+        mod matrix {
+            use super::*;
+            twins! { $($name => |shell| stop(shell, Handler::$handler, Server::$server);)* }
+        }
     };
 }
+
+twins! { a_worker_that_is_dropped_releases_its_messages => drop_a_worker; }
 
 stops! {
     a_quick_handler_and_a_server_that_answers: Quick Up;
