@@ -20,7 +20,12 @@ impl Bed {
     pub(crate) fn create(queues: &[&str], sql: &str) -> Self {
         static SERVER: LazyLock<Server> =
             LazyLock::new(|| Server::obtain().unwrap_or_else(|error| panic!("{error:?}")));
-        let database = SERVER.create_database().unwrap();
+        Self::create_on(&SERVER, queues, sql)
+    }
+
+    /// Creates such a database on a server.
+    pub(crate) fn create_on(server: &Server, queues: &[&str], sql: &str) -> Self {
+        let database = server.create_database().unwrap();
         database.execute(sql).unwrap();
         let queue = PGMQueue::builder().url(database.url()).pool_size(2).connect().unwrap();
         for name in queues {

@@ -15,6 +15,7 @@ use std::env;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
+use pgmq_test_server::Server;
 
 fn main() -> ExitCode {
     if child::run() {
@@ -26,13 +27,17 @@ fn main() -> ExitCode {
             Ok(())
         })
     };
-    let trials = vec![
-        trial("soak::no_message_is_lost_when_workers_are_killed", soak::run),
+    let mut trials = vec![
+        trial("soak::no_message_is_lost_when_workers_are_killed", soak::kill_workers),
         trial("suspension::an_async_worker_that_was_suspended_touches_nothing", || suspension::run("async")),
         trial("suspension::a_sync_worker_that_was_suspended_touches_nothing", || suspension::run("sync")),
         trial("memory::an_async_worker_stays_as_it_is", || memory::run("async")),
         trial("memory::a_sync_worker_stays_as_it_is", || memory::run("sync")),
     ];
+    // Needs the server programs on this machine.
+    if Server::can_be_durable().unwrap() {
+        trials.push(trial("soak::no_message_is_lost_when_the_server_crashes", soak::crash_the_server));
+    }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 

@@ -1,8 +1,9 @@
-//! Two workers, one of each shell, that are killed again and again.
+//! Two workers, one of each shell, that are killed again and again, or whose server is.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
+use pgmq_test_server::Server;
 use pgmq_worker::{Finished, Job, Meta, Outcome, Queue, Worker, sync};
 
 use crate::bed::{Bed, wait_until};
@@ -16,24 +17,56 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// The visibility timeout, after which the messages of a killed worker come again.
 const VT: Duration = Duration::from_secs(2);
 
-/// The extent of a soak. Each round sends messages to both queues, and kills a worker.
+/// The extent of a soak. Each round sends messages to both queues, and strikes.
 struct Extent {
     rounds: i64,
     /// The messages of a round, for each queue.
     messages: i64,
-    /// The bounds of the time before a kill, in milliseconds.
+    /// The bounds of the time before the strike, in milliseconds.
     pause: std::ops::Range<u64>,
 }
 
-pub(crate) fn run() {
+/// Kills a worker in each round, and starts it again.
+pub(crate) fn kill_workers() {
     let extent = match is_full() {
         true => Extent { rounds: 50, messages: 1_000, pause: 1_000..3_000 },
         false => Extent { rounds: 8, messages: 300, pause: 100..600 },
     };
+    run("kills of workers", &create(None), &extent, |bed, workers| {
+        let victim = fastrand::usize(..2);
+        workers[victim].kill();
+        workers[victim] = start(bed, victim);
+    });
+}
+
+/// Stops the server in each round as a crash would, and starts it again.
+pub(crate) fn crash_the_server() {
+    let server = Server::durable().unwrap().unwrap();
+    let extent = match is_full() {
+        true => Extent { rounds: 20, messages: 1_000, pause: 500..2_000 },
+        false => Extent { rounds: 2, messages: 300, pause: 100..600 },
+    };
+    run("crashes of the server", &create(Some(&server)), &extent, |_, _| {
+        server.stop_at_once().unwrap();
+        server.start().unwrap();
+    });
+}
+
+fn create(server: Option<&Server>) -> Bed {
+    let queues = ["once", "least", "next"];
     let sql = "CREATE TABLE once (number bigint); CREATE TABLE least (number bigint)";
-    let bed = Bed::create(&["once", "least", "next"], sql);
-    let start = |shell: usize| Process::start(TASK, ["async", "sync"][shell], bed.database.url());
-    let mut workers = [start(0), start(1)];
+    match server {
+        Some(server) => Bed::create_on(server, &queues, sql),
+        None => Bed::create(&queues, sql),
+    }
+}
+
+fn start(bed: &Bed, shell: usize) -> Process {
+    Process::start(TASK, ["async", "sync"][shell], bed.database.url())
+}
+
+fn run(strikes: &str, bed: &Bed, extent: &Extent, strike: impl Fn(&Bed, &mut [Process; 2])) {
+    let mut workers = [start(bed, 0), start(bed, 1)];
     let begun = Instant::now();
     for round in 0..extent.rounds {
         let first = round * extent.messages + 1;
@@ -42,9 +75,7 @@ pub(crate) fn run() {
             bed.queue.send_batch(queue, &numbers).unwrap();
         }
         thread::sleep(Duration::from_millis(fastrand::u64(extent.pause.clone())));
-        let victim = fastrand::usize(..2);
-        workers[victim].kill();
-        workers[victim] = start(victim);
+        strike(bed, &mut workers);
     }
     let is_over = || ["once", "least"].iter().all(|queue| bed.length(queue) == 0);
     wait_until("all messages are handled", LIMIT, is_over);
@@ -63,7 +94,7 @@ pub(crate) fn run() {
     if is_full() {
         let runs = bed.number("SELECT count(*) FROM least");
         eprintln!(
-            "soak: {} messages and {} kills in {:.0} s; {} of {} handlers without a transaction ran again",
+            "soak: {} messages and {} {strikes} in {:.0} s; {} of {} handlers without a transaction ran again",
             2 * all.len(),
             extent.rounds,
             took.as_secs_f64(),
