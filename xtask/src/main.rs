@@ -35,7 +35,8 @@ cargo xtask test [OPTION ...] [PACKAGE ...] [-- FILTER]
                             1.5.1-sql is plain SQL
     --pgbouncer             has the back ends work through PgBouncer in transaction mode
     --tls LIBRARY           runs the tests of encrypted connections, with rustls or native-tls
-    --faults                runs only the fault injection, about a hundred faults for each back end, and reports the outcome
+    --faults                runs only the fault injection, about a hundred faults for each back end, and the trials
+                            of worker processes, and reports the outcome
 
 cargo xtask bench [OPTION ...]
     Measures the back ends, their drivers and the official client, on a server that it starts.

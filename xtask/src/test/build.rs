@@ -13,6 +13,8 @@ use crate::workspace::{DEMO_PACKAGE, Package, Target};
 
 /// The name of the test program that each back end has for the conformance suite.
 pub(super) const CONFORMANCE: &str = "conformance";
+/// The name of the test program that kills and suspends workers.
+pub(super) const PROCESSES: &str = "processes";
 
 /// The packages to test.
 pub(super) struct Selection<'a> {

@@ -22,7 +22,7 @@ use anyhow::Result;
 use pgmq_test_programs::POSTGRES_BIN;
 
 use self::arguments::{Arguments, PGMQ_VERSION};
-use self::build::{CONFORMANCE, Selection};
+use self::build::{CONFORMANCE, PROCESSES, Selection};
 use self::progress::Progress;
 use self::report::Report;
 use self::tls::Library;
@@ -48,7 +48,8 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     let mut report = Report::default();
     match run {
         Run::Encrypted(library) => suite.encrypted(library, &ready, &mut report)?,
-        Run::Faults | Run::OlderPgmq => suite.conformance(&mut report)?,
+        Run::Faults => suite.only(&[CONFORMANCE, PROCESSES], &mut report)?,
+        Run::OlderPgmq => suite.only(&[CONFORMANCE], &mut report)?,
         Run::Selected => suite.usual(&mut report)?,
         Run::Everything => {
             suite.usual(&mut report)?;
@@ -117,10 +118,10 @@ impl Suite<'_> {
         docs::run(self.server, self.selection, self.for_programs, report)
     }
 
-    /// Runs the suite of each back end, and no other tests.
-    fn conformance(&self, report: &mut Report) -> Result<()> {
+    /// Runs the test programs with these names, and no others.
+    fn only(&self, names: &[&str], report: &mut Report) -> Result<()> {
         let programs = build::programs(self.server, self.selection)?;
-        for program in programs.iter().filter(|program| program.label().1 == CONFORMANCE) {
+        for program in programs.iter().filter(|program| names.contains(&program.label().1)) {
             self.follow(program, report)?;
         }
         Ok(())

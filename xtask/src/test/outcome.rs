@@ -14,6 +14,8 @@ pub(super) struct Outcome {
     pub(super) remarks: Vec<String>,
     /// The numbers of the fault trials.
     pub(super) tallies: Vec<Tally>,
+    /// The figures of other trials, as the program words them.
+    pub(super) figures: Vec<String>,
 }
 
 /// A test that has run.
@@ -43,6 +45,8 @@ impl Outcome {
                     self.remarks.push(format!("cannot read the numbers of a fault trial: {error}: {line}"));
                 }
             }
+        } else if let Some(figures) = line.strip_prefix("figures: ") {
+            self.figures.push(figures.to_owned());
         } else if !is_opening_line(line) && (!line.is_empty() || !self.remarks.is_empty()) {
             self.remarks.push(line.to_owned());
         }
@@ -150,6 +154,11 @@ mod tests {
         let line =
             "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s";
         assert_eq!(read(&format!("{line}\n{line}")).passed(), 6);
+    }
+
+    #[test]
+    fn figures_are_kept_as_they_are() {
+        assert_eq!(read("figures: 5 kills").figures, ["5 kills"]);
     }
 
     #[test]

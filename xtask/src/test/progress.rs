@@ -86,6 +86,7 @@ impl Progress {
             ended.outcome.passed(),
             ended.time.as_secs_f64()
         ));
+        ended.outcome.figures.iter().for_each(|figures| say(format!("    {figures}")));
         if ended.failed() > 0 {
             let crash = ended.crash.as_deref().map(red);
             let remarks = ended.outcome.remarks.iter().chain(&crash);

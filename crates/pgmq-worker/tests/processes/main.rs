@@ -13,6 +13,7 @@ mod suspension;
 
 use std::env;
 use std::process::ExitCode;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use libtest_mimic::{Arguments, Trial};
 use pgmq_test_server::Server;
@@ -38,7 +39,23 @@ fn main() -> ExitCode {
     if Server::can_be_durable().unwrap() {
         trials.push(trial("soak::no_message_is_lost_when_the_server_crashes", soak::crash_the_server));
     }
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);
+    lock(&FIGURES).iter().for_each(|figures| println!("figures: {figures}"));
+    conclusion.exit_code()
+}
+
+/// The figures of the trials, which are printed when all have ended.
+static FIGURES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Tells the figures of a trial at full length.
+fn tell(figures: String) {
+    if is_full() {
+        lock(&FIGURES).push(figures);
+    }
 }
 
 /// Returns `true` if the trials have their full length.

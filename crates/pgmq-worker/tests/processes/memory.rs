@@ -7,7 +7,7 @@ use pgmq_worker::{Job, Queue, Worker, sync};
 
 use crate::bed::{Bed, wait_until};
 use crate::child::{AsyncWorker, Process, Usage};
-use crate::is_full;
+use crate::{is_full, tell};
 
 pub(crate) const TASK: &str = "memory";
 
@@ -28,12 +28,8 @@ pub(crate) fn run(shell: &str) {
     let begun = Instant::now();
     let warm = handle(&bed, &mut worker, 1..=messages / 5);
     let end = handle(&bed, &mut worker, messages / 5 + 1..=messages);
-    if is_full() {
-        let took = begun.elapsed().as_secs_f64();
-        eprintln!(
-            "memory: {messages} messages of the {shell} worker in {took:.0} s: from {warm:?} to {end:?}"
-        );
-    }
+    let took = begun.elapsed().as_secs_f64();
+    tell(format!("{messages} messages of the {shell} worker in {took:.0} s: from {warm:?} to {end:?}"));
     assert!(end.memory <= warm.memory + TOLERANCE, "from {warm:?} to {end:?}");
     assert!(end.threads <= warm.threads && end.tasks <= warm.tasks, "from {warm:?} to {end:?}");
 }

@@ -8,7 +8,7 @@ use pgmq_worker::{Finished, Job, Meta, Outcome, Queue, Worker, sync};
 
 use crate::bed::{Bed, wait_until};
 use crate::child::{AsyncWorker, Process};
-use crate::is_full;
+use crate::{is_full, tell};
 
 pub(crate) const TASK: &str = "soak";
 
@@ -91,17 +91,16 @@ fn run(strikes: &str, bed: &Bed, extent: &Extent, strike: impl Fn(&Bed, &mut [Pr
     assert_eq!(messages("q_least_dlq"), those(2), "dead letters");
     assert_eq!(messages("q_next"), those(3), "forwarded");
     assert!(["a_once", "q_once", "q_once_dlq", "q_least"].iter().all(|table| messages(table).is_empty()));
-    if is_full() {
-        let runs = bed.number("SELECT count(*) FROM least");
-        eprintln!(
-            "soak: {} messages and {} {strikes} in {:.0} s; {} of {} handlers without a transaction ran again",
-            2 * all.len(),
-            extent.rounds,
-            took.as_secs_f64(),
-            runs - (all.len() + those(4).len()) as i64,
-            all.len(),
-        );
-    }
+    tell(format!(
+        "{} messages and {} {strikes} in {:.0} s; without a transaction, handlers ran {} times for {} messages, of \
+         which {} ask for a retry",
+        2 * all.len(),
+        extent.rounds,
+        took.as_secs_f64(),
+        bed.number("SELECT count(*) FROM least"),
+        all.len(),
+        those(4).len(),
+    ));
 }
 
 fn settings() -> Queue {
