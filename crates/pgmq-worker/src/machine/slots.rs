@@ -40,7 +40,7 @@ impl Slots {
         std::mem::take(&mut self.ready).into_iter().chain(std::mem::take(&mut self.suspects))
     }
 
-    /// Removes messages that are gone from the fronts.
+    /// Removes messages that are gone from the ends at which others are taken.
     fn trim(&mut self, flight: &Flight) {
         let is_gone = |key: &Key| flight.store.get(*key).is_none_or(|m| m.state != State::Ready);
         while self.ready.front().is_some_and(is_gone) {
@@ -48,6 +48,9 @@ impl Slots {
         }
         while self.suspects.front().is_some_and(is_gone) {
             self.suspects.pop_front();
+        }
+        while self.suspects.back().is_some_and(is_gone) {
+            self.suspects.pop_back();
         }
         // A stuck handler must not stop the queue forever.
         let runs = |key| flight.store.get(key).and_then(|m| m.run()).is_some_and(|run| !run.is_stuck);
@@ -111,11 +114,18 @@ impl Slots {
         let trusted = flight.counts.ready - flight.counts.suspects;
         // Stuck handlers may never end.
         let active = flight.counts.running - flight.counts.stuck;
-        let key = *self.suspects.front()?;
+        let (&first, &last) = (self.suspects.front()?, self.suspects.back()?);
+        // A message that ends the process each time would come before the same others each time, until these
+        // have no reads left. So after every other read, the order is reversed.
+        let is_reversed = flight.store.get(first).is_some_and(|message| message.claim.read_ct % 2 != 0);
+        let key = if is_reversed { last } else { first };
         if trusted > 0 || active > 0 || !has_room(flight) || !Beats::is_fresh(flight, key, now) {
             return None;
         }
-        self.suspects.pop_front();
+        match is_reversed {
+            true => self.suspects.pop_back(),
+            false => self.suspects.pop_front(),
+        };
         self.alone = Some(key);
         Some(start(flight, &[key], now))
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::{memory, soak, suspension};
+use crate::{memory, poison, soak, suspension};
 
 /// The task of a child, its shell, and the database.
 const TASK: &str = "PGMQ_WORKER_TASK";
@@ -48,6 +48,11 @@ impl Process {
         self.child.wait().unwrap();
     }
 
+    /// Returns `true` if the process has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Sends a signal, such as `STOP`.
     pub(crate) fn signal(&self, name: &str) {
         // `kill` is built into every shell, but is not a program on every system.
@@ -82,6 +87,7 @@ pub(crate) fn run() -> bool {
     let (async_worker, sync_worker): (fn(String) -> AsyncWorker, fn(String)) = match task.as_str() {
         soak::TASK => (soak::async_worker, soak::sync_worker),
         suspension::TASK | suspension::OTHER => (suspension::async_worker, suspension::sync_worker),
+        poison::TASK => (poison::async_worker, poison::sync_worker),
         memory::TASK => (memory::async_worker, memory::sync_worker),
         other => panic!("there is no task {other}"),
     };

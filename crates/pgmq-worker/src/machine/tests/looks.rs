@@ -335,6 +335,21 @@ fn two_suspects_start_one_after_the_other() {
 }
 
 #[test]
+fn suspects_start_in_the_other_order_after_the_next_read() {
+    for (reads, order) in [(4, [1, 2, 3]), (5, [3, 2, 1])] {
+        let claims = (1..=3).map(|id| Claim::new(id, reads)).collect();
+        let (mut rig, commands) = Rig::with(config(), claims);
+        let mut all = started(&commands);
+        rig.on(Event::Due(None));
+        for _ in 0..2 {
+            let last = all[all.len() - 1];
+            all.extend(started(&rig.on(Event::Returned { claim: last, verdict: Verdict::Finished })));
+        }
+        assert_eq!(all, order.map(|id| Claim::new(id, reads)));
+    }
+}
+
+#[test]
 fn a_stuck_suspect_does_not_stop_the_queue() {
     let config = Config { timeout: Some(s(1)), ..config() };
     let (mut rig, commands) = Rig::with(config, vec![Claim::new(1, 4)]);
