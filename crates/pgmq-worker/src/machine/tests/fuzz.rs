@@ -59,10 +59,12 @@ fn scenario(seed: u64) -> u64 {
     let mut config = settings(&mut rng);
     let is_healthy = rng.u32(0..4) == 0;
     let mut weather = if is_healthy { healthy(&mut rng) } else { stormy(&mut rng) };
-    // The seeds are older than timeouts of single handlers, lines that are busy, and prefetch by demand.
+    // The seeds are older than timeouts of single handlers, lines that are busy, prefetch by demand, and
+    // the event that the queue is missing.
     if !SEEDS.contains(&seed) {
         weather.own_timeouts = rng.u32(0..50);
         weather.busy = rng.u32(0..60);
+        weather.tells_missing = true;
         config.max_prefetch = rng.usize(0..40);
     }
     if config.keeps_stuck {
@@ -193,5 +195,6 @@ fn stormy(rng: &mut fastrand::Rng) -> Weather {
         good: often(100),
         own_timeouts: 0,
         busy: 0,
+        tells_missing: false,
     }
 }

@@ -111,6 +111,7 @@ impl World {
         assert!(matches!(what, Settlement::Hold(_)) || ids.len() == claims.len(), "an id twice in {what:?}");
         for claim in claims {
             let kept = self.kept.get(&claim).unwrap_or_else(|| panic!("{claim:?} of {what:?} is not kept"));
+            assert!(!kept.is_gone, "{claim:?} of a queue that was missing becomes {what:?}");
             let is_right = match (what, kept.state) {
                 (_, Stage::Running { .. }) => false,
                 (Settlement::Delete(_), Stage::Returned(verdict)) => verdict == Verdict::Delete,
@@ -179,6 +180,7 @@ impl World {
             runs: (!is_refused).then_some(runs),
             answers,
             fault: (is_refused || is_lost).then_some(kind),
+            is_missing: false,
             answer: None,
         });
     }

@@ -25,6 +25,8 @@ pub(super) struct Kept {
     pub(super) is_stuck: bool,
     /// `true` after `Notice::Exhausted`.
     pub(super) is_exhausted: bool,
+    /// `true` once the machine knows that its queue is not there.
+    pub(super) is_gone: bool,
 }
 
 /// The state of a message that the shell keeps.
@@ -60,6 +62,8 @@ pub(super) struct Pending {
     pub(super) answers: Instant,
     /// The failure that is answered, if it fails.
     pub(super) fault: Option<Fault>,
+    /// `true` if it has failed because the queue is not there.
+    pub(super) is_missing: bool,
     /// The answer.
     pub(super) answer: Option<Event>,
 }

@@ -33,6 +33,8 @@ pub(super) struct Weather {
     pub(super) own_timeouts: u32,
     /// Lines of statements that cannot be sent at once.
     pub(super) busy: u32,
+    /// `true` if the machine is told that a statement has failed because the queue is not there.
+    pub(super) tells_missing: bool,
 }
 
 impl Weather {
@@ -54,6 +56,7 @@ impl Weather {
             good: 100,
             own_timeouts: 0,
             busy: 0,
+            tells_missing: false,
         }
     }
 }

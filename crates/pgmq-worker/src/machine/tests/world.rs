@@ -124,6 +124,7 @@ impl World {
             let Pending { command, .. } = &self.pending[at];
             if self.server.is_missing {
                 self.pending[at].fault = Some(Fault::Lasting);
+                self.pending[at].is_missing = true;
                 continue;
             }
             let answer = match command {
@@ -157,7 +158,13 @@ impl World {
 
     /// Answers a command.
     fn answer(&mut self, pending: Pending) {
-        let Pending { command, asked, fault, answer, .. } = pending;
+        let Pending { command, asked, fault, is_missing, answer, .. } = pending;
+        let names_another = matches!(&command, Command::Settle { what, .. } if what.names_another_queue());
+        if is_missing && !names_another && self.weather.tells_missing {
+            self.kept.values_mut().for_each(|kept| kept.is_gone = true);
+            self.tell(Event::QueueMissing);
+            self.poll();
+        }
         let event = match (command, fault) {
             (Command::Claim { id, .. }, Some(fault)) => Event::ClaimFailed { id, fault },
             (Command::LookDue, Some(fault)) => Event::DueFailed(fault),
@@ -193,6 +200,7 @@ impl World {
                         is_lost: false,
                         is_stuck: false,
                         is_exhausted: false,
+                        is_gone: false,
                     });
                 }
                 if !got.is_empty() && self.weather.drops > 0 && self.chance(5) {
