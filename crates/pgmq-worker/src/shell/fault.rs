@@ -82,6 +82,12 @@ impl Failed {
         matches!(self, Self::Database(error) if error.kind() == ErrorKind::QueueNotFound)
     }
 
+    /// Returns `true` if a queue that the call names is not there, or must not be used.
+    pub(crate) fn is_of_queue(&self) -> bool {
+        let kinds = [ErrorKind::QueueNotFound, ErrorKind::PermissionDenied];
+        matches!(self, Self::Database(error) if kinds.contains(&error.kind()))
+    }
+
     pub(crate) fn fault(&self) -> Fault {
         match self {
             Self::Database(error) => error.fault(),

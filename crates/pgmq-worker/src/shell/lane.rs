@@ -14,9 +14,9 @@ use log::{error, info, warn};
 use pgmq_core::{Claim, Message, RawJson};
 
 use crate::machine::Machine;
-use crate::machine::command::{ClaimId, Command, Extend, Line, Look, Notice, Settle, Unfinished};
+use crate::machine::command::{ClaimId, Command, Extend, Line, Look, Notice, Settle, Settlement, Unfinished};
 use crate::machine::config::Config;
-use crate::machine::event::Event;
+use crate::machine::event::{Event, Fault};
 use crate::machine::snapshot::Snapshot;
 use crate::meta::{Meta, Source};
 use crate::queue::Queue;
@@ -178,7 +178,11 @@ impl Lane {
                 gone
             }
             Err(failed) => {
-                let fault = failed.fault_of_settlement();
+                let fault = match settling.what {
+                    // The handler has chosen the other queue, so this is a fault of the message.
+                    Settlement::Forward(_) if failed.is_of_queue() => Fault::Lasting,
+                    _ => failed.fault_of_settlement(),
+                };
                 inner.machine.on(now, Event::SettleFailed { batch, fault });
                 Vec::new()
             }

@@ -13,6 +13,8 @@ type Absence = (fn(&Proxy), fn(&Proxy));
 
 const DOWN: Absence = (Proxy::shut, Proxy::reopen);
 const STALLED: Absence = (Proxy::freeze, Proxy::thaw);
+/// The connections are lost without a word, and new ones work.
+const SWALLOWED: Absence = (|proxy| proxy.swallow().unwrap(), |_| ());
 
 /// Handlers end while the server is away: each runs once, and its message is deleted afterwards.
 fn acknowledgements_are_kept(shell: Shell, (leave, come_back): Absence) {
@@ -37,6 +39,7 @@ fn acknowledgements_are_kept(shell: Shell, (leave, come_back): Absence) {
     let log = std::sync::Arc::clone(&worker.log);
     assert!(worker.stop().is_clean());
     assert_eq!(log.begun(), Vec::from_iter(1..=16), "each ran once");
+    bed.proxy.close_swallowed();
 }
 
 /// Leases run out while the server is away: the handlers are cancelled, their retries touch nothing, and the
@@ -91,6 +94,7 @@ twins! {
     a_listener_that_has_lost_its_connection_looks_when_it_is_back => a_listener_that_is_back_looks;
     acknowledgements_are_kept_while_the_server_is_down => |shell| acknowledgements_are_kept(shell, DOWN);
     acknowledgements_are_kept_while_the_server_is_stalled => |shell| acknowledgements_are_kept(shell, STALLED);
+    acknowledgements_are_repeated_on_other_connections => |shell| acknowledgements_are_kept(shell, SWALLOWED);
     leases_run_out_while_the_server_is_down => |shell| leases_run_out(shell, DOWN);
     leases_run_out_while_the_server_is_stalled => |shell| leases_run_out(shell, STALLED);
 }

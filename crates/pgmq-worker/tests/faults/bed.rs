@@ -52,7 +52,10 @@ impl Bed {
     pub(crate) fn through_proxy_as(&self, user: &str, password: &str) -> String {
         let name = self.database.name();
         let port = self.proxy.addr().port();
-        format!("host=127.0.0.1 port={port} dbname={name} user={user} password={password} sslmode=disable")
+        format!(
+            "host=127.0.0.1 port={port} dbname={name} user={user} password={password} sslmode=disable \
+             tcp_user_timeout=1000"
+        )
     }
 
     /// The connection string of the way through the proxy.

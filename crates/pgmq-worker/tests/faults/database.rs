@@ -71,6 +71,23 @@ fn a_dead_letter_queue_that_was_dropped_is_created_again(shell: Shell) {
     assert_eq!(bed.books().dead, Vec::from_iter(1..=10));
 }
 
+/// A message that cannot be forwarded comes again, and is at last a dead letter.
+fn a_missing_target_costs_only_the_messages_for_it(shell: Shell) {
+    let bed = Bed::create();
+    let plan = Plan {
+        queue: Queue::new().vt(Duration::from_secs(1)).max_reads(2),
+        ..Plan::new(End::Outcome(|meta: &Meta| match meta.id() % 2 {
+            0 => Outcome::forward("nowhere", meta.raw()),
+            _ => Outcome::Done,
+        }))
+    };
+    let worker = shell.start(&bed.through_proxy(), &plan);
+    bed.send(1..=6);
+    bed.wait_until_empty();
+    assert!(worker.stop().is_clean());
+    assert_eq!(bed.books().dead, [2, 4, 6]);
+}
+
 /// A message that is deleted by hand while it runs is lost for its handler, and its end has no effect.
 fn a_message_that_is_deleted_while_it_runs_cancels_its_handler(shell: Shell) {
     let bed = Bed::create();
@@ -177,6 +194,7 @@ twins! {
     drop_while_handlers_run => |shell| a_queue_that_is_dropped_and_created_again_loses_no_new_message(shell, false);
     drop_the_dead_letter_queue => a_dead_letter_queue_that_was_dropped_is_created_again;
     delete_while_it_runs => a_message_that_is_deleted_while_it_runs_cancels_its_handler;
+    missing_target => a_missing_target_costs_only_the_messages_for_it;
     deadlock => a_deadlock_with_another_client_costs_nothing;
     revoke_and_grant => a_permission_that_is_revoked_stops_the_queue_until_it_is_granted_again;
     pool_of_two => handlers_that_share_a_pool_of_two_finish_each_message_once;

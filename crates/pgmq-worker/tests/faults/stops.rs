@@ -4,6 +4,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use pgmq_test_server::proxy::{Direction, Flight};
 use pgmq_worker::{Outcome, Queue, StopReport};
 
 use crate::bed::{Bed, wait_until};
@@ -148,7 +149,38 @@ macro_rules! stops {
     };
 }
 
-twins! { a_worker_that_is_dropped_releases_its_messages => drop_a_worker; }
+/// The answer to a claim comes after the stop has begun.
+fn stop_amid_a_claim(shell: Shell) {
+    let bed = Bed::create();
+    bed.queue.enable_notify("q").unwrap();
+    let queue = Queue::new().backstop(Duration::from_secs(3600));
+    let plan = Plan { queue, ..Plan::new(End::Outcome(|_| Outcome::Done)) };
+    let worker = shell.start(&bed.through_proxy(), &plan);
+    let text = |flight: &Flight| String::from_utf8_lossy(&flight.bytes).into_owned();
+    let has_looked =
+        |flights: &[Flight]| flights.iter().any(|flight| text(flight).contains("clock_timestamp()"));
+    wait_until("the worker has looked, and waits", || {
+        let flights = bed.proxy.flights();
+        has_looked(&flights) && flights.last().is_some_and(|last| last.direction == Direction::ToClient)
+    });
+    bed.proxy.freeze();
+    worker.handle.wake("q");
+    let is_claim = |last: &Flight| last.direction == Direction::ToServer && text(last).contains("pgmq.read(");
+    wait_until("a claim is in flight", || bed.proxy.flights().last().is_some_and(is_claim));
+    bed.send(1..=5);
+    worker.handle.stop();
+    bed.proxy.thaw();
+    let log = std::sync::Arc::clone(&worker.log);
+    assert!(worker.stop().is_clean());
+    assert!(log.begun().is_empty(), "nothing begins after the stop");
+    let released = bed.queue.peek::<i64>("q", 10).unwrap();
+    assert_eq!(released.len(), 5, "the messages of the claim are released");
+}
+
+twins! {
+    a_claim_that_is_answered_late_is_released => stop_amid_a_claim;
+    a_worker_that_is_dropped_releases_its_messages => drop_a_worker;
+}
 
 stops! {
     a_quick_handler_and_a_server_that_answers: Quick Up;
