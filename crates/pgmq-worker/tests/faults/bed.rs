@@ -11,6 +11,8 @@ use pgmq_test_server::{Database, Server};
 use postgres::config::Host;
 use postgres::{Client, Config, NoTls};
 
+/// The name of the sessions that do not belong to the worker.
+pub(crate) const TEST: &str = "test";
 /// The longest time that a test waits for a condition.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -44,7 +46,8 @@ impl Bed {
         database.execute("CREATE TABLE effects (number bigint)").unwrap();
         let config: Config = database.url().parse().unwrap();
         let proxy = Proxy::start(address(&config)).unwrap();
-        let queue = PGMQueue::builder().url(database.url()).pool_size(2).connect().unwrap();
+        let queue =
+            PGMQueue::builder().url(database.url()).pool_size(2).application_name(TEST).connect().unwrap();
         Self { proxy, queue, config, database }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pgmq_worker::{CancelReason, Meta, Outcome, Queue};
 
-use crate::bed::{Bed, wait_until};
+use crate::bed::{Bed, TEST, wait_until};
 use crate::shell::{End, Plan, Shell, Takes, twins};
 
 fn done() -> Plan {
@@ -86,6 +86,74 @@ fn a_missing_target_costs_only_the_messages_for_it(shell: Shell) {
     bed.wait_until_empty();
     assert!(worker.stop().is_clean());
     assert_eq!(bed.books().dead, [2, 4, 6]);
+}
+
+/// A message that the server refuses to delete does not keep others of its batch from being deleted.
+fn a_message_that_cannot_be_deleted_costs_only_itself(shell: Shell) {
+    let bed = Bed::create();
+    let trigger = "
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$;
+        CREATE TRIGGER refuse BEFORE DELETE ON pgmq.q_q
+            FOR EACH ROW WHEN (OLD.message = '13') EXECUTE FUNCTION refuse()";
+    bed.database.execute(trigger).unwrap();
+    let (gate, plan) = gated(Plan { queue: Queue::new().concurrency(40), ..done() });
+    bed.send(1..=40);
+    let worker = shell.start(&bed.through_proxy(), &plan);
+    wait_until("all handlers run", || worker.log.begun().len() == 40);
+    gate.close();
+    wait_until("the others are deleted", || bed.books().queue == [13]);
+    wait_until("the worker is idle", || worker.is_idle());
+    let log = Arc::clone(&worker.log);
+    assert!(worker.stop().is_clean());
+    assert_eq!(log.begun(), Vec::from_iter(1..=40));
+}
+
+/// All sessions of the server end again and again, with the transactions of handlers in them.
+fn sessions_that_are_ended_cost_nothing(shell: Shell) {
+    let bed = Bed::create();
+    let queue = Queue::new().vt(Duration::from_secs(2)).retry(pgmq_worker::Retry::fixed(Duration::ZERO));
+    let plan = Plan {
+        queue: queue.max_reads(1_000),
+        takes: Takes::For(Duration::from_millis(5)),
+        ..Plan::new(End::FinishIn)
+    };
+    let worker = shell.start(&bed.through_proxy(), &plan);
+    let mut client = bed.client();
+    for round in 0..8 {
+        bed.send(round * 100 + 1..=(round + 1) * 100);
+        std::thread::sleep(Duration::from_millis(100));
+        let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() \
+                   AND pid <> pg_backend_pid() AND application_name <> $1";
+        client.execute(sql, &[&TEST]).unwrap();
+    }
+    bed.wait_until_empty();
+    assert!(worker.stop().is_clean());
+    let books = bed.books();
+    assert_eq!((books.effects, books.dead), (Vec::from_iter(1..=800), Vec::new()));
+}
+
+/// The server refuses writes for a while.
+fn a_server_that_is_read_only_for_a_while_costs_nothing(shell: Shell) {
+    let bed = Bed::create();
+    let (gate, plan) = gated(Plan { queue: Queue::new().concurrency(2), ..done() });
+    let worker = shell.start(&bed.through_proxy(), &plan);
+    bed.send(1..=4);
+    wait_until("two handlers run", || worker.log.begun().len() == 2);
+    let alter = format!("ALTER DATABASE \"{}\"", bed.database.name());
+    bed.database.execute(&format!("{alter} SET default_transaction_read_only = on")).unwrap();
+    // Sessions keep the setting that they have begun with.
+    bed.proxy.cut();
+    gate.close();
+    wait_until("no write works", || worker.health().failed_reads > 1 && worker.health().unsettled == 4);
+    assert_eq!(bed.length("q"), 4);
+    let mut client = bed.client();
+    client.batch_execute("SET default_transaction_read_only = off").unwrap();
+    client.batch_execute(&format!("{alter} RESET default_transaction_read_only")).unwrap();
+    bed.proxy.cut();
+    bed.wait_until_empty();
+    let log = Arc::clone(&worker.log);
+    assert!(worker.stop().is_clean());
+    assert_eq!(log.begun(), [1, 2, 3, 4]);
 }
 
 /// A message that is deleted by hand while it runs is lost for its handler, and its end has no effect.
@@ -195,6 +263,9 @@ twins! {
     drop_the_dead_letter_queue => a_dead_letter_queue_that_was_dropped_is_created_again;
     delete_while_it_runs => a_message_that_is_deleted_while_it_runs_cancels_its_handler;
     missing_target => a_missing_target_costs_only_the_messages_for_it;
+    refused_deletion => a_message_that_cannot_be_deleted_costs_only_itself;
+    ended_sessions => sessions_that_are_ended_cost_nothing;
+    read_only => a_server_that_is_read_only_for_a_while_costs_nothing;
     deadlock => a_deadlock_with_another_client_costs_nothing;
     revoke_and_grant => a_permission_that_is_revoked_stops_the_queue_until_it_is_granted_again;
     pool_of_two => handlers_that_share_a_pool_of_two_finish_each_message_once;
