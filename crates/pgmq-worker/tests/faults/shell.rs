@@ -5,10 +5,13 @@ use std::thread;
 use std::time::Duration;
 
 use async_channel::Receiver;
+use futures_util::future::BoxFuture;
 use pgmq_worker::{
     CancelReason, Finished, Handle, Health, IntoOutcome, Job, Meta, Outcome, Queue, StopReport, Worker, sync,
 };
 use tokio::runtime::{Builder, Runtime};
+
+use crate::bed::wait_until;
 
 /// The shell that a worker runs on: tasks over `pgmq-tokio`, or threads over `pgmq-postgres`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +85,8 @@ impl Plan {
 pub(crate) struct Log {
     begun: Mutex<Vec<i64>>,
     ended: Mutex<Vec<(i64, Option<CancelReason>)>>,
+    /// Each task of the worker holds one.
+    tasks: Arc<()>,
 }
 
 impl Log {
@@ -90,6 +95,11 @@ impl Log {
         let mut begun = lock(&self.begun).clone();
         begun.sort_unstable();
         begun
+    }
+
+    /// The number of tasks of the async worker.
+    pub(crate) fn tasks(&self) -> usize {
+        Arc::strong_count(&self.tasks) - 1
     }
 
     /// The numbers whose handlers have ended, with the reasons of their cancellations.
@@ -131,6 +141,8 @@ impl Started {
         match self.worker {
             Running::Async(worker, runtime) => {
                 let report = runtime.block_on(worker.stop());
+                // The worker does not wait for its listener.
+                wait_until("all tasks have ended", || self.log.tasks() == 0);
                 // Calls of the database that do not end are dropped with the runtime.
                 runtime.shutdown_background();
                 report
@@ -193,7 +205,15 @@ fn start_async(url: &str, plan: Plan) -> Started {
             }
         }
     };
-    let builder = Worker::builder(queue.clone()).queue("q", settings, handler);
+    let (spawning, tasks) = (runtime.handle().clone(), Arc::downgrade(&log.tasks));
+    let spawn = move |task: BoxFuture<'static, ()>| {
+        let held = tasks.upgrade();
+        drop(spawning.spawn(async move {
+            task.await;
+            drop(held);
+        }));
+    };
+    let builder = Worker::builder(queue.clone()).queue("q", settings, handler).spawner(spawn);
     let starting = builder.drain(drain).grace(grace).flush(flush).start();
     let worker = runtime.block_on(starting).unwrap();
     let handle = worker.handle();

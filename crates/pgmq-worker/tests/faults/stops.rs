@@ -36,6 +36,17 @@ enum Server {
     Down,
 }
 
+impl Server {
+    /// Brings the server into this state.
+    fn reach(self, bed: &Bed) {
+        match self {
+            Self::Up => {}
+            Self::Stalled => bed.proxy.freeze(),
+            Self::Down => bed.proxy.shut(),
+        }
+    }
+}
+
 /// Stops a worker that runs message 1 and has read message 2.
 fn stop(shell: Shell, handler: Handler, server: Server) {
     let bed = Bed::create();
@@ -54,11 +65,7 @@ fn stop(shell: Shell, handler: Handler, server: Server) {
         let health = worker.health();
         (health.running, health.waiting) == (1, 1)
     });
-    match server {
-        Server::Up => {}
-        Server::Stalled => bed.proxy.freeze(),
-        Server::Down => bed.proxy.shut(),
-    }
+    server.reach(&bed);
     match handler {
         Handler::Quick => {
             gate.close();

@@ -86,7 +86,9 @@ pub(crate) fn run() -> bool {
     thread::spawn(move || answer(&counted));
     let (async_worker, sync_worker): (fn(String) -> AsyncWorker, fn(String)) = match task.as_str() {
         soak::TASK => (soak::async_worker, soak::sync_worker),
-        suspension::TASK | suspension::OTHER => (suspension::async_worker, suspension::sync_worker),
+        suspension::TASK | suspension::OTHER | suspension::FINISHING => {
+            (suspension::async_worker, suspension::sync_worker)
+        }
         poison::TASK => (poison::async_worker, poison::sync_worker),
         memory::TASK => (memory::async_worker, memory::sync_worker),
         other => panic!("there is no task {other}"),

@@ -31,8 +31,12 @@ fn main() -> ExitCode {
     };
     let mut trials = vec![
         trial("soak::no_message_is_lost_when_workers_are_killed", soak::kill_workers),
-        trial("suspension::an_async_worker_that_was_suspended_touches_nothing", || suspension::run("async")),
-        trial("suspension::a_sync_worker_that_was_suspended_touches_nothing", || suspension::run("sync")),
+        trial("suspension::an_async_worker_that_was_suspended_touches_nothing", || {
+            suspension::retry("async")
+        }),
+        trial("suspension::a_sync_worker_that_was_suspended_touches_nothing", || suspension::retry("sync")),
+        trial("suspension::an_async_transaction_that_is_late_is_rolled_back", || suspension::finish("async")),
+        trial("suspension::a_sync_transaction_that_is_late_is_rolled_back", || suspension::finish("sync")),
         trial("poison::a_message_that_ends_the_async_worker_takes_no_other_with_it", || poison::run("async")),
         trial("poison::a_message_that_ends_the_sync_worker_takes_no_other_with_it", || poison::run("sync")),
         trial("memory::an_async_worker_stays_as_it_is", || memory::run("async")),

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pgmq_worker::{Job, Outcome, Queue, Worker, sync};
+use pgmq_worker::{Finished, Job, Outcome, Queue, Worker, sync};
 
 use crate::bed::{Bed, wait_until};
 use crate::child::{AsyncWorker, Process, task};
@@ -11,14 +11,18 @@ use crate::child::{AsyncWorker, Process, task};
 /// The worker that is suspended, and the one that takes over.
 pub(crate) const TASK: &str = "suspended";
 pub(crate) const OTHER: &str = "other";
+/// Two workers that finish a message in their transactions.
+pub(crate) const FINISHING: &str = "finishing";
 
 const LIMIT: Duration = Duration::from_secs(60);
 const VT: Duration = Duration::from_secs(2);
 
 const LOG: &str = "INSERT INTO log VALUES ($1, $2)";
+const EFFECT: &str = "INSERT INTO effects VALUES ($1)";
 const MAY_END: &str = "SELECT EXISTS (SELECT FROM log WHERE event = 'may end')";
 
-pub(crate) fn run(shell: &str) {
+/// The retry of the worker that was suspended has no effect.
+pub(crate) fn retry(shell: &str) {
     let bed = Bed::create(&["q"], "CREATE TABLE log (worker text, event text)");
     let logged = |worker: &str, event: &str| {
         bed.number(&format!("SELECT count(*) FROM log WHERE worker = '{worker}' AND event = '{event}'"))
@@ -41,6 +45,25 @@ pub(crate) fn run(shell: &str) {
     assert_eq!((logged(TASK, "begins"), logged(OTHER, "begins"), bed.length("q_dlq")), (1, 1, 0));
 }
 
+/// Both workers finish the message, each in its transaction: the effect of the first is there, and that of the
+/// other is not.
+pub(crate) fn finish(shell: &str) {
+    let bed =
+        Bed::create(&["q"], "CREATE TABLE log (worker text, event text); CREATE TABLE effects (worker text)");
+    let suspended = Process::start(FINISHING, shell, bed.database.url());
+    bed.queue.send("q", &1).unwrap();
+    let logged = |event: &str| bed.number(&format!("SELECT count(*) FROM log WHERE event = '{event}'"));
+    wait_until("the handler runs", LIMIT, || logged("begins") == 1);
+    suspended.signal("STOP");
+    let _other = Process::start(FINISHING, shell, bed.database.url());
+    wait_until("another worker has the message", LIMIT, || logged("begins") == 2);
+    bed.database.execute("INSERT INTO log VALUES ('test', 'may end')").unwrap();
+    wait_until("it has finished the message", LIMIT, || bed.length("q") == 0);
+    suspended.signal("CONT");
+    wait_until("the other transaction is rolled back", LIMIT, || logged("AlreadyGone") == 1);
+    assert_eq!(bed.number("SELECT count(*) FROM effects"), 1);
+}
+
 fn settings() -> Queue {
     Queue::new().vt(VT)
 }
@@ -54,6 +77,21 @@ pub(crate) fn async_worker(url: String) -> AsyncWorker {
             async move {
                 let session = queue.session().await?;
                 session.execute(LOG, &[&task(), &"begins"]).await?;
+                if task() == FINISHING {
+                    let finished = queue
+                        .transaction(async |transaction| -> Result<Finished, pgmq_tokio::Error> {
+                            transaction.execute(EFFECT, &[&task()]).await?;
+                            while !session.query_one(MAY_END, &[]).await?.get::<_, bool>(0) {
+                                tokio::time::sleep(Duration::from_millis(20)).await;
+                            }
+                            job.finish_in(&queue.with(transaction)).await
+                        })
+                        .await;
+                    if let Err(error) = &finished {
+                        session.execute(LOG, &[&task(), &format!("{:?}", error.kind())]).await?;
+                    }
+                    return finished.map(Outcome::Finished);
+                }
                 if task() == OTHER {
                     while !session.query_one(MAY_END, &[]).await?.get::<_, bool>(0) {
                         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -75,6 +113,19 @@ pub(crate) fn sync_worker(url: String) {
     let handler = move |job: &sync::Job<i64>| {
         let mut session = logging.session()?;
         session.execute(LOG, &[&task(), &"begins"])?;
+        if task() == FINISHING {
+            let finished = logging.transaction(|transaction| -> Result<Finished, pgmq_postgres::Error> {
+                transaction.execute(EFFECT, &[&task()])?;
+                while !session.query_one(MAY_END, &[])?.get::<_, bool>(0) {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                job.finish_in(&logging.with(transaction))
+            });
+            if let Err(error) = &finished {
+                session.execute(LOG, &[&task(), &format!("{:?}", error.kind())])?;
+            }
+            return finished.map(Outcome::Finished);
+        }
         if task() == OTHER {
             while !session.query_one(MAY_END, &[])?.get::<_, bool>(0) {
                 thread::sleep(Duration::from_millis(20));
