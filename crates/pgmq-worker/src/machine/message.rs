@@ -143,8 +143,8 @@ impl Fate {
             Verdict::Delete => Fate::Delete,
             Verdict::Archive => Fate::Archive,
             Verdict::Retry(_) if reads >= max_reads => Fate::Bury,
-            Verdict::Retry(after) | Verdict::Hold(after) => Fate::Hold(after),
-            Verdict::Resend(after) => Fate::Resend(whole_seconds(after)),
+            Verdict::Retry(after) | Verdict::Hold(after) => Fate::Hold(after.min(LONGEST)),
+            Verdict::Resend(after) => Fate::Resend(whole_seconds(after.min(LONGEST))),
             Verdict::Bury => Fate::Bury,
             Verdict::Forward => Fate::Forward,
             Verdict::Finished => return None,
@@ -169,6 +169,9 @@ impl Fate {
         matches!(self, Fate::Delete | Fate::Archive)
     }
 }
+
+/// The longest time that the server can count, which is 68 years.
+const LONGEST: Duration = Duration::from_secs(i32::MAX as u64);
 
 /// Rounds up to the whole seconds that the server counts, so that more messages share a statement.
 fn whole_seconds(time: Duration) -> Duration {

@@ -156,6 +156,23 @@ fn a_server_that_is_read_only_for_a_while_costs_nothing(shell: Shell) {
     assert_eq!(log.begun(), [1, 2, 3, 4]);
 }
 
+/// Times that no server can hold hide a message for as long as one can.
+fn endless_times_hide_a_message(shell: Shell) {
+    let bed = Bed::create();
+    let queue = Queue::new().concurrency(1).prefetch(0).vt(Duration::from_secs(1));
+    let outcome = |meta: &Meta| match meta.id() {
+        1 => Outcome::retry_after(Duration::MAX),
+        2 => Outcome::snooze(Duration::MAX),
+        _ => Outcome::Done,
+    };
+    let worker = shell.start(&bed.through_proxy(), &Plan { queue, ..Plan::new(End::Outcome(outcome)) });
+    bed.send(1..=3);
+    wait_until("all are handled", || worker.log.begun() == [1, 2, 3] && worker.is_idle());
+    let hidden = "SELECT count(*) FROM pgmq.q_q WHERE vt > now() + interval '1 year'";
+    assert_eq!(bed.client().query_one(hidden, &[]).unwrap().get::<_, i64>(0), 2);
+    assert!(worker.stop().is_clean());
+}
+
 /// A message that is deleted by hand while it runs is lost for its handler, and its end has no effect.
 fn a_message_that_is_deleted_while_it_runs_cancels_its_handler(shell: Shell) {
     let bed = Bed::create();
@@ -266,6 +283,7 @@ twins! {
     refused_deletion => a_message_that_cannot_be_deleted_costs_only_itself;
     ended_sessions => sessions_that_are_ended_cost_nothing;
     read_only => a_server_that_is_read_only_for_a_while_costs_nothing;
+    endless_times => endless_times_hide_a_message;
     deadlock => a_deadlock_with_another_client_costs_nothing;
     revoke_and_grant => a_permission_that_is_revoked_stops_the_queue_until_it_is_granted_again;
     pool_of_two => handlers_that_share_a_pool_of_two_finish_each_message_once;
