@@ -263,9 +263,9 @@ fn a_permission_that_is_revoked_stops_the_queue_until_it_is_granted_again(shell:
     bed.database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).unwrap();
 }
 
-fn handlers_that_share_a_pool_of_two_finish_each_message_once(shell: Shell) {
+fn handlers_that_share_a_small_pool_finish_each_message_once(shell: Shell, pool_size: u32) {
     let bed = Bed::create();
-    let plan = Plan { queue: Queue::new().concurrency(16), pool_size: 2, ..Plan::new(End::FinishIn) };
+    let plan = Plan { queue: Queue::new().concurrency(16), pool_size, ..Plan::new(End::FinishIn) };
     let worker = shell.start(&bed.through_proxy(), &plan);
     bed.send(1..=300);
     bed.wait_until_empty();
@@ -286,5 +286,6 @@ twins! {
     endless_times => endless_times_hide_a_message;
     deadlock => a_deadlock_with_another_client_costs_nothing;
     revoke_and_grant => a_permission_that_is_revoked_stops_the_queue_until_it_is_granted_again;
-    pool_of_two => handlers_that_share_a_pool_of_two_finish_each_message_once;
+    pool_of_one => |shell| handlers_that_share_a_small_pool_finish_each_message_once(shell, 1);
+    pool_of_two => |shell| handlers_that_share_a_small_pool_finish_each_message_once(shell, 2);
 }
