@@ -3,8 +3,6 @@
 //! Deleting and archiving need no claim: the lock of the row lets one transaction wait for the other, and the
 //! second finds the message gone.
 
-use std::time::SystemTime;
-
 use pgmq_core::statement::{self, Statement};
 use pgmq_core::{Move, Moved, SendOptions};
 use serde::Serialize;
@@ -26,7 +24,7 @@ pub(crate) fn archive(job: &Meta) -> Statement<'_, bool> {
 
 pub(crate) fn bury<'a>(job: &'a Meta, why: &Failure) -> Statement<'a, Vec<Moved>> {
     job.begin_finishing();
-    let headers = buried_headers(job, &Burial::asked_for(why), SystemTime::now().into());
+    let headers = buried_headers(job, &Burial::asked_for(why), job.source().clock.utc());
     let moves = [Move::new(job.claim()).headers(&headers)];
     statement::move_batch(job.queue(), &job.source().dead_letter_queue, &moves, 0)
 }

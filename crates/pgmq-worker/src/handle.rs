@@ -8,6 +8,7 @@ use async_channel::Sender;
 use pgmq_core::Claim;
 
 use crate::machine::event::{Event, StopLimits, Wake};
+use crate::shell::clock::Clock;
 use crate::shell::lane::Lane;
 
 /// The time that a stop may take longer than its limits.
@@ -104,6 +105,11 @@ impl Handle {
     pub(crate) fn longest_stop(&self) -> Duration {
         let StopLimits { drain, grace, flush } = self.limits;
         drain.saturating_add(grace).saturating_add(flush).saturating_add(SLACK)
+    }
+
+    /// The clock of the worker.
+    pub(crate) fn clock(&self) -> Clock {
+        self.lanes.first().map_or(Clock::System, |lane| lane.clock().clone())
     }
 
     pub(crate) fn report(&self) -> StopReport {

@@ -10,6 +10,7 @@ use pgmq_core::{Claim, Message, RawJson};
 use crate::cancel::{Cancellation, Cancelled};
 use crate::headers::Headers;
 use crate::machine::command::CancelReason;
+use crate::shell::clock::Clock;
 use crate::state::State;
 
 /// The header that counts the attempts of a message before it was sent again.
@@ -26,6 +27,8 @@ pub(crate) struct Source {
     pub(crate) worker: Arc<str>,
     /// The values that the handlers share.
     pub(crate) state: Arc<State>,
+    /// The clock of the worker.
+    pub(crate) clock: Clock,
 }
 
 /// A message that is being handled, apart from the type of its payload: the view that layers have of a job.
@@ -57,7 +60,7 @@ impl Meta {
 
     /// Records that the handler finishes the message in a transaction of its own.
     pub(crate) fn begin_finishing(&self) {
-        *self.finishing.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.finishing.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.source.clock.now());
     }
 
     /// Returns `true` if the handler has begun to finish the message a short while ago. Its transaction then
@@ -66,7 +69,9 @@ impl Meta {
     /// After three visibility timeouts, the transaction is more likely to have been rolled back.
     pub(crate) fn is_finishing(&self, vt: Duration) -> bool {
         let finishing = *self.finishing.lock().unwrap_or_else(PoisonError::into_inner);
-        finishing.is_some_and(|begun| begun.elapsed() < vt.saturating_mul(3))
+        finishing.is_some_and(|begun| {
+            self.source.clock.now().saturating_duration_since(begun) < vt.saturating_mul(3)
+        })
     }
 
     /// Cancels the job.
@@ -188,7 +193,7 @@ impl Meta {
     /// The lease is counted from before the read was sent, so it does not end earlier on the server.
     pub fn lease_left(&self) -> Duration {
         let expires = *self.expires.lock().unwrap_or_else(PoisonError::into_inner);
-        expires.saturating_duration_since(Instant::now())
+        expires.saturating_duration_since(self.source.clock.now())
     }
 }
 
@@ -299,6 +304,7 @@ pub(crate) mod tests {
             dead_letter_queue: "q_dlq".into(),
             worker: "w".into(),
             state: Arc::new(state),
+            clock: Clock::System,
         })
     }
 

@@ -10,6 +10,7 @@ use crate::meta::Source;
 use crate::queue::Queue;
 use crate::settings::{Facts, SettingsError};
 use crate::shell::broker::Throttles;
+use crate::shell::clock::Clock;
 use crate::shell::fault::DatabaseError;
 use crate::shell::lane::{Lane, Parts, Slots};
 use crate::state::State;
@@ -46,6 +47,7 @@ pub(crate) struct Common {
     pub(crate) state: State,
     pub(crate) name: Option<String>,
     pub(crate) limits: StopLimits,
+    pub(crate) clock: Clock,
 }
 
 impl Default for Common {
@@ -55,7 +57,7 @@ impl Default for Common {
             grace: Duration::from_secs(5),
             flush: Duration::from_secs(3),
         };
-        Self { state: State::default(), name: None, limits }
+        Self { state: State::default(), name: None, limits, clock: Clock::System }
     }
 }
 
@@ -111,6 +113,7 @@ pub(crate) struct Setup {
     worker: Arc<str>,
     state: Arc<State>,
     limits: StopLimits,
+    clock: Clock,
     throttles: Option<Throttles>,
     /// `true` if the worker has a listener.
     listens: bool,
@@ -126,9 +129,9 @@ pub(crate) struct Plan {
 
 impl Setup {
     pub(crate) fn new(common: Common, throttles: Option<Throttles>, listens: bool) -> Self {
-        let Common { state, name, limits } = common;
+        let Common { state, name, limits, clock } = common;
         let worker = name.unwrap_or_else(|| std::process::id().to_string()).into();
-        Self { worker, state: Arc::new(state), limits, throttles, listens, lanes: Vec::new() }
+        Self { worker, state: Arc::new(state), limits, clock, throttles, listens, lanes: Vec::new() }
     }
 
     /// Checks the settings of a queue.
@@ -150,6 +153,7 @@ impl Setup {
             queue: queue.into(),
             worker: Arc::clone(&self.worker),
             state: Arc::clone(&self.state),
+            clock: self.clock.clone(),
         };
         Ok(Plan { source: Arc::new(source), settings, config })
     }
@@ -158,7 +162,7 @@ impl Setup {
     pub(crate) fn add(&mut self, plan: Plan, slots: impl Slots + 'static) {
         let Plan { source, settings, config } = plan;
         let parts = Parts { source, settings, slots: Box::new(slots) };
-        self.lanes.push(Arc::new(Lane::new(parts, config, fastrand::u64(..))));
+        self.lanes.push(Arc::new(Lane::new(parts, config, self.clock.seed())));
     }
 
     /// The handle of all lanes.

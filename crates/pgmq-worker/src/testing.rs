@@ -15,6 +15,7 @@ use crate::job::Job;
 use crate::machine::command::CancelReason;
 use crate::meta::{Meta, Source};
 use crate::outcome::Outcome;
+use crate::shell::clock::Clock;
 use crate::state::State;
 use crate::sync::into_handler as into_sync;
 use crate::sync::job::Job as SyncJob;
@@ -146,6 +147,7 @@ impl TestJob {
             queue: self.queue.into(),
             worker: "test".into(),
             state: Arc::new(self.state),
+            clock: Clock::System,
         };
         let meta = Meta::new(Arc::new(source), self.message, Instant::now() + self.lease);
         if let Some(why) = self.cancelled {

@@ -100,14 +100,15 @@ impl Worker {
 
     /// Waits until all lanes have stopped.
     async fn ended(&self) {
-        join_all(self.0.handle.lanes.iter().map(|lane| lane.channels.ended())).await;
+        join_all(self.0.handle.lanes.iter().map(|lane| lane.channels.ended(lane.clock()))).await;
     }
 
     /// Stops all lanes, and waits for them. The limits are the lanes' own; the limit here is for the case
     /// that their timers do not run any more.
     async fn stopped(&self) {
         self.0.handle.stop();
-        let _ = within(self.0.handle.longest_stop(), self.ended()).await;
+        let clock = self.0.handle.clock();
+        let _ = within(&clock, self.0.handle.longest_stop(), self.ended()).await;
     }
 }
 

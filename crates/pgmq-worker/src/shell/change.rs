@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
 use pgmq_core::{Claim, Move, RawJson, SendOptions};
 
 use crate::dead_letter::{Burial, buried_headers};
@@ -61,8 +60,8 @@ fn resent(job: &Meta, kept: &Kept) -> Move {
 
 fn buried(job: &Meta, kept: &Kept) -> Move {
     let headers = match kept {
-        Kept::Burial(burial) => buried_headers(job, burial, Utc::now()),
-        _ => buried_headers(job, &Burial::unfinished(job), Utc::now()),
+        Kept::Burial(burial) => buried_headers(job, burial, job.source().clock.utc()),
+        _ => buried_headers(job, &Burial::unfinished(job), job.source().clock.utc()),
     };
     Move::new(job.claim()).headers(&headers)
 }

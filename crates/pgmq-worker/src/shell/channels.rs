@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_channel::{Receiver, Sender, bounded};
 
 use crate::machine::command::Line;
+use crate::shell::clock::Clock;
 use crate::shell::limit::within;
 
 /// The longest time that tasks have to end after their lane has stopped.
@@ -72,10 +73,10 @@ impl Channels {
 
     /// Waits until the lane has stopped, and its tasks have ended. A slot whose handler blocks its thread
     /// cannot end, and is not waited for.
-    pub(crate) async fn ended(&self) {
+    pub(crate) async fn ended(&self, clock: &Clock) {
         // Nothing is ever sent.
         let _ = self.stopped.1.recv().await;
-        let _ = within(LONGEST_END, self.quiet()).await;
+        let _ = within(clock, LONGEST_END, self.quiet()).await;
     }
 
     /// Waits until no task holds a token.

@@ -48,7 +48,7 @@ pub(crate) fn spawn(lane: &Arc<Lane>, broker: &Arc<dyn Broker>, spawner: &Spawne
 /// Lets the machine look at the clock when it asked for it.
 async fn timer(lane: Arc<Lane>, _alive: Option<Sender<()>>) {
     let rearm = &lane.channels.rearm.1;
-    let mut timer = Timer::new();
+    let mut timer = Timer::new(lane.clock());
     loop {
         let is_open = match lane.tick() {
             Some(at) => match select(pin!(rearm.recv()), pin!(timer.until(at))).await {
@@ -64,7 +64,7 @@ async fn timer(lane: Arc<Lane>, _alive: Option<Sender<()>>) {
 }
 
 async fn look(lane: Arc<Lane>, broker: Arc<dyn Broker>, _alive: Option<Sender<()>>) {
-    let mut limit = Limit::new(LIMIT);
+    let mut limit = Limit::new(&lane, LIMIT);
     while lane.channels.looks.1.recv().await.is_ok() {
         while let Some((look, asked)) = lane.next_look() {
             let queue = lane.queue();
@@ -86,7 +86,7 @@ async fn look(lane: Arc<Lane>, broker: Arc<dyn Broker>, _alive: Option<Sender<()
 
 async fn beat(lane: Arc<Lane>, broker: Arc<dyn Broker>, _alive: Option<Sender<()>>) {
     let limit = (lane.parts.settings.visibility_timeout() / 6).clamp(SHORTEST_BEAT, LONGEST_BEAT);
-    let mut limit = Limit::new(limit);
+    let mut limit = Limit::new(&lane, limit);
     while lane.channels.extensions.1.recv().await.is_ok() {
         while let Some(beat) = lane.next_beat() {
             let extending = broker.extend(lane.queue(), &beat.claims, beat.vt);
@@ -97,7 +97,7 @@ async fn beat(lane: Arc<Lane>, broker: Arc<dyn Broker>, _alive: Option<Sender<()
 }
 
 async fn settle(lane: Arc<Lane>, broker: Arc<dyn Broker>, _alive: Option<Sender<()>>) {
-    let mut limit = Limit::new(LIMIT);
+    let mut limit = Limit::new(&lane, LIMIT);
     while lane.channels.settlements.1.recv().await.is_ok() {
         // Handlers that are about to end go into the same statement.
         next_turn().await;
@@ -131,8 +131,8 @@ struct Limit {
 }
 
 impl Limit {
-    fn new(time: Duration) -> Self {
-        Self { time, timer: Timer::new() }
+    fn new(lane: &Lane, time: Duration) -> Self {
+        Self { time, timer: Timer::new(lane.clock()) }
     }
 
     /// Calls the database. The call ends within the limit, and when the lane has stopped.

@@ -21,6 +21,7 @@ use crate::machine::snapshot::Snapshot;
 use crate::meta::{Meta, Source};
 use crate::queue::Queue;
 use crate::shell::channels::Channels;
+use crate::shell::clock::Clock;
 use crate::shell::ending::Ending;
 use crate::shell::fault::Failed;
 use crate::shell::held::HeldMessages;
@@ -74,7 +75,7 @@ impl Lane {
     pub(crate) fn new(parts: Parts, config: Config, seed: u64) -> Self {
         let concurrency = config.concurrency;
         let inner = Inner {
-            machine: Machine::new(config, Instant::now(), seed),
+            machine: Machine::new(config, parts.source.clock.now(), seed),
             held: HeldMessages::default(),
             concurrency,
             work: VecDeque::new(),
@@ -92,6 +93,10 @@ impl Lane {
     /// The name of the queue.
     pub(crate) fn queue(&self) -> &str {
         &self.parts.source.queue
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.parts.source.clock
     }
 
     /// Passes an event to the machine.
@@ -273,7 +278,7 @@ impl Lane {
     /// logger may block.
     fn with<R>(self: &Arc<Self>, act: impl FnOnce(&mut Inner, Instant) -> R) -> R {
         let mut inner = self.lock();
-        let now = Instant::now();
+        let now = self.clock().now();
         let result = act(&mut inner, now);
         self.pump(&mut inner, now);
         self.wake(&mut inner, now);

@@ -11,6 +11,7 @@ use pgmq_core::Notification;
 
 use crate::machine::event::{Event, Wake};
 use crate::shell::broker::{Broker, Listener};
+use crate::shell::clock::Clock;
 use crate::shell::lane::Lane;
 use crate::shell::limit::within;
 
@@ -24,6 +25,7 @@ pub(crate) async fn listen(
     mut listener: Option<Box<dyn Listener>>,
     stopped: Receiver<()>,
 ) {
+    let clock = lanes.first().map_or(Clock::System, |lane| lane.clock().clone());
     let mut pause = Duration::from_secs(1);
     loop {
         let next = match &mut listener {
@@ -35,7 +37,7 @@ pub(crate) async fn listen(
                 }
             }
             None => {
-                if within(pause, stopped.recv()).await.is_some() {
+                if within(&clock, pause, stopped.recv()).await.is_some() {
                     return;
                 }
                 pause = (pause * 2).min(LONGEST_PAUSE);

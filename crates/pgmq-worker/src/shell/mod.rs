@@ -8,6 +8,7 @@ pub(crate) mod backend;
 pub(crate) mod broker;
 pub(crate) mod change;
 pub(crate) mod channels;
+pub(crate) mod clock;
 pub(crate) mod ending;
 pub(crate) mod fault;
 pub(crate) mod held;

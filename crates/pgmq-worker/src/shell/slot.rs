@@ -14,7 +14,6 @@ use crate::machine::event::Event;
 use crate::meta::Meta;
 use crate::outcome::Outcome;
 use crate::panics::caught;
-use crate::retry::Dice;
 use crate::shell::ending::{decide, released};
 use crate::shell::lane::{Lane, Slots};
 use crate::shell::limit::within;
@@ -44,7 +43,7 @@ impl Slots for Tasks {
 
 /// Runs the handlers of a lane until the lane has stopped.
 async fn run(lane: Arc<Lane>, handler: Registered, _alive: Option<Sender<()>>) {
-    let mut dice = Dice::new(fastrand::u64(..));
+    let mut dice = lane.clock().dice();
     let mut work = lane.woken();
     let mut turns = 0_u32;
     loop {
@@ -106,7 +105,7 @@ async fn handle(lane: &Arc<Lane>, handler: &Registered, jobs: &[Arc<Meta>]) -> V
         // The stop has a grace of its own, at the end of which it drops the handler.
         return handling.await;
     }
-    match within(lane.parts.settings.grace_of_handlers(), handling).await {
+    match within(lane.clock(), lane.parts.settings.grace_of_handlers(), handling).await {
         Some(outcomes) => outcomes,
         None => jobs.iter().map(|job| dropped(job)).collect(),
     }

@@ -7,7 +7,6 @@ use async_channel::Sender;
 use crate::machine::event::Event;
 use crate::meta::Meta;
 use crate::outcome::Outcome;
-use crate::retry::Dice;
 use crate::shell::ending::decide;
 use crate::shell::lane::{Lane, Slots};
 use crate::shell::requests::Work;
@@ -32,7 +31,7 @@ impl Slots for Threads {
 
 /// Runs the handlers of a lane until the lane has stopped.
 fn run(lane: &Arc<Lane>, handler: &Registered, mut alive: Option<Sender<()>>) {
-    let mut dice = Dice::new(fastrand::u64(..));
+    let mut dice = lane.clock().dice();
     let mut work = lane.woken();
     loop {
         let Some(Work { jobs, abort }) = work else {
