@@ -18,6 +18,7 @@ use crate::queue::Queue;
 use crate::setup::{Common, Setup, StartError, Traits, builder_methods};
 use crate::shell::backend::Backend;
 use crate::shell::broker::Broker;
+use crate::shell::clock::Clock;
 use crate::shell::keepers;
 use crate::shell::limit::within;
 use crate::shell::listening::listen;
@@ -129,6 +130,12 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// Begins to build a worker without the type of its back end.
+    pub(crate) fn by(broker: Arc<dyn Broker>, spawner: Spawner, clock: Clock) -> Self {
+        let common = Common { clock, ..Common::default() };
+        Self { broker, queues: Vec::new(), layers: Vec::new(), spawner: Some(spawner), common }
+    }
+
     builder_methods!();
 
     /// Handles the messages of a queue: an async function of a [`Job`](crate::Job) or of a

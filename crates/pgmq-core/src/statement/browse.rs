@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use crate::call::Call;
 use crate::message::{ArchivedMessage, Message};
 use crate::operations::rows;
 use crate::records::QueueMetrics;
@@ -34,6 +35,21 @@ pub fn peek<T: DeserializeOwned + Send>(queue: &str, qty: u32) -> Statement<'_, 
     builder.sql(format!(
         "SELECT * FROM {table} WHERE vt <= pg_catalog.clock_timestamp() ORDER BY msg_id LIMIT $1::integer"
     ))
+}
+
+/// Builds the look at all messages of a queue, visible or not, with ids greater than `after_id`, in the order
+/// of their ids. It leaves them as they are. For the test helpers of `pgmq-worker`.
+#[doc(hidden)]
+pub fn peek_all<T: DeserializeOwned + Send>(
+    queue: &str,
+    after_id: i64,
+    qty: u32,
+) -> Statement<'_, Vec<Message<T>>> {
+    let call = Call::new("peek_all", "pgmq.q_*");
+    let builder = StatementBuilder::outside_the_table(call).naming(queue).bigint(after_id);
+    let builder = builder.int(count("quantity", qty));
+    let table = builder.table('q');
+    builder.sql(format!("SELECT * FROM {table} WHERE msg_id > $1::bigint ORDER BY msg_id LIMIT $2::integer"))
 }
 
 /// Builds `get`.

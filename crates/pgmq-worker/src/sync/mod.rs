@@ -10,7 +10,7 @@ pub(crate) mod job;
 mod layer;
 mod redrive;
 mod router;
-mod shell;
+pub(crate) mod shell;
 mod worker;
 
 pub use handler::{Batch, BatchHandler, Function, Handler};

@@ -1,0 +1,3 @@
+//! The helpers for tests of users.
+
+mod world;
