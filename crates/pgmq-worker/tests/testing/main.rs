@@ -1,3 +1,5 @@
 //! The helpers for tests of users.
 
+mod same_as_a_server;
+mod support;
 mod world;

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod faults;
+mod jsonb;
 mod listener;
 mod queue;
 mod row;

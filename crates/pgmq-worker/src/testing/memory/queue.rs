@@ -26,8 +26,8 @@ const TAKEN: i32 = 30;
 /// their messages in it. Clones share the queues.
 ///
 /// It does not have topics, groups, conditions, polls and partitions, whose operations return errors of kind
-/// [`ErrorKind::Unsupported`]; nor transactions, so what an operation has done stays done. Payloads keep the
-/// text that they are sent with, where `jsonb` sorts the keys of objects.
+/// [`ErrorKind::Unsupported`]; nor transactions, so what an operation has done stays done. Payloads
+/// are texts as those of `jsonb`, but for numbers with exponents, which keep them.
 ///
 /// ```
 /// use pgmq_core::{AsyncQueue, ErrorKind, QueueError};

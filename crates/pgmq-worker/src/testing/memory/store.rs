@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use pgmq_core::{Error, ErrorKind, Param};
 
 use crate::testing::memory::arguments::{Arguments, Options};
+use crate::testing::memory::jsonb::jsonb;
 use crate::testing::memory::row::{Cell, Columns};
 use crate::testing::memory::table::{New, Notify, Stored, Table, later};
 
@@ -106,7 +107,7 @@ impl Store {
         let claims = ids.iter().zip(reads).zip(headers.iter());
         let current: BTreeMap<i64, Option<Box<[u8]>>> = claims
             .filter(|((id, reads), _)| table.is_current(**id, **reads))
-            .map(|((id, _), headers)| (*id, headers.map(Into::into)))
+            .map(|((id, _), headers)| (*id, headers.map(jsonb)))
             .collect();
         if current.is_empty() {
             return Ok(Vec::new());
@@ -131,14 +132,14 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Vec<Columns>, Error> {
         let (id, reads, to) = (arguments.bigint()?, arguments.int()?, arguments.text()?);
-        let payload = arguments.json()?.as_bytes().into();
+        let payload = jsonb(arguments.json()?.as_bytes());
         let Options { headers, visible_at, .. } = arguments.options(now)?;
         if !self.table(queue)?.is_current(id, reads.into()) {
             return Ok(Vec::new());
         }
         self.table(to)?;
         self.table(queue)?.take(&[id]);
-        let new = New { payload, headers: headers.map(|headers| headers.as_bytes().into()) };
+        let new = New { payload, headers: headers.map(|headers| jsonb(headers.as_bytes())) };
         Ok(one(Cell::Bigint(self.insert(to, new, visible_at.unwrap_or(now), now)?)))
     }
 
@@ -168,18 +169,17 @@ fn of_table(
 ) -> Result<Vec<Columns>, Error> {
     Ok(match operation {
         "send" | "send_with" => {
-            let payload = arguments.json()?.as_bytes().into();
+            let payload = jsonb(arguments.json()?.as_bytes());
             let Options { headers, visible_at, .. } = arguments.options(now)?;
-            let new = New { payload, headers: headers.map(|headers| headers.as_bytes().into()) };
+            let new = New { payload, headers: headers.map(|headers| jsonb(headers.as_bytes())) };
             one(Cell::Bigint(table.send(new, visible_at.unwrap_or(now), now)))
         }
         "send_batch" | "send_batch_with" => {
             let payloads = arguments.jsons()?;
             let Options { headers_of_each, visible_at, .. } = arguments.options(now)?;
             let mut headers = headers_of_each.into_iter().flat_map(|headers| headers.iter());
-            let payloads = payloads.iter().map(|payload| payload.unwrap_or(b"null").into());
-            let news =
-                payloads.map(|payload| New { payload, headers: headers.next().flatten().map(Into::into) });
+            let payloads = payloads.iter().map(|payload| jsonb(payload.unwrap_or(b"null")));
+            let news = payloads.map(|payload| New { payload, headers: headers.next().flatten().map(jsonb) });
             let ids = news.map(|new| table.send(new, visible_at.unwrap_or(now), now));
             list(ids.map(Cell::Bigint))
         }
