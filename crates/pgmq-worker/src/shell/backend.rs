@@ -75,7 +75,12 @@ impl<Q: AsyncListen + Send + Sync> Broker for Backend<Q> {
     }
 }
 
-async fn settle<Q: AsyncQueue>(queue: &Q, name: &str, change: &Change) -> Result<Vec<i64>, Q::Error> {
+/// Makes a change of messages, and returns the ids of those that were there.
+pub(crate) async fn settle<Q: AsyncQueue>(
+    queue: &Q,
+    name: &str,
+    change: &Change,
+) -> Result<Vec<i64>, Q::Error> {
     match change {
         Change::Delete(ids) => queue.delete_batch(name, ids).await,
         Change::Archive(ids) => queue.archive_batch(name, ids).await,

@@ -11,6 +11,7 @@ mod layer;
 mod redrive;
 mod router;
 pub(crate) mod shell;
+pub mod testing;
 mod worker;
 
 pub use handler::{Batch, BatchHandler, Function, Handler};

@@ -1,4 +1,4 @@
-//! Handlers alone, for their tests: without a worker, and without a server.
+//! A message for a handler alone: without a worker, and without a server.
 
 use std::fmt;
 use std::sync::Arc;
@@ -40,6 +40,7 @@ use crate::sync::job::Job as SyncJob;
 #[must_use]
 pub struct TestJob {
     queue: String,
+    dead_letter_queue: Option<String>,
     message: Message<RawJson>,
     lease: Duration,
     state: State,
@@ -64,6 +65,7 @@ impl TestJob {
     pub fn of(message: Message<RawJson>) -> Self {
         Self {
             queue: "test".to_owned(),
+            dead_letter_queue: None,
             message,
             lease: Duration::from_secs(30),
             state: State::default(),
@@ -141,9 +143,26 @@ impl TestJob {
         SyncJob::decode(self.meta())
     }
 
-    fn meta(self) -> Arc<Meta> {
+    pub(crate) fn dead_letter_queue(mut self, name: &str) -> Self {
+        self.dead_letter_queue = Some(name.to_owned());
+        self
+    }
+
+    /// Sets the values that the worker would share with its handlers.
+    pub(crate) fn shares(mut self, state: State) -> Self {
+        self.state = state;
+        self
+    }
+
+    pub(crate) fn cancels(mut self, why: Option<CancelReason>) -> Self {
+        self.cancelled = why;
+        self
+    }
+
+    pub(crate) fn meta(self) -> Arc<Meta> {
+        let dead_letter_queue = self.dead_letter_queue.unwrap_or_else(|| format!("{}_dlq", self.queue));
         let source = Source {
-            dead_letter_queue: format!("{}_dlq", self.queue).into(),
+            dead_letter_queue: dead_letter_queue.into(),
             queue: self.queue.into(),
             worker: "test".into(),
             state: Arc::new(self.state),

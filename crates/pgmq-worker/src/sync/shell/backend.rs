@@ -53,7 +53,8 @@ impl<Q: Listen + Send + Sync> Broker for Backend<Q> {
     }
 }
 
-fn settle<Q: Queue>(queue: &Q, name: &str, change: &Change) -> Result<Vec<i64>, Q::Error> {
+/// Makes a change of messages, and returns the ids of those that were there.
+pub(crate) fn settle<Q: Queue>(queue: &Q, name: &str, change: &Change) -> Result<Vec<i64>, Q::Error> {
     match change {
         Change::Delete(ids) => queue.delete_batch(name, ids),
         Change::Archive(ids) => queue.archive_batch(name, ids),

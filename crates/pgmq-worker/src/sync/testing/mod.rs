@@ -1,0 +1,10 @@
+//! What tests of sync handlers are written with: the words are those of [`testing`](crate::testing), which
+//! also has what is the same for both.
+
+mod drain;
+mod perform;
+mod sent;
+
+pub use drain::{Drain, drain};
+pub use perform::{Perform, perform, perform_batch};
+pub use sent::{assert_not_sent, assert_sent};
