@@ -1,5 +1,6 @@
 //! The helpers for tests of users.
 
+mod drain;
 mod same_as_a_server;
 mod support;
 mod world;
