@@ -10,6 +10,7 @@ use pgmq_core::Claim;
 use crate::machine::event::{Event, StopLimits, Wake};
 use crate::shell::clock::Clock;
 use crate::shell::lane::Lane;
+use crate::watch::Watch;
 
 /// The time that a stop may take longer than its limits.
 const SLACK: Duration = Duration::from_secs(2);
@@ -72,6 +73,21 @@ impl Handle {
     /// such queue.
     pub fn wake(&self, queue: &str) -> bool {
         self.tell(queue, || Event::Woken(Wake::Kicked))
+    }
+
+    /// Watches the messages of a queue from now on, to wait for what happens to them. `None` if the worker has
+    /// no such queue.
+    ///
+    /// A queue that is not watched has no cost of it.
+    pub fn watch(&self, queue: &str) -> Option<Watch> {
+        let queue = queue.to_lowercase();
+        let lane = self.lanes.iter().find(|lane| lane.queue() == queue)?;
+        let events = lane.watchers.add();
+        if lane.unfinished().is_some() {
+            // The lane has stopped, maybe before it could end the new watch.
+            lane.watchers.close();
+        }
+        Some(Watch::new(Arc::clone(&lane.parts.source.queue), events, lane.clock().clone()))
     }
 
     /// The state of each queue.

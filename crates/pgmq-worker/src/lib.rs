@@ -32,6 +32,7 @@ mod state;
 pub mod sync;
 pub mod testing;
 mod verdict;
+mod watch;
 mod worker;
 
 pub use batch::{BatchOutcome, IntoBatchOutcome, Jobs};
@@ -61,4 +62,5 @@ pub use rules::On;
 pub use settings::SettingsError;
 pub use setup::StartError;
 pub use shell::fault::DatabaseError;
+pub use watch::{Happened, MessageEvent, NotSeen, Watch};
 pub use worker::{Builder, Worker};

@@ -16,7 +16,7 @@ use pgmq_core::{Claim, Message, RawJson};
 use crate::machine::Machine;
 use crate::machine::command::{ClaimId, Command, Extend, Line, Look, Notice, Settle, Settlement, Unfinished};
 use crate::machine::config::Config;
-use crate::machine::event::{Event, Fault};
+use crate::machine::event::{Event, Fault, Verdict};
 use crate::machine::snapshot::Snapshot;
 use crate::meta::{Meta, Source};
 use crate::queue::Queue;
@@ -26,6 +26,8 @@ use crate::shell::ending::Ending;
 use crate::shell::fault::Failed;
 use crate::shell::held::HeldMessages;
 use crate::shell::requests::{Beat, Settling, Work};
+use crate::shell::watchers::Watchers;
+use crate::watch::Happened;
 
 /// The parts of a lane that do not change.
 pub(crate) struct Parts {
@@ -47,6 +49,7 @@ pub(crate) trait Slots: Send + Sync {
 pub(crate) struct Lane {
     pub(crate) parts: Parts,
     pub(crate) channels: Channels,
+    pub(crate) watchers: Watchers,
     inner: Mutex<Inner>,
 }
 
@@ -87,7 +90,7 @@ impl Lane {
             lacks_slot: false,
             unfinished: None,
         };
-        Self { parts, channels: Channels::new(), inner: Mutex::new(inner) }
+        Self { parts, channels: Channels::new(), watchers: Watchers::default(), inner: Mutex::new(inner) }
     }
 
     /// The name of the queue.
@@ -178,6 +181,10 @@ impl Lane {
         // Dropped outside of the lock.
         let _gone = self.with(|inner, now| match answer {
             Ok(hit) => {
+                if self.watchers.are_there() {
+                    let kept = |claim| inner.held.get(claim).map(|held| &held.kept);
+                    self.watchers.settled(&self.parts.source.queue, &settling.what, &hit, kept);
+                }
                 let gone = inner.held.take(&settling.what.claims());
                 inner.machine.on(now, Event::Settled { batch, hit });
                 gone
@@ -250,6 +257,11 @@ impl Lane {
     pub(crate) fn returned(self: &Arc<Self>, endings: Vec<Ending>) -> Option<Work> {
         self.with(|inner, now| {
             for (claim, kept, event) in endings {
+                if self.watchers.are_there()
+                    && matches!(event, Event::Returned { verdict: Verdict::Finished, .. })
+                {
+                    self.watchers.tell(&self.parts.source.queue, claim, Happened::Finished);
+                }
                 if let Some(held) = inner.held.get_mut(claim) {
                     held.kept = kept;
                     held.abort = None;
@@ -320,6 +332,9 @@ impl Lane {
                     if let Notice::Exhausted(claim) = notice {
                         inner.held.exhaust(claim);
                     }
+                    if self.watchers.are_there() {
+                        self.watchers.notice(&self.parts.source.queue, notice);
+                    }
                     inner.notices.push(notice);
                 }
                 Command::Stopped(unfinished) => {
@@ -327,6 +342,7 @@ impl Lane {
                     inner.held.clear();
                     inner.work.clear();
                     self.channels.close();
+                    self.watchers.close();
                 }
             }
         }

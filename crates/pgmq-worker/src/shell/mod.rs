@@ -20,3 +20,4 @@ pub(crate) mod requests;
 pub(crate) mod slot;
 pub(crate) mod spawn;
 pub(crate) mod turn;
+pub(crate) mod watchers;

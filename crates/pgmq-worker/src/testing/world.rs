@@ -239,7 +239,7 @@ impl World {
     }
 
     /// Waits for this time of the world: for handlers.
-    pub fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send + 'static {
+    pub fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send + use<> {
         let sleep = self.inner.clock.sleep_until(self.passed().saturating_add(time));
         let handlers = Arc::clone(&self.inner.handlers);
         async move {

@@ -3,4 +3,5 @@
 mod drain;
 mod same_as_a_server;
 mod support;
+mod watch;
 mod world;

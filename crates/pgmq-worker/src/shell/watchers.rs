@@ -1,0 +1,117 @@
+//! The watches of a lane.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_channel::{Receiver, Sender, unbounded};
+use pgmq_core::Claim;
+
+use crate::dead_letter::Burial;
+use crate::machine::command::{Notice, Settlement};
+use crate::verdict::Kept;
+use crate::watch::{Happened, MessageEvent};
+
+/// The watches of a lane. Without one, an event costs a look at a flag.
+#[derive(Default)]
+pub(crate) struct Watchers {
+    are_there: AtomicBool,
+    senders: Mutex<Vec<Sender<MessageEvent>>>,
+}
+
+impl Watchers {
+    /// Returns `true` if there is a watch.
+    pub(crate) fn are_there(&self) -> bool {
+        self.are_there.load(Ordering::Acquire)
+    }
+
+    /// Adds a watch.
+    pub(crate) fn add(&self) -> Receiver<MessageEvent> {
+        let (sender, receiver) = unbounded();
+        self.lock().push(sender);
+        self.are_there.store(true, Ordering::Release);
+        receiver
+    }
+
+    /// Ends all watches.
+    pub(crate) fn close(&self) {
+        let mut senders = self.lock();
+        senders.clear();
+        self.are_there.store(false, Ordering::Release);
+    }
+
+    /// Tells of an event.
+    pub(crate) fn tell(&self, queue: &Arc<str>, claim: Claim, happened: Happened) {
+        let event =
+            MessageEvent { queue: Arc::clone(queue), msg_id: claim.msg_id, reads: claim.read_ct, happened };
+        let mut senders = self.lock();
+        senders.retain(|sender| sender.try_send(event.clone()).is_ok());
+        self.are_there.store(!senders.is_empty(), Ordering::Release);
+    }
+
+    /// Tells of a settlement, of which the server has found these messages.
+    pub(crate) fn settled<'k>(
+        &self,
+        queue: &Arc<str>,
+        what: &Settlement,
+        hit: &[i64],
+        kept: impl Fn(Claim) -> Option<&'k Kept>,
+    ) {
+        let tell = |claim: Claim, happened: Happened| {
+            if hit.contains(&claim.msg_id) {
+                self.tell(queue, claim, happened);
+            }
+        };
+        match what {
+            Settlement::Delete(claims) => claims.iter().for_each(|claim| tell(*claim, Happened::Deleted)),
+            Settlement::Archive(claims) => claims.iter().for_each(|claim| tell(*claim, Happened::Archived)),
+            Settlement::Hold(holds) => {
+                for (claim, after) in holds {
+                    tell(*claim, held(kept(*claim), *after));
+                }
+            }
+            Settlement::Resend { claims, after } => {
+                claims.iter().for_each(|claim| tell(*claim, Happened::Snoozed { after: *after }));
+            }
+            Settlement::Bury(claims) => {
+                for claim in claims {
+                    let burial = match kept(*claim) {
+                        Some(Kept::Burial(burial)) => burial.clone(),
+                        _ => Burial::never_finished(claim.read_ct),
+                    };
+                    tell(*claim, Happened::DeadLettered { reason: burial.reason, error: burial.error });
+                }
+            }
+            Settlement::Forward(claim) => {
+                let to = match kept(*claim) {
+                    Some(Kept::Forward { to, .. }) => to.clone(),
+                    _ => String::new(),
+                };
+                tell(*claim, Happened::Forwarded { to });
+            }
+        }
+    }
+
+    /// Tells of a notice of the machine, if it is about a message and not told of by another event.
+    pub(crate) fn notice(&self, queue: &Arc<str>, notice: Notice) {
+        match notice {
+            Notice::Lost(claim) => self.tell(queue, claim, Happened::Lost),
+            Notice::AlreadyGone(claim) => self.tell(queue, claim, Happened::AlreadyGone),
+            Notice::Stuck(claim) => self.tell(queue, claim, Happened::Stuck),
+            Notice::NotSettled(claim) => self.tell(queue, claim, Happened::NotSettled),
+            Notice::Exhausted(_) | Notice::Refused | Notice::Recovered => {}
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Sender<MessageEvent>>> {
+        self.senders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A message that is held after a failure has the reason of a dead letter, which it may become.
+fn held(kept: Option<&Kept>, after: Duration) -> Happened {
+    match kept {
+        Some(Kept::Burial(burial)) => Happened::Retried { after, error: burial.error.clone() },
+        _ => Happened::Snoozed { after },
+    }
+}
