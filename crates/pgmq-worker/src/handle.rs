@@ -75,8 +75,8 @@ impl Handle {
         self.tell(queue, || Event::Woken(Wake::Kicked))
     }
 
-    /// Watches the messages of a queue from now on, to wait for what happens to them. `None` if the worker has
-    /// no such queue.
+    /// Watches the messages of a queue from now on, to wait for what happens to them. `None` if the worker
+    /// has no such queue.
     ///
     /// A queue that is not watched has no cost of it.
     pub fn watch(&self, queue: &str) -> Option<Watch> {

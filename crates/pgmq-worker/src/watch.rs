@@ -121,7 +121,9 @@ impl fmt::Display for MessageEvent {
 /// Begin to watch before you send: then no event is missed.
 ///
 /// ```no_run
-/// # async fn example(queue: pgmq_tokio::PGMQueue, worker: pgmq_worker::Worker) -> Result<(), Box<dyn std::error::Error>> {
+/// # use pgmq_tokio::PGMQueue;
+/// # use pgmq_worker::Worker;
+/// # async fn example(queue: PGMQueue, worker: Worker) -> Result<(), Box<dyn std::error::Error>> {
 /// let mut emails = worker.handle().watch("emails").ok_or("no such queue")?;
 /// let id = queue.send("emails", "hello").await?;
 /// emails.until(|event| event.is_done_for(id)).await?;
@@ -153,8 +155,8 @@ impl Watch {
     ///
     /// # Errors
     ///
-    /// [`NotSeen`], if there is no such event within the limit, or before the worker has stopped. It lists the
-    /// events that there were.
+    /// [`NotSeen`], if there is no such event within the limit, or before the worker has stopped. It lists
+    /// the events that there were.
     pub async fn until(
         &mut self,
         mut matches: impl FnMut(&MessageEvent) -> bool,

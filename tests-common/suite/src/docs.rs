@@ -58,6 +58,7 @@ pages! {
     WorkerPromises = "docs/worker/promises.md";
     WorkerRetries = "docs/worker/retries.md";
     WorkerStopping = "docs/worker/stopping.md";
+    WorkerTesting = "docs/worker/testing.md";
     WorkerThroughput = "docs/worker/throughput.md";
     WorkerWaking = "docs/worker/waking.md";
 }

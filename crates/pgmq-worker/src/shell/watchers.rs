@@ -40,7 +40,7 @@ impl Watchers {
         self.are_there.store(false, Ordering::Release);
     }
 
-    /// Tells of an event.
+    /// Sends an event to all watches.
     pub(crate) fn tell(&self, queue: &Arc<str>, claim: Claim, happened: Happened) {
         let event =
             MessageEvent { queue: Arc::clone(queue), msg_id: claim.msg_id, reads: claim.read_ct, happened };
@@ -49,7 +49,7 @@ impl Watchers {
         self.are_there.store(!senders.is_empty(), Ordering::Release);
     }
 
-    /// Tells of a settlement, of which the server has found these messages.
+    /// Sends the events of a settlement, of which the server has found the messages `hit`.
     pub(crate) fn settled<'k>(
         &self,
         queue: &Arc<str>,
@@ -92,7 +92,7 @@ impl Watchers {
         }
     }
 
-    /// Tells of a notice of the machine, if it is about a message and not told of by another event.
+    /// Sends the event of a notice of the machine, if it is about a message that has no other event for it.
     pub(crate) fn notice(&self, queue: &Arc<str>, notice: Notice) {
         match notice {
             Notice::Lost(claim) => self.tell(queue, claim, Happened::Lost),

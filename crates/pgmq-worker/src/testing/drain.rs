@@ -57,7 +57,8 @@ pub(crate) const LOOK: u32 = 1000;
 /// ```
 ///
 /// Handlers run one after the other. Their timeouts have no effect, and leases are not extended. A handler
-/// that finishes its message in a transaction of its own waits for ever for one in which the queue is drained.
+/// that finishes its message in a transaction of its own waits for ever for one in which the queue is
+/// drained.
 pub fn drain<Q: AsyncQueue>(queue: &Q) -> Drain<'_, Q> {
     Drain { queue, handlers: Vec::new(), layers: Vec::new(), plan: Plan::default() }
 }
@@ -347,8 +348,8 @@ pub struct DrainedMessage {
 }
 
 impl DrainReport {
-    /// The ids of the messages whose work is done: they are deleted, archived, forwarded, or finished by their
-    /// handlers.
+    /// The ids of the messages whose work is done: they are deleted, archived, forwarded, or finished by
+    /// their handlers.
     pub fn done(&self) -> Vec<i64> {
         self.ids(|fate| {
             matches!(fate, Fate::Deleted | Fate::Archived | Fate::Forwarded { .. } | Fate::Finished)

@@ -1,4 +1,14 @@
-//! What tests of handlers are written with: see the guide's page on testing.
+//! Helpers for tests of handlers and of workers.
+//!
+//! | to test | use |
+//! |---|---|
+//! | one handler | [`perform`] |
+//! | a worker with its retries, leases and stops, without a server and without waiting | [`World`] |
+//! | handlers with their queries, in a transaction that is rolled back | [`drain`] |
+//! | code that sends | [`assert_sent`] |
+//! | a program as it runs | [`Handle::watch`](crate::Handle::watch) |
+//!
+//! The helpers for sync handlers have the same names, in [`sync::testing`](crate::sync::testing).
 
 pub(crate) mod drain;
 mod executor;

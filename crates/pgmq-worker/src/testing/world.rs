@@ -228,7 +228,8 @@ impl World {
     }
 
     /// Lets another worker read a message, visible or not, so that the worker which has it loses the lease.
-    /// The other worker hides it for 30 seconds, and does nothing with it. Returns `false` if it is not there.
+    /// The other worker hides it for 30 seconds, and does nothing with it. Returns `false` if it is not
+    /// there.
     pub fn take_away(&self, queue: &str, msg_id: i64) -> bool {
         self.inner.queue.take_away(queue, msg_id)
     }

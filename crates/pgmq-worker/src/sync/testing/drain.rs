@@ -46,7 +46,8 @@ use crate::testing::fate::Traits;
 /// ```
 ///
 /// Handlers run one after the other. Their timeouts have no effect, and leases are not extended. A handler
-/// that finishes its message in a transaction of its own waits for ever for one in which the queue is drained.
+/// that finishes its message in a transaction of its own waits for ever for one in which the queue is
+/// drained.
 pub fn drain<Q: Queue>(queue: &Q) -> Drain<'_, Q> {
     Drain { queue, handlers: Vec::new(), layers: Vec::new(), plan: Plan::default() }
 }

@@ -1,5 +1,5 @@
-//! What tests of sync handlers are written with: the words are those of [`testing`](crate::testing), which
-//! also has what is the same for both.
+//! Helpers for tests of sync handlers. The names are those of [`testing`](crate::testing), which also has
+//! the types that are the same for both.
 
 mod drain;
 mod perform;

@@ -19,7 +19,8 @@ use crate::testing::memory::store::Store;
 /// The visibility timeout of a message that is taken away, in seconds.
 const TAKEN: i32 = 30;
 
-/// A back end without a server: queues in the memory of the process, with the traits of sync and async queues.
+/// A back end without a server: queues in the memory of the process, with the traits of sync and async
+/// queues.
 ///
 /// Messages have numbers of reads, visibility timeouts, delays and archives as those of PGMQ, claims are
 /// fenced, and listeners are notified. Handlers that are generic over a queue can send to it, and finish
@@ -117,8 +118,8 @@ impl MemoryQueue {
         }
     }
 
-    /// Lets another consumer read a message, visible or not, which hides it for 30 seconds. Returns `false` if
-    /// it is not there.
+    /// Lets another consumer read a message, visible or not, which hides it for 30 seconds. Returns `false`
+    /// if it is not there.
     pub fn take_away(&self, queue: &str, msg_id: i64) -> bool {
         let now = self.now();
         let mut store = lock(&self.shared.store);

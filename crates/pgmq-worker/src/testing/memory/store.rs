@@ -10,7 +10,7 @@ use crate::testing::memory::jsonb::jsonb;
 use crate::testing::memory::row::{Cell, Columns};
 use crate::testing::memory::table::{New, Notify, Stored, Table, later};
 
-/// The throttle that PGMQ sets unless it is told another one, in milliseconds.
+/// PGMQ's default throttle, in milliseconds.
 const THROTTLE: i32 = 250;
 
 /// All queues, by their folded names.
