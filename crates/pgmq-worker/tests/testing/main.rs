@@ -1,5 +1,7 @@
 //! The helpers for tests of users.
 
+#![allow(clippy::unwrap_used, reason = "a failed helper fails the test")]
+
 mod drain;
 mod same_as_a_server;
 mod support;
