@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_channel::Receiver;
 
@@ -177,8 +177,8 @@ impl Watch {
         mut matches: impl FnMut(&MessageEvent) -> bool,
     ) -> Result<MessageEvent, NotSeen> {
         let mut passed = Passed::default();
-        let deadline = Instant::now().checked_add(self.limit);
-        let found = wait(deadline, find(&self.events, &mut passed, &mut matches));
+        let deadline = self.clock.now().checked_add(self.limit);
+        let found = wait(&self.clock, deadline, find(&self.events, &mut passed, &mut matches));
         self.result(found, passed)
     }
 

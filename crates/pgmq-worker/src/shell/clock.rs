@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use crate::retry::Dice;
+use crate::shell::threads::Threads;
 
 /// The clock of a worker.
 #[derive(Clone, Default)]
@@ -65,10 +66,13 @@ impl fmt::Debug for Clock {
 }
 
 /// A clock that stands still until it is turned.
+///
+/// It shows whole microseconds, as a server does, so that times that were sent there and back are the same.
 pub(crate) struct Turned {
     /// The time at which the clock was made, on both scales.
     begun: (Instant, DateTime<Utc>),
     hands: Mutex<Hands>,
+    threads: Arc<Threads>,
 }
 
 #[derive(Default)]
@@ -82,7 +86,11 @@ struct Hands {
 impl Turned {
     /// Creates a clock, which begins at the time of the system.
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { begun: (Instant::now(), Utc::now()), hands: Mutex::default() })
+        Arc::new(Self {
+            begun: (Instant::now(), Utc::now().trunc_subsecs(6)),
+            hands: Mutex::default(),
+            threads: Arc::default(),
+        })
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -93,6 +101,11 @@ impl Turned {
     pub(crate) fn utc(&self) -> DateTime<Utc> {
         let passed = TimeDelta::from_std(self.passed()).unwrap_or(TimeDelta::MAX);
         self.begun.1.checked_add_signed(passed).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+
+    /// The threads that live by this clock.
+    pub(crate) fn threads(&self) -> &Arc<Threads> {
+        &self.threads
     }
 
     /// The time that has passed since the clock was made.
@@ -108,7 +121,7 @@ impl Turned {
     /// Turns the clock, which never goes back, and wakes the tasks whose time has come.
     pub(crate) fn turn(&self, to: Duration) {
         let mut hands = self.lock();
-        hands.passed = hands.passed.max(to);
+        hands.passed = hands.passed.max(whole_micros(to));
         let now = hands.passed;
         let later = hands.sleepers.split_off(&(now, u64::MAX));
         let woken = std::mem::replace(&mut hands.sleepers, later);
@@ -123,11 +136,20 @@ impl Turned {
 
     /// Waits until this time has passed since the clock was made.
     pub(crate) fn sleep_until(self: &Arc<Self>, at: Duration) -> Sleep {
-        Sleep { clock: Arc::clone(self), at, key: None }
+        Sleep { clock: Arc::clone(self), at: whole_micros(at), key: None }
     }
 
     fn lock(&self) -> MutexGuard<'_, Hands> {
         self.hands.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The time, rounded up to whole microseconds.
+fn whole_micros(time: Duration) -> Duration {
+    let rest = time.subsec_nanos() % 1000;
+    match rest {
+        0 => time,
+        rest => time.saturating_add(Duration::from_nanos(u64::from(1000 - rest))),
     }
 }
 

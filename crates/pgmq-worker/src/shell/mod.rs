@@ -19,5 +19,6 @@ pub(crate) mod listening;
 pub(crate) mod requests;
 pub(crate) mod slot;
 pub(crate) mod spawn;
+pub(crate) mod threads;
 pub(crate) mod turn;
 pub(crate) mod watchers;

@@ -16,6 +16,8 @@ use crate::finish;
 use crate::finished::Finished;
 use crate::machine::command::CancelReason;
 use crate::meta::{Meta, meta_methods};
+use crate::shell::clock::Clock;
+use crate::sync::shell::limit::wait;
 
 /// A message in the hands of a handler that blocks. It dereferences to the payload, and a clone is cheap.
 ///
@@ -89,7 +91,10 @@ impl<T> Job<T> {
     /// Blocks until the job is cancelled, and returns the reason; `None` if it is not cancelled within
     /// `timeout`.
     pub fn wait_cancelled(&self, timeout: Duration) -> Option<CancelReason> {
-        self.meta.cancellation().wait_timeout(timeout)
+        match &self.meta.source().clock {
+            Clock::System => self.meta.cancellation().wait_timeout(timeout),
+            clock => wait(clock, clock.now().checked_add(timeout), self.meta.cancelled()),
+        }
     }
 
     /// Deletes the message in your transaction, and returns the receipt, which the handler returns.

@@ -14,6 +14,7 @@ use crate::meta::Source;
 use crate::queue::Queue;
 use crate::setup::{Common, Setup, StartError, Traits, builder_methods};
 use crate::shell::channels::LONGEST_END;
+use crate::shell::clock::Clock;
 use crate::sync::erased::Registered;
 use crate::sync::into_handler::{IntoHandler, Runnable};
 use crate::sync::layer::{Layer, layered};
@@ -98,16 +99,17 @@ impl Worker {
     /// become of the messages. Returns after the three limits at the latest.
     pub fn stop(self) -> StopReport {
         self.0.handle.stop();
-        let deadline = Instant::now().checked_add(self.0.handle.longest_stop());
+        let deadline = self.0.handle.clock().now().checked_add(self.0.handle.longest_stop());
         self.join_by(deadline)
     }
 
     fn join_by(self, deadline: Option<Instant>) -> StopReport {
+        let clock = self.0.handle.clock();
         let lanes = self.0.handle.lanes.iter();
-        wait(deadline, join_all(lanes.clone().map(|lane| lane.channels.stopped.1.recv())));
+        wait(&clock, deadline, join_all(lanes.clone().map(|lane| lane.channels.stopped.1.recv())));
         // Threads that are in no call and no handler end now.
-        let deadline = Instant::now().checked_add(LONGEST_END);
-        wait(deadline, join_all(lanes.map(|lane| lane.channels.quiet())));
+        let deadline = clock.now().checked_add(LONGEST_END);
+        wait(&clock, deadline, join_all(lanes.map(|lane| lane.channels.quiet())));
         self.0.handle.report()
     }
 }
@@ -128,6 +130,12 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// Begins to build a worker without the type of its back end.
+    pub(crate) fn by(broker: Arc<dyn Broker>, clock: Clock) -> Self {
+        let common = Common { clock, ..Common::default() };
+        Self { broker, queues: Vec::new(), layers: Vec::new(), common }
+    }
+
     builder_methods!();
 
     /// Handles the messages of a queue: a function of a [`&Job`](crate::sync::Job) or of a
@@ -190,7 +198,8 @@ impl Builder {
             keepers::spawn(lane, &broker).map_err(StartError::Thread)?;
         }
         let listener = listener.ok();
-        spawn("pgmq-listen", move || listen(&*broker, &lanes, listener, &is_stopped))
+        let clock = worker.0.handle.clock();
+        spawn(&clock, "pgmq-listen", move || listen(&*broker, &lanes, listener, &is_stopped))
             .map_err(StartError::Thread)?;
         Ok(worker)
     }

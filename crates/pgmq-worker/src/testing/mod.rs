@@ -14,10 +14,10 @@ pub(crate) mod drain;
 mod executor;
 pub(crate) mod fate;
 mod job;
-mod memory;
+pub(crate) mod memory;
 pub(crate) mod perform;
 pub(crate) mod sent;
-mod world;
+pub(crate) mod world;
 
 pub use drain::{Drain, DrainReport, DrainedMessage, drain};
 pub use fate::Fate;

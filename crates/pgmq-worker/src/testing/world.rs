@@ -10,8 +10,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_timer::Delay;
-use pgmq_core::{ErrorKind, Message, Queue as _, RawJson, SendOptions};
-use serde::Serialize;
 
 use crate::erased::BoxFuture;
 use crate::layer::{Layer, Next, NextBatch};
@@ -21,7 +19,7 @@ use crate::shell::backend::Backend;
 use crate::shell::clock::{Clock, Turned};
 use crate::shell::spawn::Spawner;
 use crate::testing::executor::{Executor, Round};
-use crate::testing::memory::{MemoryQueue, Op};
+use crate::testing::memory::MemoryQueue;
 use crate::worker::Builder;
 
 /// The time of the world after which [`World::run`] stops waiting for its future.
@@ -96,7 +94,125 @@ impl Default for World {
     }
 }
 
+/// The methods of both worlds, which have a queue in memory and a clock in the field `inner`.
+macro_rules! world_methods {
+    () => {
+        /// Creates a world with these queues: see [`create_queue`](Self::create_queue).
+        ///
+        /// # Panics
+        ///
+        /// If a name is not that of a queue.
+        pub fn with_queues<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Self {
+            let world = Self::new();
+            for name in names {
+                world.create_queue(name.as_ref());
+            }
+            world
+        }
+
+        /// The queues, as a back end.
+        pub fn queue(&self) -> $crate::testing::memory::MemoryQueue {
+            self.inner.queue.clone()
+        }
+
+        /// Creates a queue that notifies of messages, with the throttle that PGMQ sets.
+        ///
+        /// To create one that does not notify, use the [`queue`](Self::queue).
+        ///
+        /// # Panics
+        ///
+        /// If the name is not that of a queue.
+        pub fn create_queue(&self, name: &str) {
+            let queue = &self.inner.queue;
+            let created = ::pgmq_core::Queue::create_queue(queue, name)
+                .and_then(|()| ::pgmq_core::Queue::enable_notify(queue, name));
+            created.unwrap_or_else(|error| panic!("{error}"));
+        }
+
+        /// Sends a message, and returns its id.
+        ///
+        /// # Panics
+        ///
+        /// If the queue does not exist, or the payload cannot be written as JSON.
+        pub fn send<T: ::serde::Serialize + ?Sized>(&self, queue: &str, payload: &T) -> i64 {
+            self.send_with(queue, payload, &::pgmq_core::SendOptions::new())
+        }
+
+        /// Sends a message with headers or a delay, and returns its id.
+        ///
+        /// # Panics
+        ///
+        /// If the queue does not exist, or the payload or the headers cannot be written as JSON.
+        pub fn send_with<T: ::serde::Serialize + ?Sized>(
+            &self,
+            queue: &str,
+            payload: &T,
+            options: &::pgmq_core::SendOptions,
+        ) -> i64 {
+            ::pgmq_core::Queue::send_with(&self.inner.queue, queue, payload, options)
+                .unwrap_or_else(|error| panic!("{error}"))
+        }
+
+        /// All messages of a queue, visible or not, in the order of their ids.
+        pub fn messages(&self, queue: &str) -> Vec<::pgmq_core::Message<::pgmq_core::RawJson>> {
+            self.inner.queue.messages(queue)
+        }
+
+        /// The number of messages in a queue, visible or not.
+        pub fn queue_length(&self, queue: &str) -> usize {
+            self.messages(queue).len()
+        }
+
+        /// The messages in the dead-letter queue of a queue, unless the worker's settings give it another name
+        /// than `<queue>_dlq`.
+        pub fn dead_letters(&self, queue: &str) -> Vec<::pgmq_core::Message<::pgmq_core::RawJson>> {
+            self.messages(&format!("{queue}_dlq"))
+        }
+
+        /// The messages in the archive of a queue, in the order of their ids.
+        pub fn archived(&self, queue: &str) -> Vec<::pgmq_core::Message<::pgmq_core::RawJson>> {
+            self.inner.queue.archived(queue)
+        }
+
+        /// Lets the next operation of this group fail, without having done anything. Further calls are for the
+        /// operations after it.
+        pub fn fail_next(&self, op: $crate::testing::memory::Op, kind: ::pgmq_core::ErrorKind) {
+            self.inner.queue.fail_next(op, kind);
+        }
+
+        /// Lets the next operation of this group be done, and its answer be lost, as by a broken connection.
+        pub fn lose_next(&self, op: $crate::testing::memory::Op) {
+            self.inner.queue.lose_next(op);
+        }
+
+        /// Lets all operations of this group fail, until [`recover`](Self::recover).
+        pub fn fail(&self, op: $crate::testing::memory::Op, kind: ::pgmq_core::ErrorKind) {
+            self.inner.queue.fail(op, kind);
+        }
+
+        /// Ends all faults.
+        pub fn recover(&self) {
+            self.inner.queue.recover();
+        }
+
+        /// Lets another worker read a message, visible or not, so that the worker which has it loses the lease.
+        /// The other worker hides it for 30 seconds, and does nothing with it. Returns `false` if it is not
+        /// there.
+        pub fn take_away(&self, queue: &str, msg_id: i64) -> bool {
+            self.inner.queue.take_away(queue, msg_id)
+        }
+
+        /// The time that has passed since the world was made.
+        pub fn passed(&self) -> ::std::time::Duration {
+            self.inner.clock.passed()
+        }
+    };
+}
+pub(crate) use world_methods;
+
 impl World {
+    world_methods!();
+
     /// Creates a world without queues.
     pub fn new() -> Self {
         let clock = Turned::new();
@@ -107,19 +223,6 @@ impl World {
             handlers: Arc::default(),
         };
         Self { inner: Arc::new(inner), patience: Duration::ZERO }
-    }
-
-    /// Creates a world with these queues: see [`create_queue`](Self::create_queue).
-    ///
-    /// # Panics
-    ///
-    /// If a name is not that of a queue.
-    pub fn with_queues<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Self {
-        let world = Self::new();
-        for name in names {
-            world.create_queue(name.as_ref());
-        }
-        world
     }
 
     /// Waits for handlers that wait for something outside of the world, for up to this real time, before the
@@ -147,96 +250,6 @@ impl World {
         let count = Count(Arc::clone(&self.inner.handlers));
         let clock = Clock::Turned(Arc::clone(&self.inner.clock));
         Builder::by(Arc::new(Backend(self.queue())), spawner, clock).layer(count)
-    }
-
-    /// The queues, as a back end.
-    pub fn queue(&self) -> MemoryQueue {
-        self.inner.queue.clone()
-    }
-
-    /// Creates a queue that notifies of messages, with the throttle that PGMQ sets.
-    ///
-    /// To create one that does not notify, use the [`queue`](Self::queue).
-    ///
-    /// # Panics
-    ///
-    /// If the name is not that of a queue.
-    pub fn create_queue(&self, name: &str) {
-        let queue = &self.inner.queue;
-        let created = queue.create_queue(name).and_then(|()| queue.enable_notify(name));
-        created.unwrap_or_else(|error| panic!("{error}"));
-    }
-
-    /// Sends a message, and returns its id.
-    ///
-    /// # Panics
-    ///
-    /// If the queue does not exist, or the payload cannot be written as JSON.
-    pub fn send<T: Serialize + ?Sized>(&self, queue: &str, payload: &T) -> i64 {
-        self.send_with(queue, payload, &SendOptions::new())
-    }
-
-    /// Sends a message with headers or a delay, and returns its id.
-    ///
-    /// # Panics
-    ///
-    /// If the queue does not exist, or the payload or the headers cannot be written as JSON.
-    pub fn send_with<T: Serialize + ?Sized>(&self, queue: &str, payload: &T, options: &SendOptions) -> i64 {
-        self.inner.queue.send_with(queue, payload, options).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// All messages of a queue, visible or not, in the order of their ids.
-    pub fn messages(&self, queue: &str) -> Vec<Message<RawJson>> {
-        self.inner.queue.messages(queue)
-    }
-
-    /// The number of messages in a queue, visible or not.
-    pub fn queue_length(&self, queue: &str) -> usize {
-        self.messages(queue).len()
-    }
-
-    /// The messages in the dead-letter queue of a queue, unless the worker's settings give it another name
-    /// than `<queue>_dlq`.
-    pub fn dead_letters(&self, queue: &str) -> Vec<Message<RawJson>> {
-        self.messages(&format!("{queue}_dlq"))
-    }
-
-    /// The messages in the archive of a queue, in the order of their ids.
-    pub fn archived(&self, queue: &str) -> Vec<Message<RawJson>> {
-        self.inner.queue.archived(queue)
-    }
-
-    /// Lets the next operation of this group fail, without having done anything. Further calls are for the
-    /// operations after it.
-    pub fn fail_next(&self, op: Op, kind: ErrorKind) {
-        self.inner.queue.fail_next(op, kind);
-    }
-
-    /// Lets the next operation of this group be done, and its answer be lost, as by a broken connection.
-    pub fn lose_next(&self, op: Op) {
-        self.inner.queue.lose_next(op);
-    }
-
-    /// Lets all operations of this group fail, until [`recover`](Self::recover).
-    pub fn fail(&self, op: Op, kind: ErrorKind) {
-        self.inner.queue.fail(op, kind);
-    }
-
-    /// Ends all faults.
-    pub fn recover(&self) {
-        self.inner.queue.recover();
-    }
-
-    /// Lets another worker read a message, visible or not, so that the worker which has it loses the lease.
-    /// The other worker hides it for 30 seconds, and does nothing with it. Returns `false` if it is not
-    /// there.
-    pub fn take_away(&self, queue: &str, msg_id: i64) -> bool {
-        self.inner.queue.take_away(queue, msg_id)
-    }
-
-    /// The time that has passed since the world was made.
-    pub fn passed(&self) -> Duration {
-        self.inner.clock.passed()
     }
 
     /// Waits for this time of the world: for handlers.

@@ -5,5 +5,6 @@
 mod drain;
 mod same_as_a_server;
 mod support;
+mod sync_world;
 mod watch;
 mod world;

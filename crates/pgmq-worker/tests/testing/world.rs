@@ -221,7 +221,7 @@ async fn delays_snoozes_forwards_and_archives_are_those_of_a_server() {
     assert_eq!((world.archived("q").len(), world.queue_length("q"), world.queue_length("next")), (1, 2, 0));
     world.pass(MINUTE * 10).await;
     let sent: Vec<_> = world.messages("next").iter().map(|m| m.message.get().to_owned()).collect();
-    assert_eq!(sent, ["60", "[600,1]"]);
+    assert_eq!(sent, ["60", "[600, 1]"]);
 }
 
 #[tokio::test]

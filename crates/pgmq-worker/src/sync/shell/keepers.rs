@@ -16,7 +16,7 @@ use crate::shell::fault::{DatabaseError, Failed};
 use crate::shell::lane::Lane;
 use crate::shell::requests::Settling;
 use crate::sync::shell::broker::Broker;
-use crate::sync::shell::limit::wait;
+use crate::sync::shell::limit::{receive, wait};
 use crate::sync::shell::spawn::spawn as spawn_thread;
 
 /// The number of threads that look at the queue.
@@ -28,16 +28,16 @@ const SETTLERS: usize = 2;
 pub(crate) fn spawn(lane: &Arc<Lane>, broker: &Arc<dyn Broker>) -> io::Result<()> {
     let keeper = || Keeper::new(lane, broker);
     let (timed, alive) = (Arc::clone(lane), lane.channels.alive());
-    spawn_thread("pgmq-timer", move || timer(&timed, alive))?;
+    spawn_thread(lane.clock(), "pgmq-timer", move || timer(&timed, alive))?;
     let keeping = keeper();
-    spawn_thread("pgmq-beat", move || beat(keeping))?;
+    spawn_thread(lane.clock(), "pgmq-beat", move || beat(keeping))?;
     for _ in 0..LOOKERS {
         let keeping = keeper();
-        spawn_thread("pgmq-look", move || look(keeping))?;
+        spawn_thread(lane.clock(), "pgmq-look", move || look(keeping))?;
     }
     for _ in 0..SETTLERS {
         let keeping = keeper();
-        spawn_thread("pgmq-settle", move || settle(keeping))?;
+        spawn_thread(lane.clock(), "pgmq-settle", move || settle(keeping))?;
     }
     Ok(())
 }
@@ -85,7 +85,7 @@ fn timer(lane: &Arc<Lane>, _alive: Option<Sender<()>>) {
     let rearm = &lane.channels.rearm.1;
     loop {
         let at = lane.tick();
-        if wait(at, rearm.recv()).is_some_and(|rearmed| rearmed.is_err()) {
+        if wait(lane.clock(), at, rearm.recv()).is_some_and(|rearmed| rearmed.is_err()) {
             return;
         }
     }
@@ -93,7 +93,7 @@ fn timer(lane: &Arc<Lane>, _alive: Option<Sender<()>>) {
 
 fn look(mut keeper: Keeper) {
     let lane = Arc::clone(&keeper.lane);
-    while lane.channels.looks.1.recv_blocking().is_ok() {
+    while receive(lane.clock(), &lane.channels.looks.1).is_ok() {
         while let Some((look, asked)) = lane.next_look() {
             match look {
                 Look::Claim { id, qty, vt } => {
@@ -115,7 +115,7 @@ fn look(mut keeper: Keeper) {
 
 fn beat(mut keeper: Keeper) {
     let lane = Arc::clone(&keeper.lane);
-    while lane.channels.extensions.1.recv_blocking().is_ok() {
+    while receive(lane.clock(), &lane.channels.extensions.1).is_ok() {
         while let Some(beat) = lane.next_beat() {
             let extend =
                 |broker: &dyn Broker, lane: &Lane| broker.extend(lane.queue(), &beat.claims, beat.vt);
@@ -127,7 +127,7 @@ fn beat(mut keeper: Keeper) {
 
 fn settle(mut keeper: Keeper) {
     let lane = Arc::clone(&keeper.lane);
-    while lane.channels.settlements.1.recv_blocking().is_ok() {
+    while receive(lane.clock(), &lane.channels.settlements.1).is_ok() {
         while let Some(settling) = lane.next_settlement() {
             let answer = keeper.call("settle messages", |broker, lane| change(lane, broker, &settling));
             lane.settled(&settling, answer);

@@ -1,12 +1,13 @@
 //! The listener of a worker, which wakes its lanes.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_channel::Receiver;
 use log::{info, warn};
 use pgmq_core::Notification;
 
+use crate::shell::clock::Clock;
 use crate::shell::lane::Lane;
 use crate::shell::listening::{LONGEST_PAUSE, kick, wake};
 use crate::sync::shell::broker::{Broker, Listener};
@@ -22,12 +23,13 @@ pub(crate) fn listen(
     mut listener: Option<Box<dyn Listener>>,
     stopped: &Receiver<()>,
 ) {
+    let clock = lanes.first().map_or(Clock::System, |lane| lane.clock().clone());
     let mut pause = Duration::from_secs(1);
     while !stopped.is_closed() {
         let next = match &mut listener {
             Some(listener) => listener.next(LOOK),
             None => {
-                if wait(Instant::now().checked_add(pause), stopped.recv()).is_some() {
+                if wait(&clock, clock.now().checked_add(pause), stopped.recv()).is_some() {
                     return;
                 }
                 pause = (pause * 2).min(LONGEST_PAUSE);

@@ -11,6 +11,7 @@ use crate::shell::ending::decide;
 use crate::shell::lane::{Lane, Slots};
 use crate::shell::requests::Work;
 use crate::sync::erased::Registered;
+use crate::sync::shell::limit::receive;
 use crate::sync::shell::spawn::spawn;
 
 /// The slots of a lane.
@@ -21,7 +22,8 @@ pub(crate) struct Threads {
 impl Slots for Threads {
     fn add(&self, lane: &Arc<Lane>) -> bool {
         let (lane, handler, alive) = (Arc::clone(lane), self.handler.clone(), lane.channels.alive());
-        spawn("pgmq-slot", move || run(&lane, &handler, alive)).is_ok()
+        let clock = lane.clock().clone();
+        spawn(&clock, "pgmq-slot", move || run(&lane, &handler, alive)).is_ok()
     }
 
     fn can_abort(&self) -> bool {
@@ -35,7 +37,7 @@ fn run(lane: &Arc<Lane>, handler: &Registered, mut alive: Option<Sender<()>>) {
     let mut work = lane.woken();
     loop {
         let Some(Work { jobs, abort }) = work else {
-            if lane.channels.starts.1.recv_blocking().is_err() {
+            if receive(lane.clock(), &lane.channels.starts.1).is_err() {
                 return;
             }
             work = lane.woken();

@@ -4,7 +4,9 @@
 mod drain;
 mod perform;
 mod sent;
+mod world;
 
 pub use drain::{Drain, drain};
 pub use perform::{Perform, perform, perform_batch};
 pub use sent::{assert_not_sent, assert_sent};
+pub use world::World;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_channel::Receiver;
 use futures_util::{Stream, StreamExt};
@@ -52,7 +52,7 @@ impl Iterator for MemoryListener {
     type Item = Result<Notification, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        wait(None, StreamExt::next(self)).flatten()
+        wait(&self.clock.clone(), None, StreamExt::next(self)).flatten()
     }
 }
 
@@ -60,7 +60,8 @@ impl Listening for MemoryListener {
     type Error = Error;
 
     fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Notification>, Error> {
-        wait(Instant::now().checked_add(timeout), StreamExt::next(self)).flatten().transpose()
+        let clock = self.clock.clone();
+        wait(&clock, clock.now().checked_add(timeout), StreamExt::next(self)).flatten().transpose()
     }
 }
 
