@@ -189,6 +189,89 @@ fn queues_in_memory_answer_as_a_server_does() {
     });
 }
 
+/// Does the same random operations for the same seed. Times are either over at once, or far away.
+async fn random_course<Q: AsyncQueue>(queue: &Q, seed: u64) -> Vec<String> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut answers = Answers::default();
+    let a = &mut answers;
+    for step in 0..250 {
+        let names = ["q", "r"];
+        let (from, to) = (names[rng.usize(0..2)], names[rng.usize(0..2)]);
+        let ids: Vec<i64> = (0..rng.usize(0..4)).map(|_| rng.i64(1..40)).collect();
+        let mut claim = |id| Claim::new(id, rng.i32(0..4));
+        let claims: Vec<_> = ids.iter().map(|id| claim(*id)).collect();
+        let seconds = if rng.bool() { 0 } else { 3600 };
+        let what = format!("step {step} of seed {seed} from {from} to {to}, {claims:?}, {seconds} s");
+        match rng.u32(0..13) {
+            0 => a.note(&what, queue.send_batch(from, &ids).await),
+            1 => a.note(&what, queue.send_with(from, &step, &SendOptions::new().delay(seconds)).await),
+            2 | 3 => a.note(&what, all_shown(queue.read_batch(from, seconds, rng.u32(1..5)).await)),
+            4 => a.note(&what, queue.delete_batch(from, &ids).await.map(sorted)),
+            5 => a.note(&what, queue.archive_batch(from, &ids).await.map(sorted)),
+            6 => a.note(&what, queue.hold(from, &claims, seconds).await),
+            7 => {
+                let holds: Vec<_> = claims.iter().map(|claim| (*claim, seconds.into())).collect();
+                a.note(&what, queue.hold_each(from, &holds).await);
+            }
+            8 => {
+                let headers = serde_json::json!({"step": step});
+                let moves: Vec<_> = claims
+                    .iter()
+                    .map(
+                        |claim| {
+                            if rng.bool() { Move::new(*claim).headers(&headers) } else { Move::new(*claim) }
+                        },
+                    )
+                    .collect();
+                let mut moved = queue.move_batch(from, to, &moves, seconds).await;
+                if let Ok(moved) = &mut moved {
+                    moved.sort_by_key(|one| one.msg_id);
+                }
+                a.note(&what, moved);
+            }
+            9 => {
+                if let Some(claim) = claims.first() {
+                    let options = SendOptions::new().delay(seconds);
+                    a.note(&what, queue.forward(from, *claim, to, &step, &options).await);
+                }
+            }
+            10 => a.note(&what, all_shown(queue.peek(from, 3).await)),
+            11 => a.note(
+                &what,
+                queue.next_due(from).await.map(|due| due.map(|due| due > Duration::from_secs(600))),
+            ),
+            _ => a.note(&what, queue.requeue_archived(from, &ids).await.map(sorted)),
+        }
+    }
+    tables(queue, &["q", "r"], a).await;
+    answers.0
+}
+
+fn sorted(mut ids: Vec<i64>) -> Vec<i64> {
+    ids.sort_unstable();
+    ids
+}
+
+#[test]
+fn random_operations_have_the_same_results() {
+    on_a_database(async |queue| {
+        for seed in 0..6 {
+            let memory = MemoryQueue::new();
+            queue.drop_queue("q").await.unwrap();
+            queue.drop_queue("r").await.unwrap();
+            for name in ["q", "r"] {
+                queue.create_queue(name).await.unwrap();
+                memory.create_queue(name).await.unwrap();
+            }
+            let (of_server, in_memory) =
+                (random_course(&queue, seed).await, random_course(&memory, seed).await);
+            for (of_server, in_memory) in of_server.iter().zip(&in_memory) {
+                assert_eq!(of_server, in_memory, "\nof the server on the left, in memory on the right");
+            }
+        }
+    });
+}
+
 #[test]
 fn the_time_until_the_next_message_is_that_of_a_server() {
     async fn due<Q: AsyncQueue>(queue: &Q) -> Duration {
