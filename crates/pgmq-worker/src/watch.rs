@@ -131,6 +131,9 @@ impl fmt::Display for MessageEvent {
 /// # }
 /// ```
 ///
+/// In a [`World`](crate::testing::World), the wait is run by the world, whose time the limit is:
+/// `world.run(emails.until(..)).await`.
+///
 /// Events are kept until they are looked at, so do not keep a watch that you do not use.
 pub struct Watch {
     queue: Arc<str>,

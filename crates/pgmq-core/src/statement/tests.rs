@@ -230,6 +230,7 @@ fn other_operations(ledger: &mut Ledger) {
     ledger.add(metrics_all());
     ledger.add(peek::<()>("Q\"x", 5));
     ledger.add(peek::<()>("$", 5));
+    ledger.add(peek_all::<()>("q", 7, 100));
     ledger.add(get::<()>("q", 7));
     ledger.add(read_archive::<()>("q", 0, 100));
     ledger.add(requeue_archived("q", &[7, 8]));

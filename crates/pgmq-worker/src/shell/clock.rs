@@ -210,4 +210,15 @@ mod tests {
         clock.turn(seconds(5));
         assert_eq!(clock.passed(), seconds(10), "the clock does not go back");
     }
+
+    #[test]
+    fn a_clock_shows_whole_microseconds() {
+        let clock = Turned::new();
+        assert_eq!(clock.utc(), clock.utc().trunc_subsecs(6));
+        let mut sleep = clock.until(clock.now() + Duration::from_nanos(1));
+        assert!((&mut sleep).now_or_never().is_none());
+        assert_eq!(clock.next(), Some(Duration::from_micros(1)));
+        clock.turn(Duration::from_nanos(1001));
+        assert_eq!(clock.passed(), Duration::from_micros(2));
+    }
 }

@@ -29,8 +29,8 @@ pub(super) struct Executor {
 pub(super) enum Round<T> {
     /// The future is ready.
     Ready(T),
-    /// All tasks wait. `true` if one of them has run.
-    Quiet { has_run: bool },
+    /// All tasks wait.
+    Quiet,
     /// Some tasks never wait.
     Busy,
 }
@@ -57,16 +57,15 @@ impl Executor {
         self.signal.outer.register(context.waker());
         let waker = Waker::from(Arc::clone(&self.signal));
         let mut context = Context::from_waker(&waker);
-        let mut has_run = false;
         for _ in 0..ROUNDS {
-            has_run |= self.signal.is_set.swap(false, Ordering::SeqCst);
+            self.signal.is_set.store(false, Ordering::SeqCst);
             if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
                 return Round::Ready(value);
             }
             tasks.extend(std::mem::take(&mut *self.spawned.lock().unwrap_or_else(PoisonError::into_inner)));
             while let Poll::Ready(Some(())) = tasks.poll_next_unpin(&mut context) {}
             if !self.signal.is_set.load(Ordering::SeqCst) {
-                return Round::Quiet { has_run };
+                return Round::Quiet;
             }
         }
         Round::Busy

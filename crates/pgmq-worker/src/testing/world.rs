@@ -163,8 +163,8 @@ macro_rules! world_methods {
             self.messages(queue).len()
         }
 
-        /// The messages in the dead-letter queue of a queue, unless the worker's settings give it another name
-        /// than `<queue>_dlq`.
+        /// The messages in the dead-letter queue of a queue, unless the worker's settings give it another
+        /// name than `<queue>_dlq`.
         pub fn dead_letters(&self, queue: &str) -> Vec<::pgmq_core::Message<::pgmq_core::RawJson>> {
             self.messages(&format!("{queue}_dlq"))
         }
@@ -174,8 +174,8 @@ macro_rules! world_methods {
             self.inner.queue.archived(queue)
         }
 
-        /// Lets the next operation of this group fail, without having done anything. Further calls are for the
-        /// operations after it.
+        /// Lets the next operation of this group fail, without having done anything. Further calls are for
+        /// the operations after it.
         pub fn fail_next(&self, op: $crate::testing::memory::Op, kind: ::pgmq_core::ErrorKind) {
             self.inner.queue.fail_next(op, kind);
         }
@@ -195,9 +195,9 @@ macro_rules! world_methods {
             self.inner.queue.recover();
         }
 
-        /// Lets another worker read a message, visible or not, so that the worker which has it loses the lease.
-        /// The other worker hides it for 30 seconds, and does nothing with it. Returns `false` if it is not
-        /// there.
+        /// Lets another worker read a message, visible or not, so that the worker which has it loses the
+        /// lease. The other worker hides it for 30 seconds, and does nothing with it. Returns `false` if it
+        /// is not there.
         pub fn take_away(&self, queue: &str, msg_id: i64) -> bool {
             self.inner.queue.take_away(queue, msg_id)
         }
@@ -291,16 +291,13 @@ impl World {
         let mut patience = None;
         poll_fn(|context| {
             loop {
-                let has_run = match self.inner.executor.run(future.as_mut(), context) {
+                match self.inner.executor.run(future.as_mut(), context) {
                     Round::Ready(value) => return Poll::Ready(Some(value)),
-                    Round::Quiet { has_run } => has_run,
+                    Round::Quiet => {}
                     Round::Busy => {
                         context.waker().wake_by_ref();
                         return Poll::Pending;
                     }
-                };
-                if has_run {
-                    patience = None;
                 }
                 if !self.patience.is_zero() && self.inner.handlers.are_elsewhere() {
                     let delay = patience.get_or_insert_with(|| Delay::new(self.patience));

@@ -287,6 +287,19 @@ async fn patience_waits_for_a_handler_that_is_elsewhere() {
 }
 
 #[tokio::test]
+async fn a_world_may_pass_on_another_task() {
+    let world = World::with_queues(["q"]);
+    let worker = world.worker().queue("q", Queue::new(), async |_: Job<i32>| {}).start().await.unwrap();
+    world.send("q", &1);
+    let passing = world.clone();
+    tokio::spawn(async move { passing.pass(SECOND).await }).await.unwrap();
+    assert_eq!(world.queue_length("q"), 0);
+    let stopping = world.clone();
+    let report = tokio::spawn(async move { stopping.run(worker.stop()).await }).await.unwrap();
+    assert!(report.is_clean());
+}
+
+#[tokio::test]
 async fn a_queue_that_does_not_notify_is_polled() {
     let world = World::new();
     world.queue().create_queue("q").await.unwrap();
