@@ -2,26 +2,20 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use pgmq_core::{AsyncQueue, Claim, Error, ErrorKind, Message, RawJson, statement};
+use pgmq_core::{AsyncQueue, Claim, Message, RawJson, statement};
 
 use crate::erased::Registered;
-use crate::failure::Failure;
 use crate::into_handler::{IntoHandler, Runnable};
 use crate::layer::{Layer, layered};
-use crate::meta::{Meta, Source};
-use crate::outcome::Outcome;
 use crate::queue::Queue;
 use crate::shell::backend::settle;
 use crate::shell::change::Change;
-use crate::shell::clock::Clock;
-use crate::state::State;
-use crate::testing::fate::{Court, Decided, Fate, Traits};
+use crate::testing::drained::{Course, Drained, Plan};
+use crate::testing::fate::Traits;
 use crate::testing::perform::handle;
+use crate::testing::report::DrainReport;
 
-/// The number of messages that a drain handles, unless it is set.
-const AT_MOST: usize = 1000;
 /// The number of hidden messages that are looked for at once.
 pub(crate) const LOOK: u32 = 1000;
 
@@ -70,19 +64,6 @@ pub struct Drain<'q, Q> {
     handlers: Vec<(String, Queue, Registered)>,
     layers: Vec<Arc<dyn Layer>>,
     plan: Plan,
-}
-
-/// The settings of a drain.
-pub(crate) struct Plan {
-    pub(crate) state: State,
-    pub(crate) takes_delayed: bool,
-    pub(crate) at_most: usize,
-}
-
-impl Default for Plan {
-    fn default() -> Self {
-        Self { state: State::default(), takes_delayed: false, at_most: AT_MOST }
-    }
 }
 
 /// The methods of a `Drain`, which has its settings in the field `plan`.
@@ -138,9 +119,9 @@ impl<Q: AsyncQueue> Drain<'_, Q> {
     ///
     /// # Errors
     ///
-    /// Returns the same errors as `create_queue`, `read_batch` and the operations that settle messages.
-    /// An error of kind [`ErrorKind::InvalidArgument`] says that a setting is of no use, or that there are
-    /// more messages than [`at_most`](Self::at_most).
+    /// Returns the same errors as `create_queue`, `read_batch` and the operations that settle messages. An
+    /// error of kind [`InvalidArgument`](pgmq_core::ErrorKind::InvalidArgument) says that a setting is of no
+    /// use, or that there are more messages than [`at_most`](Self::at_most).
     pub async fn run(self) -> Result<DrainReport, Q::Error> {
         let Self { queue, handlers, layers, plan } = self;
         let (layers, mut course) = (layers.into(), Course::new(plan.at_most));
@@ -208,215 +189,5 @@ async fn release_all<Q: AsyncQueue>(queue: &Q, name: &str) -> Result<bool, Q::Er
         last = message.msg_id;
         let claims: Vec<Claim> = messages.iter().map(Message::claim).collect();
         found |= !queue.hold(name, &claims, 0).await?.is_empty();
-    }
-}
-
-/// One queue that is drained.
-pub(crate) struct Drained {
-    pub(crate) source: Arc<Source>,
-    pub(crate) court: Court,
-}
-
-impl Drained {
-    pub(crate) fn new(name: String, settings: Queue, traits: &Traits, state: &State) -> Result<Self, Error> {
-        let court = Court::new(&name, settings, traits)
-            .map_err(|error| Error::new(ErrorKind::InvalidArgument, error.to_string()))?;
-        let source = Source {
-            dead_letter_queue: court.settings.dead_letter_queue_of(&name).into(),
-            queue: name.into(),
-            worker: "drain".into(),
-            state: Arc::new(state.clone()),
-            clock: Clock::System,
-        };
-        Ok(Self { source: Arc::new(source), court })
-    }
-
-    pub(crate) fn vt(&self) -> Duration {
-        self.court.settings.visibility_timeout()
-    }
-
-    pub(crate) fn jobs(&self, messages: Vec<Message<RawJson>>) -> Vec<Arc<Meta>> {
-        let now = Clock::System.now();
-        let expires = now.checked_add(self.vt()).unwrap_or(now);
-        let job = |message| Arc::new(Meta::new(Arc::clone(&self.source), message, expires));
-        messages.into_iter().map(job).collect()
-    }
-
-    /// The messages that the handler is to see.
-    pub(crate) fn to_handle(&self, jobs: &[Arc<Meta>]) -> Vec<Arc<Meta>> {
-        jobs.iter().filter(|job| self.court.before(job).is_none()).cloned().collect()
-    }
-
-    /// The decisions on all messages, from the outcomes of those that the handler has seen.
-    pub(crate) fn decide(
-        &self,
-        jobs: Vec<Arc<Meta>>,
-        outcomes: Vec<Outcome>,
-        decide: impl Fn(&Arc<Meta>, Outcome) -> Decided,
-    ) -> Vec<(Arc<Meta>, Decided)> {
-        let mut outcomes = outcomes.into_iter();
-        let decided = jobs.into_iter().filter_map(|job| {
-            let decided = match self.court.before(&job) {
-                Some(decided) => decided,
-                None => decide(&job, outcomes.next()?),
-            };
-            Some((job, decided))
-        });
-        decided.collect()
-    }
-}
-
-/// The course of a drain: what it may still handle, and what it has.
-pub(crate) struct Course {
-    at_most: usize,
-    pub(crate) left: usize,
-    pub(crate) report: DrainReport,
-}
-
-impl Course {
-    pub(crate) fn new(at_most: usize) -> Self {
-        Self { at_most, left: at_most, report: DrainReport::default() }
-    }
-
-    /// The number of messages to read: at the limit, one that shows that there are too many.
-    pub(crate) fn next(&self, batch: usize) -> u32 {
-        u32::try_from(batch.min(self.left).max(1)).unwrap_or(u32::MAX)
-    }
-
-    /// Counts messages that were read.
-    pub(crate) fn took(
-        &mut self,
-        queue: &str,
-        messages: Vec<Message<RawJson>>,
-    ) -> Result<Vec<Message<RawJson>>, Error> {
-        match self.left.checked_sub(messages.len()) {
-            Some(left) => self.left = left,
-            None => {
-                let text = format!(
-                    "the drain has handled {} messages, and queue {queue:?} has more; a handler may send to its \
-                     own queue or snooze for ever, otherwise set a higher limit with at_most",
-                    self.at_most
-                );
-                return Err(Error::new(ErrorKind::InvalidArgument, text));
-            }
-        }
-        Ok(messages)
-    }
-
-    /// Adds a message to the report.
-    pub(crate) fn add(&mut self, job: &Meta, decided: Decided, was_there: bool) {
-        let Decided { outcome, fate, failure, .. } = decided;
-        self.report.messages.push(DrainedMessage {
-            queue: job.queue().to_owned(),
-            msg_id: job.id(),
-            reads: job.reads(),
-            outcome,
-            fate,
-            failure,
-            was_there,
-        });
-    }
-}
-
-/// The messages that a drain has handled, in their order. A message that was handled twice is there twice.
-#[derive(Debug, Clone, Default, PartialEq)]
-#[non_exhaustive]
-pub struct DrainReport {
-    /// All messages.
-    pub messages: Vec<DrainedMessage>,
-}
-
-/// A message that a drain has handled.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct DrainedMessage {
-    /// The queue.
-    pub queue: String,
-    /// The id of the message.
-    pub msg_id: i64,
-    /// The number of times that it was read, this one included.
-    pub reads: i32,
-    /// The outcome of the handler.
-    pub outcome: Outcome,
-    /// The fate of the message.
-    pub fate: Fate,
-    /// The failure, if there is one.
-    pub failure: Option<Failure>,
-    /// `false` if the message was gone when it was to be settled, or another consumer had read it since: the
-    /// fate is not what has become of it.
-    pub was_there: bool,
-}
-
-impl DrainReport {
-    /// The ids of the messages whose work is done: they are deleted, archived, forwarded, or finished by
-    /// their handlers.
-    pub fn done(&self) -> Vec<i64> {
-        self.ids(|fate| {
-            matches!(fate, Fate::Deleted | Fate::Archived | Fate::Forwarded { .. } | Fate::Finished)
-        })
-    }
-
-    /// The ids of the messages that are to be retried.
-    pub fn retried(&self) -> Vec<i64> {
-        self.ids(|fate| matches!(fate, Fate::Retried { .. }))
-    }
-
-    /// The ids of the messages that are snoozed.
-    pub fn snoozed(&self) -> Vec<i64> {
-        self.ids(|fate| matches!(fate, Fate::Snoozed { .. } | Fate::Released))
-    }
-
-    /// The ids that the messages in dead-letter queues had before.
-    pub fn dead(&self) -> Vec<i64> {
-        self.ids(|fate| matches!(fate, Fate::DeadLettered { .. }))
-    }
-
-    /// The ids of the messages that were deleted although their work is not done.
-    pub fn discarded(&self) -> Vec<i64> {
-        self.ids(|fate| matches!(fate, Fate::Discarded))
-    }
-
-    /// The ids of the messages that were gone when they were to be settled, or that another consumer had read
-    /// since. The other lists are without them.
-    pub fn lost(&self) -> Vec<i64> {
-        self.messages.iter().filter(|message| !message.was_there).map(|message| message.msg_id).collect()
-    }
-
-    /// The failures, with the queue, the message and the number of reads in front of their texts.
-    pub fn failures(&self) -> Vec<String> {
-        let failures = self.messages.iter().filter_map(|message| {
-            let DrainedMessage { queue, msg_id, reads, failure, .. } = message;
-            Some(format!("queue {queue}: message {msg_id} (read {reads}): {}", failure.as_ref()?))
-        });
-        failures.collect()
-    }
-
-    /// The part of the report that is about one queue.
-    #[must_use]
-    pub fn of(&self, queue: &str) -> Self {
-        let queue = queue.to_lowercase();
-        let messages = self.messages.iter().filter(|message| message.queue == queue);
-        Self { messages: messages.cloned().collect() }
-    }
-
-    fn ids(&self, has: impl Fn(&Fate) -> bool) -> Vec<i64> {
-        let messages = self.messages.iter().filter(|message| message.was_there && has(&message.fate));
-        messages.map(|message| message.msg_id).collect()
-    }
-}
-
-impl fmt::Display for DrainReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} done, {} retried, {} snoozed, {} dead, {} discarded, {} lost",
-            self.done().len(),
-            self.retried().len(),
-            self.snoozed().len(),
-            self.dead().len(),
-            self.discarded().len(),
-            self.lost().len()
-        )?;
-        self.failures().iter().try_for_each(|failure| write!(f, "\n{failure}"))
     }
 }

@@ -10,8 +10,10 @@ use crate::sync::into_handler::{IntoHandler, Runnable};
 use crate::sync::layer::{Layer, layered};
 use crate::sync::shell::backend::settle;
 use crate::sync::testing::perform::handle;
-use crate::testing::drain::{Course, DrainReport, Drained, LOOK, Plan, drain_methods};
+use crate::testing::drain::{LOOK, drain_methods};
+use crate::testing::drained::{Course, Drained, Plan};
 use crate::testing::fate::Traits;
+use crate::testing::report::DrainReport;
 
 /// Handles everything that is in a queue now, on this thread, with the reads and changes that a worker would
 /// make. Ends when nothing is visible any more, and reports what has become of the messages.
