@@ -115,3 +115,52 @@ fn held(kept: Option<&Kept>, after: Duration) -> Happened {
         _ => Happened::Snoozed { after },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Reason;
+
+    fn claim(id: i64) -> Claim {
+        Claim::new(id, 1)
+    }
+
+    fn happened(receiver: &Receiver<MessageEvent>) -> Vec<(i64, Happened)> {
+        let events = std::iter::from_fn(|| receiver.try_recv().ok());
+        events.map(|event| (event.msg_id, event.happened)).collect()
+    }
+
+    #[test]
+    fn a_watch_that_is_dropped_is_forgotten() {
+        let (watchers, queue) = (Watchers::default(), "q".into());
+        assert!(!watchers.are_there());
+        let (first, second) = (watchers.add(), watchers.add());
+        drop(first);
+        watchers.tell(&queue, claim(1), Happened::Deleted);
+        assert!(watchers.are_there());
+        assert_eq!(happened(&second), [(1, Happened::Deleted)]);
+        drop(second);
+        watchers.tell(&queue, claim(1), Happened::Deleted);
+        assert!(!watchers.are_there());
+    }
+
+    #[test]
+    fn only_messages_that_the_server_has_found_are_settled() {
+        let (watchers, queue) = (Watchers::default(), "q".into());
+        let watch = watchers.add();
+        let burial = Kept::Burial(Burial { reason: Reason::Timeout, error: "slow".to_owned() });
+        let kept = |claim: Claim| (claim.msg_id == 1).then_some(&burial);
+        let after = Duration::from_secs(5);
+        let hold = Settlement::Hold(vec![(claim(1), after), (claim(2), after), (claim(3), after)]);
+        watchers.settled(&queue, &hold, &[1, 2], kept);
+        let error = "slow".to_owned();
+        let retried = Happened::Retried { after, error: error.clone() };
+        assert_eq!(happened(&watch), [(1, retried), (2, Happened::Snoozed { after })]);
+        watchers.settled(&queue, &Settlement::Bury(vec![claim(1), claim(2)]), &[1], kept);
+        assert_eq!(happened(&watch), [(1, Happened::DeadLettered { reason: Reason::Timeout, error })]);
+        watchers.settled(&queue, &Settlement::Delete(vec![claim(4)]), &[], kept);
+        watchers.notice(&queue, Notice::AlreadyGone(claim(4)));
+        watchers.notice(&queue, Notice::Refused);
+        assert_eq!(happened(&watch), [(4, Happened::AlreadyGone)]);
+    }
+}

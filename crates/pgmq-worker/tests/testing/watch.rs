@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pgmq_core::{AsyncQueue as _, ErrorKind};
-use pgmq_worker::testing::{Op, World};
+use pgmq_worker::testing::{MemoryQueue, Op, World};
 use pgmq_worker::{Failure, Finished, Happened, Job, Outcome, Queue, Reason, Retry, Worker, sync};
 
 use crate::support::{on_a_database, on_a_database_sync};
@@ -144,4 +144,27 @@ async fn a_snooze_is_an_event_and_no_failure() {
         let event = world.run(watch.until(|event| event.msg_id == id)).await.unwrap();
         assert_eq!(event.happened, Happened::Snoozed { after: Duration::from_secs(after) });
     }
+}
+
+#[test]
+fn workers_of_both_shells_run_on_queues_in_memory() {
+    let queue = MemoryQueue::new();
+    let sync_queue = queue.clone();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    runtime.block_on(async {
+        queue.create_queue("q").await.unwrap();
+        queue.enable_notify("q").await.unwrap();
+        let worker = Worker::builder(queue.clone()).queue("q", Queue::new(), handler).start().await.unwrap();
+        let mut watch = worker.handle().watch("q").unwrap().limit(LIMIT);
+        let id = queue.send("q", "keep").await.unwrap();
+        watch.until(|event| event.is_done_for(id)).await.unwrap();
+        assert!(worker.stop().await.is_clean());
+    });
+    let handler = |_: &sync::Job<String>| Outcome::Archive;
+    let worker = sync::Worker::builder(sync_queue.clone()).queue("q", Queue::new(), handler).start().unwrap();
+    let mut watch = worker.handle().watch("q").unwrap().limit(LIMIT);
+    let id = pgmq_core::Queue::send(&sync_queue, "q", "two").unwrap();
+    watch.until_blocking(|event| event.is_done_for(id)).unwrap();
+    assert!(worker.stop().is_clean());
+    assert_eq!(sync_queue.archived("q").len(), 2);
 }
