@@ -7,4 +7,5 @@ mod same_as_a_server;
 mod support;
 mod sync_world;
 mod watch;
+mod weather;
 mod world;
