@@ -19,6 +19,7 @@
 //! The proxy cannot read TLS, so connect with `sslmode=disable`. Bytes are recorded before they are
 //! forwarded: when a client has received an answer, the answer is among the flights.
 
+mod flight;
 mod traps;
 
 use std::{
@@ -26,7 +27,7 @@ use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
@@ -37,46 +38,10 @@ use std::{
 use socket2::SockFilter;
 use socket2::SockRef;
 
+pub use self::flight::{Direction, Flight};
 pub use self::traps::Moment;
 use self::traps::{Fate, Traps};
-
-/// The direction of traffic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// From the client.
-    ToServer,
-    /// From the server.
-    ToClient,
-}
-
-/// The bytes that went one way before any went the other way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Flight {
-    /// The direction of the bytes.
-    pub direction: Direction,
-    /// All bytes of the flight, regardless of the number of chunks.
-    pub bytes: Vec<u8>,
-}
-
-impl Flight {
-    /// Returns the type of each message that begins in this flight, such as `Q` or `P`, `B`, `E`, `S`.
-    ///
-    /// Only valid after the log-in, when every flight begins with a message. The first message of a log-in
-    /// has no type.
-    #[must_use]
-    pub fn messages(&self) -> Vec<char> {
-        let mut types = Vec::new();
-        let mut rest = self.bytes.as_slice();
-        while let Some((head, _)) = rest.split_first_chunk::<5>() {
-            let [kind, length @ ..] = *head;
-            types.push(char::from(kind));
-            // The length includes itself but not the type.
-            let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-            rest = length.checked_add(1).and_then(|end| rest.get(end..)).unwrap_or_default();
-        }
-        types
-    }
-}
+use crate::shared::lock;
 
 /// A proxy that runs until it is dropped.
 #[derive(Debug)]
@@ -212,8 +177,8 @@ impl Proxy {
         swallowed.into_iter().for_each(Connection::close);
     }
 
-    /// Cuts the connection of each of the next `times` requests whose bytes contain `text`, such as a part of a
-    /// statement. Replaces the trap that was set before.
+    /// Cuts the connection of each of the next `times` requests whose bytes contain `text`, such as a part of
+    /// a statement. Replaces the trap that was set before.
     pub fn cut_at(&self, text: &str, moment: Moment, times: usize) {
         self.shared.traps.set(text, moment, times);
     }
@@ -402,9 +367,4 @@ fn record(shared: &Shared, direction: Direction, chunk: &[u8]) {
         Some(flight) => flight.bytes.extend_from_slice(chunk),
         None => flights.push(Flight { direction, bytes: chunk.to_vec() }),
     }
-}
-
-/// Locks, and ignores poisoning: every update under these locks is a single assignment or push.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -107,7 +107,7 @@ impl Lane {
         self.with(|inner, now| inner.machine.on(now, event));
     }
 
-    /// Tells the machine if a call that names no other queue has failed because the queue is not there.
+    /// Reports to the machine if a call that names no other queue has failed because the queue is not there.
     pub(crate) fn check(self: &Arc<Self>, failed: &Failed) {
         if failed.is_missing_queue() {
             self.tell(Event::QueueMissing);
@@ -154,7 +154,7 @@ impl Lane {
         });
     }
 
-    /// Tells the machine that a claim has failed.
+    /// Passes the failure of a claim to the machine.
     pub(crate) fn claim_failed(self: &Arc<Self>, id: ClaimId, failed: &Failed) {
         self.check(failed);
         self.tell(Event::ClaimFailed { id, fault: failed.fault() });

@@ -1,5 +1,5 @@
-//! What a worker does on each async back end: one message of each kind of end, and a notification that wakes
-//! it.
+//! The story of a worker on each async back end: a message of each kind of end, and a notification that wakes
+//! the worker.
 
 use std::time::{Duration, Instant};
 

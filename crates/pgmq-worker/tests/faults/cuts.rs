@@ -9,7 +9,7 @@ use pgmq_worker::{Meta, Outcome, Queue, Retry};
 use crate::bed::{Bed, Books, wait_until};
 use crate::shell::{End, Plan, Shell, Takes, twins};
 
-const MESSAGES: i64 = 40;
+const MESSAGES: u16 = 40;
 /// The number of times that most steps fail.
 const CUTS: usize = 3;
 
@@ -96,7 +96,7 @@ fn forward() -> Step {
 }
 
 fn beat() -> Step {
-    let queue = Queue::new().vt(Duration::from_secs(3)).concurrency(MESSAGES as usize);
+    let queue = Queue::new().vt(Duration::from_secs(3)).concurrency(MESSAGES.into());
     let plan = Plan { queue, takes: Takes::For(Duration::from_secs(2)), ..Plan::new(done()) };
     Step { statement: "AS ids FROM held HAVING", cuts: CUTS, plan, place: Place::Nowhere, runs: None }
 }
@@ -119,7 +119,7 @@ fn commit() -> Step {
 /// Loses connections at a step, and closes the books.
 fn run(shell: Shell, moment: Moment, step: &Step) {
     let bed = Bed::create();
-    let sent: Vec<_> = (1..=MESSAGES).collect();
+    let sent: Vec<_> = (1..=i64::from(MESSAGES)).collect();
     bed.proxy.cut_at(step.statement, moment, step.cuts);
     let worker = shell.start(&bed.through_proxy(), &step.plan);
     bed.send(sent.iter().copied());

@@ -7,14 +7,14 @@
 
 mod bed;
 mod child;
+mod figures;
 mod memory;
 mod poison;
+mod process;
 mod soak;
 mod suspension;
 
-use std::env;
 use std::process::ExitCode;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use libtest_mimic::{Arguments, Trial};
 use pgmq_test_server::Server;
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let mut trials = vec![
         trial("soak::no_message_is_lost_when_workers_are_killed", soak::kill_workers),
         trial("suspension::an_async_worker_that_was_suspended_touches_nothing", || {
-            suspension::retry("async")
+            suspension::retry("async");
         }),
         trial("suspension::a_sync_worker_that_was_suspended_touches_nothing", || suspension::retry("sync")),
         trial("suspension::an_async_transaction_that_is_late_is_rolled_back", || suspension::finish("async")),
@@ -47,25 +47,6 @@ fn main() -> ExitCode {
         trials.push(trial("soak::no_message_is_lost_when_the_server_crashes", soak::crash_the_server));
     }
     let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);
-    lock(&FIGURES).iter().for_each(|figures| println!("figures: {figures}"));
+    figures::print();
     conclusion.exit_code()
-}
-
-/// The figures of the trials, which are printed when all have ended.
-static FIGURES: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Tells the figures of a trial at full length.
-fn tell(figures: String) {
-    if is_full() {
-        lock(&FIGURES).push(figures);
-    }
-}
-
-/// Returns `true` if the trials have their full length.
-fn is_full() -> bool {
-    env::var_os("PGMQ_TEST_FAULTS").is_some()
 }

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use pgmq_worker::{Job, Queue, Worker, sync};
 
 use crate::bed::{Bed, wait_until};
-use crate::child::{AsyncWorker, Process, Usage};
-use crate::{is_full, tell};
+use crate::figures::{is_full, tell};
+use crate::process::{AsyncWorker, Process, Usage};
 
 pub(crate) const TASK: &str = "memory";
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// The messages of a send.
-const BATCH: i64 = 1_000;
+const BATCH: usize = 1_000;
 /// The messages that wait at most.
 const DEPTH: i64 = 5_000;
 /// The messages whose handlers take a moment, so that all slots are made.
@@ -37,7 +37,7 @@ pub(crate) fn run(shell: &str) {
 /// Sends messages, and waits until the worker has handled them.
 fn handle(bed: &Bed, worker: &mut Process, numbers: std::ops::RangeInclusive<i64>) -> Usage {
     let numbers: Vec<_> = numbers.collect();
-    for batch in numbers.chunks(BATCH as usize) {
+    for batch in numbers.chunks(BATCH) {
         wait_until("the worker keeps up", LIMIT, || bed.length("q") < DEPTH);
         bed.queue.send_batch("q", batch).unwrap();
     }

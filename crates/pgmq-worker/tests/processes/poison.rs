@@ -7,12 +7,12 @@ use std::time::Duration;
 use pgmq_worker::{Job, Queue, Worker, sync};
 
 use crate::bed::{Bed, wait_until};
-use crate::child::{AsyncWorker, Process};
+use crate::process::{AsyncWorker, Process};
 
 pub(crate) const TASK: &str = "poison";
 
 const LIMIT: Duration = Duration::from_secs(60);
-const MESSAGES: i64 = 8;
+const MESSAGES: u8 = 8;
 /// The message that ends the process. Others are before it and after it.
 const POISON: i64 = 4;
 const READS: u32 = 4;
@@ -21,7 +21,7 @@ const BEGINS: &str = "INSERT INTO begun VALUES ($1)";
 /// The message becomes a dead letter after the reads that it has, and takes no other message with it.
 pub(crate) fn run(shell: &str) {
     let bed = Bed::create(&["q"], "CREATE TABLE begun (number bigint)");
-    let numbers: Vec<_> = (1..=MESSAGES).collect();
+    let numbers: Vec<_> = (1..=i64::from(MESSAGES)).collect();
     bed.queue.send_batch("q", &numbers).unwrap();
     while bed.length("q") > 0 {
         let worker = std::cell::RefCell::new(Process::start(TASK, shell, bed.database.url()));
@@ -37,7 +37,7 @@ pub(crate) fn run(shell: &str) {
 
 fn settings() -> Queue {
     // All messages are in flight when the first process ends.
-    let all = MESSAGES as usize;
+    let all = usize::from(MESSAGES);
     Queue::new()
         .vt(Duration::from_secs(1))
         .concurrency(all / 2)

@@ -7,8 +7,8 @@ use pgmq_test_server::Server;
 use pgmq_worker::{Finished, Job, Meta, Outcome, Queue, Worker, sync};
 
 use crate::bed::{Bed, wait_until};
-use crate::child::{AsyncWorker, Process};
-use crate::{is_full, tell};
+use crate::figures::{is_full, tell};
+use crate::process::{AsyncWorker, Process};
 
 pub(crate) const TASK: &str = "soak";
 

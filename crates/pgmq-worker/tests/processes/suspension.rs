@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use pgmq_worker::{Finished, Job, Outcome, Queue, Worker, sync};
 
 use crate::bed::{Bed, wait_until};
-use crate::child::{AsyncWorker, Process, task};
+use crate::process::{AsyncWorker, Process, task};
 
 /// The worker that is suspended, and the one that takes over.
 pub(crate) const TASK: &str = "suspended";
@@ -45,8 +45,8 @@ pub(crate) fn retry(shell: &str) {
     assert_eq!((logged(TASK, "begins"), logged(OTHER, "begins"), bed.length("q_dlq")), (1, 1, 0));
 }
 
-/// Both workers finish the message, each in its transaction: the effect of the first is there, and that of the
-/// other is not.
+/// Both workers finish the message, each in its transaction: the effect of the first is there, and that of
+/// the other is not.
 pub(crate) fn finish(shell: &str) {
     let bed =
         Bed::create(&["q"], "CREATE TABLE log (worker text, event text); CREATE TABLE effects (worker text)");

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use super::{Direction, lock};
+use crate::{proxy::flight::Direction, shared::lock};
 
 /// The last message of each answer of Postgres, without the byte that says whether a transaction is open.
 const READY: &[u8] = b"Z\0\0\0\x05";

@@ -1,8 +1,8 @@
 //! `cargo xtask bench --worker`: the worker, compared to loops by hand and to its peers.
 //!
-//! [`mod@contestants`] has the list of what is measured, and [`comparisons`] the ratios that come out of it, with
-//! their goals. [`asynchronous`] and [`blocking`] have the workers and the loops, [`latency`] the times of
-//! single messages, and `peers` the other crates.
+//! [`mod@contestants`] has the list of what is measured, and [`comparisons`] the ratios that come out of it,
+//! with their goals. [`asynchronous`] and [`blocking`] have the workers and the loops, [`latency`] the times
+//! of single messages, and `peers` the other crates.
 
 mod asynchronous;
 mod blocking;

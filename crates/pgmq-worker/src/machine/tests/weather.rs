@@ -33,7 +33,7 @@ pub(super) struct Weather {
     pub(super) own_timeouts: u32,
     /// Lines of statements that cannot be sent at once.
     pub(super) busy: u32,
-    /// `true` if the machine is told that a statement has failed because the queue is not there.
+    /// `true` if the machine learns that a statement has failed because the queue is not there.
     pub(super) tells_missing: bool,
 }
 
