@@ -199,6 +199,13 @@ fn a_message_that_is_deleted_while_it_runs_cancels_its_handler(shell: Shell) {
 
 /// A statement that the server ends because of a deadlock is repeated.
 fn a_deadlock_with_another_client_costs_nothing(shell: Shell) {
+    // There is none unless both messages are settled in one statement, which depends on the handlers.
+    let has_met_one = (0..40).any(|_| a_chance_of_a_deadlock(shell));
+    assert!(has_met_one, "the worker was never in a deadlock");
+}
+
+/// Returns `true` if the worker was in a deadlock.
+fn a_chance_of_a_deadlock(shell: Shell) -> bool {
     let bed = Bed::create();
     let (gate, plan) = gated(Plan { queue: Queue::new().concurrency(2), ..done() });
     let worker = shell.start(&bed.through_proxy(), &plan);
@@ -220,15 +227,15 @@ fn a_deadlock_with_another_client_costs_nothing(shell: Shell) {
     while count(&mut witness, waits) == 0 {
         std::thread::yield_now();
     }
-    // Ends when the server has ended the worker's statement, which holds the first message.
-    lock(&mut other, ids[0]).unwrap();
+    // Ends when the server has ended the worker's statement, if that holds the first message.
+    let is_there = lock(&mut other, ids[0]).unwrap() == 1;
     other.batch_execute("COMMIT").unwrap();
     drop(other);
     bed.wait_until_empty();
     let log = Arc::clone(&worker.log);
     assert!(worker.stop().is_clean());
     assert_eq!(log.begun(), [1, 2]);
-    wait_until("the server counts a deadlock", || count(&mut bed.client(), deadlocks) > 0);
+    is_there && count(&mut bed.client(), deadlocks) > 0
 }
 
 /// The work of a role that may use the queues and create none.

@@ -157,7 +157,12 @@ fn the_limits_of_a_stop_may_be_endless() {
     let endless = StopLimits { drain: Duration::MAX, grace: Duration::MAX, flush: Duration::MAX };
     assert_eq!(rig.on(Event::Stop(endless)), []);
     let commands = rig.returns(1, Verdict::Hold(Duration::MAX));
-    assert_eq!(settlements(&commands), [Settlement::Hold(vec![(first(1), Duration::MAX)])]);
+    let longest = Duration::from_secs(i32::MAX as u64);
+    assert_eq!(
+        settlements(&commands),
+        [Settlement::Hold(vec![(first(1), longest)])],
+        "the server counts so far"
+    );
     assert_eq!(rig.settled(batch(&commands), &[1]), [clean()]);
 }
 
