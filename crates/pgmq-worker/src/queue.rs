@@ -11,9 +11,9 @@ use crate::settings::{Checks, Facts, SettingsError};
 use crate::verdict::Policy;
 
 /// The largest number of messages in one claim, unless a batch is larger.
-const MAX_CLAIM: usize = 100;
+const MAX_CLAIM: usize = 200;
 /// The largest number of messages that are read ahead for quick handlers, unless a batch is larger.
-const MAX_PREFETCH: usize = 200;
+const MAX_PREFETCH: usize = 400;
 /// The largest number of messages in one settlement.
 const MAX_SETTLE: usize = 1000;
 /// The number of messages that are claimed and not settled, unless the handlers need more.
@@ -49,7 +49,7 @@ const MAX_SECONDS: u64 = 365 * 24 * 3600;
 /// | [`retry`](Self::retry) | 5 s, doubled up to 15 min, with a jitter of 20 percent |
 /// | [`timeout`](Self::timeout) | none |
 /// | [`grace`](Self::grace) | 5 s |
-/// | [`prefetch`](Self::prefetch) | the concurrency, at most 100, or nothing with a timeout above 10 s; up to 200 for quick handlers |
+/// | [`prefetch`](Self::prefetch) | the concurrency, at most 200, or nothing with a timeout above 10 s; up to 400 for quick handlers |
 /// | [`batch`](Self::batch) | 100, for handlers of batches |
 /// | [`linger`](Self::linger) | none |
 /// | [`dead_letter_queue`](Self::dead_letter_queue) | the name of the queue with `_dlq` |
@@ -335,7 +335,7 @@ mod tests {
     fn the_default_settings_are_those_of_the_table() {
         let config = Queue::new().config("emails", &facts()).unwrap();
         assert_eq!((config.concurrency, config.prefetch, config.batch), (16, 16, 1));
-        assert_eq!((config.max_claim, config.max_settle, config.max_in_flight), (100, 1000, 1000));
+        assert_eq!((config.max_claim, config.max_settle, config.max_in_flight), (200, 1000, 1000));
         assert_eq!((config.vt, config.grace, config.timeout), (seconds(30), seconds(5), None));
         assert_eq!((config.max_reads, config.suspect_after), (10, 8));
         assert_eq!((config.backstop, config.poll, config.linger), (seconds(10), seconds(1), seconds(0)));
@@ -349,7 +349,7 @@ mod tests {
         let prefetch = |queue: Queue| queue.config("q", &facts()).unwrap().prefetch;
         assert_eq!(prefetch(Queue::new().timeout(seconds(11))), 0);
         assert_eq!(prefetch(Queue::new().timeout(seconds(10))), 16);
-        assert_eq!(prefetch(Queue::new().concurrency(5000)), 100);
+        assert_eq!(prefetch(Queue::new().concurrency(5000)), 200);
         assert_eq!(prefetch(Queue::new().timeout(seconds(11)).prefetch(3)), 3);
     }
 
