@@ -828,6 +828,22 @@ macro_rules! operations {
                     example: "let throttles = queue.list_notify_throttles()",
                 }]
                 fn list_notify_throttles() -> Vec<NotifyThrottle>;
+
+                /// Gives a queue that notified before a crash of the server its throttle back, and returns
+                /// `true` if the queue had lost it.
+                ///
+                /// PGMQ keeps throttles in an `UNLOGGED` table, which is empty after a crash or a fail-over:
+                /// the trigger of the queue still exists, and is silent. Unlike
+                /// [`enable_notify_with`](Self::enable_notify_with), this call does not change the trigger,
+                /// and waits for no transaction that uses the queue. A queue that notifies keeps its
+                /// throttle, and one whose notifications were never enabled, or were disabled, stays silent.
+                #[operation {
+                    calls: "pgmq.notify_insert_throttle",
+                    since: (1, 8, 0),
+                    errors: [InvalidArgument, Unsupported],
+                    example: "let was_silent = queue.repair_notify(\"orders\", Duration::from_millis(250))",
+                }]
+                fn repair_notify(queue: &str, throttle: Duration) -> bool;
             }
         }
     };

@@ -51,3 +51,21 @@ pub fn list_notify_throttles() -> Statement<'static, Vec<NotifyThrottle>> {
     StatementBuilder::new(&rows::list_notify_throttles)
         .sql("SELECT * FROM pgmq.list_notify_insert_throttles()")
 }
+
+/// Builds `repair_notify`.
+///
+/// The row that a crash has taken is the only thing that is missing, so only the row is written. To enable
+/// notifications again would recreate the trigger, and lock the whole queue for it.
+pub fn repair_notify(queue: &str, throttle: Duration) -> Statement<'_, bool> {
+    StatementBuilder::on(queue, &rows::repair_notify).int(milliseconds("throttle", throttle)).sql(
+        "WITH repaired AS (\
+         INSERT INTO pgmq.notify_insert_throttle (queue_name, throttle_interval_ms) \
+         SELECT $1::text, $2::integer WHERE EXISTS (\
+         SELECT FROM pg_catalog.pg_trigger AS armed \
+         JOIN pg_catalog.pg_class AS queue ON queue.oid = armed.tgrelid \
+         WHERE queue.relnamespace = 'pgmq'::regnamespace AND queue.relname = 'q_' || $1::text \
+         AND armed.tgname = 'trigger_notify_queue_insert_listeners') \
+         ON CONFLICT DO NOTHING RETURNING queue_name) \
+         SELECT EXISTS (SELECT FROM repaired)",
+    )
+}

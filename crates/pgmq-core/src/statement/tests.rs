@@ -240,6 +240,7 @@ fn other_operations(ledger: &mut Ledger) {
     ledger.add(update_notify("q", Duration::MAX));
     ledger.add(update_notify("q", Duration::from_secs(1)));
     ledger.add(list_notify_throttles());
+    ledger.add(repair_notify("q", Duration::from_secs(1)));
     ledger.add(look());
     ledger.add(recorded_versions());
     ledger.add(create_extension());

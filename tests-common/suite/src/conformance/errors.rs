@@ -73,7 +73,8 @@ async fn every_operation_on_a_missing_queue_is_queue_not_found(
             | "list_topic_bindings_for"
             | "convert_archive_partitioned"
             | "convert_archive_partitioned_with"
-            | "disable_notify" => drop(result?),
+            | "disable_notify"
+            | "repair_notify" => drop(result?),
             "detach_archive" if queue.context.has_pgmq("1.6.0") => drop(result?),
             _ => {
                 let text = match &result {

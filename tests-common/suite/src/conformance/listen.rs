@@ -36,7 +36,7 @@ cases! { listen:
     direct [] a_listener_whose_connections_are_closed_at_once_reconnects_with_backoff;
     direct [] a_refused_listener_reports_the_error_and_keeps_reconnecting;
     direct [] a_listener_survives_a_restart_of_the_server;
-    direct [list_notify_throttles] after_a_crash_a_queue_notifies_again_once_enabled_again;
+    direct [list_notify_throttles, repair_notify] after_a_crash_a_queue_notifies_again_once_repaired;
     direct [] a_listener_uses_no_connection_of_the_pool;
     direct [] a_listener_can_use_a_separate_url;
     direct [] a_dropped_listener_closes_its_connection;
@@ -318,7 +318,7 @@ async fn a_listener_survives_a_restart_of_the_server<B: Backend>(_: &TestContext
     Ok(())
 }
 
-async fn after_a_crash_a_queue_notifies_again_once_enabled_again<B: Backend>(_: &TestContext<'_>) -> Outcome {
+async fn after_a_crash_a_queue_notifies_again_once_repaired<B: Backend>(_: &TestContext<'_>) -> Outcome {
     let Some(server) = outside_of_runtimes(Server::durable)? else { return Ok(()) };
     let context = TestContext::new::<B>(&server)?;
     let queue = notifying::<B>(&context).await?;
@@ -339,7 +339,7 @@ async fn after_a_crash_a_queue_notifies_again_once_enabled_again<B: Backend>(_: 
     assert_eq!(listener.next_timeout(SHORT).await?, None);
     assert_eq!(queue.read::<i32>(QUEUE, 600).await?.map(|message| message.message), Some(1));
 
-    queue.enable_notify_with(QUEUE, &NotifyOptions::new()).await?;
+    assert!(queue.repair_notify(QUEUE, Duration::ZERO).await?);
     queue.send(QUEUE, &2).await?;
     assert_eq!(listener.next_timeout(LIMIT).await?, inserted(QUEUE));
     Ok(())

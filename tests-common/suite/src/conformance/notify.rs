@@ -21,6 +21,8 @@ cases! { notify:
     everywhere [enable_notify, disable_notify] enabling_and_disabling_twice_is_no_error;
     everywhere [enable_notify_with, update_notify] a_throttle_beyond_the_servers_range_is_refused;
     everywhere [update_notify] changing_the_throttle_of_a_queue_that_does_not_notify_is_an_error;
+    pool [repair_notify] a_queue_that_a_crash_has_silenced_gets_its_throttle_back;
+    everywhere [repair_notify] a_queue_that_does_not_notify_stays_silent_when_it_is_repaired;
     everywhere [enable_notify] enabling_notifications_of_a_missing_queue_is_queue_not_found;
     standalone [enable_notify, send] an_open_transaction_that_sent_blocks_other_senders_unless_its_constraints_are_deferred;
 }
@@ -110,6 +112,38 @@ async fn changing_the_throttle_of_a_queue_that_does_not_notify_is_an_error(
 ) -> Outcome {
     let error = fails_as(ErrorKind::Database, queue.update_notify(QUEUE, Duration::from_secs(1)).await);
     assert!(error_chain(&error).contains("does not have notify_insert enabled"), "{}", error_chain(&error));
+    Ok(())
+}
+
+async fn a_queue_that_a_crash_has_silenced_gets_its_throttle_back(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
+    queue.create_queue("other").await?;
+    queue.enable_notify(QUEUE).await?;
+    assert!(!queue.repair_notify(QUEUE, Duration::from_secs(1)).await?);
+    assert_eq!(throttles(queue).await?, only(250), "a queue that notifies keeps its throttle");
+
+    // The table is unlogged, so a crash empties it.
+    queue.context.execute("TRUNCATE pgmq.notify_insert_throttle")?;
+    assert!(!queue.repair_notify("other", Duration::from_secs(1)).await?);
+    assert!(queue.repair_notify("Q", Duration::from_micros(1_000_001)).await?);
+    assert_eq!(throttles(queue).await?, only(1001));
+    assert!(!queue.repair_notify(QUEUE, Duration::ZERO).await?);
+    queue.send(QUEUE, &1).await?;
+    assert!(queue.list_notify_throttles().await?[0].last_notified_at.is_some());
+    Ok(())
+}
+
+async fn a_queue_that_does_not_notify_stays_silent_when_it_is_repaired(
+    queue: &QueueUnderTest<'_, impl AsyncQueue>,
+) -> Outcome {
+    assert!(!queue.repair_notify(QUEUE, Duration::ZERO).await?);
+    queue.enable_notify(QUEUE).await?;
+    queue.disable_notify(QUEUE).await?;
+    assert!(!queue.repair_notify(QUEUE, Duration::ZERO).await?);
+    assert!(!queue.repair_notify("missing", Duration::ZERO).await?);
+    fails_as(ErrorKind::InvalidArgument, queue.repair_notify(QUEUE, Duration::MAX).await);
+    assert!(queue.list_notify_throttles().await?.is_empty());
     Ok(())
 }
 
