@@ -57,6 +57,17 @@ impl Handle {
         }
     }
 
+    /// Stops the worker like [`stop`](Self::stop), but cancels the handlers at once, also when a stop is
+    /// under way: for the second Ctrl-C of somebody who does not want to wait.
+    ///
+    /// Handlers still have the time of [`grace`](crate::Builder::grace) to end, and the server still learns
+    /// what has become of the messages.
+    pub fn stop_now(&self) {
+        for lane in self.lanes.iter() {
+            lane.tell(Event::Stop(StopLimits { drain: Duration::ZERO, ..self.limits }));
+        }
+    }
+
     /// Stops reading from a queue, and releases its messages that have not begun. Returns `false` if the
     /// worker has no such queue.
     pub fn pause(&self, queue: &str) -> bool {

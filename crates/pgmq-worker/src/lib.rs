@@ -3,6 +3,7 @@
 
 mod batch;
 mod cancel;
+mod chain;
 mod dead_letter;
 mod decoded;
 mod erased;

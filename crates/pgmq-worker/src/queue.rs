@@ -53,7 +53,8 @@ const MAX_SECONDS: u64 = 365 * 24 * 3600;
 /// | [`batch`](Self::batch) | 100, for handlers of batches |
 /// | [`linger`](Self::linger) | none |
 /// | [`dead_letter_queue`](Self::dead_letter_queue) | the name of the queue with `_dlq` |
-/// | [`suspect_after`](Self::suspect_after) | 8 |
+/// | [`suspect_after`](Self::suspect_after) | four fifths of `max_reads`: 8 |
+/// | [`ensure_notify`](Self::ensure_notify) | not: the worker enables no notifications |
 /// | [`backstop`](Self::backstop) | 10 s |
 /// | [`poll`](Self::poll) | 1 s |
 ///
@@ -64,7 +65,7 @@ pub struct Queue {
     concurrency: Option<usize>,
     vt: Duration,
     max_reads: u32,
-    suspect_after: u32,
+    suspect_after: Option<u32>,
     prefetch: Option<usize>,
     timeout: Option<Duration>,
     grace: Duration,
@@ -74,6 +75,7 @@ pub struct Queue {
     batch: Option<usize>,
     linger: Duration,
     dead_letter_queue: Option<String>,
+    ensure_notify: Option<Duration>,
     backstop: Duration,
     poll: Duration,
 }
@@ -84,7 +86,7 @@ impl Default for Queue {
             concurrency: None,
             vt: Duration::from_secs(30),
             max_reads: 10,
-            suspect_after: 8,
+            suspect_after: None,
             prefetch: None,
             timeout: None,
             grace: Duration::from_secs(5),
@@ -94,6 +96,7 @@ impl Default for Queue {
             batch: None,
             linger: Duration::ZERO,
             dead_letter_queue: None,
+            ensure_notify: None,
             backstop: Duration::from_secs(10),
             poll: Duration::from_secs(1),
         }
@@ -133,7 +136,7 @@ impl Queue {
     ///
     /// Retries count as reads, so a low number slows a queue down in which many messages fail.
     pub fn suspect_after(mut self, reads: u32) -> Self {
-        self.suspect_after = reads;
+        self.suspect_after = Some(reads);
         self
     }
 
@@ -195,6 +198,16 @@ impl Queue {
         self
     }
 
+    /// Enables the [notifications](pgmq_core::Queue::enable_notify_with) of the queue with this throttle, if
+    /// they are not enabled when the worker starts. A queue that notifies keeps its throttle.
+    ///
+    /// Enabling changes the triggers of the queue's table, and waits for the transactions that use it. The
+    /// role of the worker must own the table. Needs PGMQ 1.8.
+    pub fn ensure_notify(mut self, throttle: Duration) -> Self {
+        self.ensure_notify = Some(throttle);
+        self
+    }
+
     /// Sets the longest time between two looks for messages where the server notifies of them.
     pub fn backstop(mut self, time: Duration) -> Self {
         self.backstop = time;
@@ -209,6 +222,10 @@ impl Queue {
 
     pub(crate) fn visibility_timeout(&self) -> Duration {
         self.vt
+    }
+
+    pub(crate) fn ensured_throttle(&self) -> Option<Duration> {
+        self.ensure_notify
     }
 
     pub(crate) fn grace_of_handlers(&self) -> Duration {
@@ -252,6 +269,14 @@ impl Queue {
         };
         // The machine has the limit of the most patient handler. The verdict keeps to that of each handler.
         let max_reads = facts.max_reads.map_or(self.max_reads, |of_handlers| of_handlers.max(self.max_reads));
+        let max_reads = checks.reads("max_reads", max_reads)?;
+        let suspect_after = match self.suspect_after {
+            Some(reads) => checks.reads("suspect_after", reads)?,
+            None => {
+                let max_reads = checks.reads("max_reads", self.max_reads)?;
+                (max_reads - max_reads / 5).min(max_reads - 1).max(1)
+            }
+        };
         Ok(Config {
             concurrency,
             prefetch,
@@ -262,13 +287,13 @@ impl Queue {
             max_settle: MAX_SETTLE,
             max_in_flight: MAX_IN_FLIGHT.max(slots.saturating_add(prefetch)),
             vt: self.vt,
-            max_reads: checks.reads("max_reads", max_reads)?,
-            suspect_after: checks.reads("suspect_after", self.suspect_after)?,
+            max_reads,
+            suspect_after,
             timeout: self.timeout,
             grace: self.grace,
             keeps_stuck: self.keep_stuck,
-            listens: facts.listens,
-            throttle: facts.throttle,
+            // Until the listener is connected.
+            throttle: None,
             backstop: self.backstop,
             poll: self.poll,
         })
@@ -290,6 +315,7 @@ impl Queue {
                 .fail(format!("linger is {linger:?}; give less than a third of vt, which is {vt:?}"));
         }
         checks.reads("max_reads", self.max_reads)?;
+        checks.throttle(self.ensure_notify)?;
         checks.not_zero("backstop", self.backstop)?;
         checks.not_zero("poll", self.poll)?;
         self.timeout.map_or(Ok(()), |timeout| checks.not_zero("timeout", timeout).map(|_| ()))
@@ -314,13 +340,7 @@ mod tests {
     use super::*;
 
     fn facts() -> Facts {
-        Facts {
-            default_concurrency: 16,
-            takes_batches: false,
-            max_reads: None,
-            listens: true,
-            throttle: Duration::from_millis(250),
-        }
+        Facts { default_concurrency: 16, takes_batches: false, max_reads: None }
     }
 
     fn seconds(seconds: u64) -> Duration {
@@ -339,7 +359,7 @@ mod tests {
         assert_eq!((config.vt, config.grace, config.timeout), (seconds(30), seconds(5), None));
         assert_eq!((config.max_reads, config.suspect_after), (10, 8));
         assert_eq!((config.backstop, config.poll, config.linger), (seconds(10), seconds(1), seconds(0)));
-        assert_eq!((config.listens, config.throttle), (true, Duration::from_millis(250)));
+        assert_eq!(config.throttle, None);
         assert!(!config.keeps_stuck);
         assert_eq!(Queue::new().dead_letter_queue_of("emails"), "emails_dlq");
     }
@@ -363,6 +383,15 @@ mod tests {
     }
 
     #[test]
+    fn the_last_reads_of_a_message_are_made_while_no_other_is_handled() {
+        let suspect_after = |queue: Queue| queue.config("q", &facts()).unwrap().suspect_after;
+        for (max_reads, expected) in [(1, 1), (2, 1), (3, 2), (5, 4), (10, 8), (25, 20), (100, 80)] {
+            assert_eq!(suspect_after(Queue::new().max_reads(max_reads)), expected, "{max_reads}");
+        }
+        assert_eq!(suspect_after(Queue::new().max_reads(25).suspect_after(3)), 3);
+    }
+
+    #[test]
     fn the_machine_waits_for_the_most_patient_handler() {
         let facts = Facts { max_reads: Some(25), ..facts() };
         assert_eq!(Queue::new().config("q", &facts).unwrap().max_reads, 25);
@@ -383,6 +412,7 @@ mod tests {
             (new().batch(10), "batch is set, and the handler takes one message at a time"),
             (new().linger(seconds(10)), "linger is 10s; give less than a third of vt, which is 30s"),
             (new().poll(seconds(0)), "poll is zero; give a time"),
+            (new().ensure_notify(Duration::MAX), "ensure_notify: "),
             (new().backstop(seconds(0)), "backstop is zero; give a time"),
             (new().timeout(seconds(0)), "timeout is zero; give a time"),
             (new().dead_letter_queue("Emails"), "the dead-letter queue is the queue itself"),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pgmq_core::NotifyOptions;
 use pgmq_core::statement::{self, Action};
 
 /// A setting of a queue is of no use. Found before anything runs.
@@ -57,6 +58,16 @@ impl Checks<'_> {
         }
     }
 
+    /// A throttle, as the operations check it.
+    pub(crate) fn throttle(&self, throttle: Option<Duration>) -> Result<(), SettingsError> {
+        let Some(throttle) = throttle else { return Ok(()) };
+        let options = NotifyOptions::new().throttle(throttle);
+        match statement::enable_notify_with(self.queue, &options).into_action() {
+            Action::Return(Err(error)) => self.fail(format!("ensure_notify: {error}")),
+            _ => Ok(()),
+        }
+    }
+
     /// The name of a queue, as the operations check it.
     pub(crate) fn name(&self, name: &str, advice: &str) -> Result<(), SettingsError> {
         match statement::create_queue(name).into_action() {
@@ -75,8 +86,4 @@ pub(crate) struct Facts {
     pub(crate) takes_batches: bool,
     /// The largest `max_reads` of the handlers of a router.
     pub(crate) max_reads: Option<u32>,
-    /// `true` if there is a listener for the queue, and the server notifies.
-    pub(crate) listens: bool,
-    /// The throttle of the queue's notifications.
-    pub(crate) throttle: Duration,
 }

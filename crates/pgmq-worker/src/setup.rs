@@ -9,7 +9,6 @@ use crate::machine::event::StopLimits;
 use crate::meta::Source;
 use crate::queue::Queue;
 use crate::settings::{Facts, SettingsError};
-use crate::shell::broker::Throttles;
 use crate::shell::clock::Clock;
 use crate::shell::fault::DatabaseError;
 use crate::shell::lane::{Lane, Parts, Slots};
@@ -114,9 +113,6 @@ pub(crate) struct Setup {
     state: Arc<State>,
     limits: StopLimits,
     clock: Clock,
-    throttles: Option<Throttles>,
-    /// `true` if the worker has a listener.
-    listens: bool,
     lanes: Vec<Arc<Lane>>,
 }
 
@@ -128,10 +124,10 @@ pub(crate) struct Plan {
 }
 
 impl Setup {
-    pub(crate) fn new(common: Common, throttles: Option<Throttles>, listens: bool) -> Self {
+    pub(crate) fn new(common: Common) -> Self {
         let Common { state, name, limits, clock } = common;
         let worker = name.unwrap_or_else(|| std::process::id().to_string()).into();
-        Self { worker, state: Arc::new(state), limits, clock, throttles, listens, lanes: Vec::new() }
+        Self { worker, state: Arc::new(state), limits, clock, lanes: Vec::new() }
     }
 
     /// Checks the settings of a queue.
@@ -139,13 +135,10 @@ impl Setup {
         if self.lanes.iter().any(|lane| lane.queue() == queue) {
             return Err(StartError::Twice(queue));
         }
-        let throttle = self.throttles.iter().flatten().find(|(name, _)| *name == queue);
         let facts = Facts {
             default_concurrency: traits.default_concurrency,
             takes_batches: traits.takes_batches,
             max_reads: traits.max_reads,
-            listens: throttle.is_some() && self.listens,
-            throttle: throttle.map_or(Duration::ZERO, |(_, throttle)| *throttle),
         };
         let config = settings.config(&queue, &facts)?;
         let source = Source {

@@ -9,6 +9,7 @@ use futures_util::future::{Either, join_all, select};
 use log::warn;
 use pgmq_core::AsyncListen;
 
+use crate::chain::Chain;
 use crate::erased::Registered;
 use crate::handle::{Handle, Running, StopReport};
 use crate::into_handler::{IntoHandler, Runnable};
@@ -21,7 +22,8 @@ use crate::shell::broker::Broker;
 use crate::shell::clock::Clock;
 use crate::shell::keepers;
 use crate::shell::limit::within;
-use crate::shell::listening::listen;
+use crate::shell::listening::{listen, review};
+use crate::shell::notifying::Notifying;
 use crate::shell::slot::Tasks;
 use crate::shell::spawn::Spawner;
 
@@ -179,13 +181,13 @@ impl Builder {
             return Err(StartError::NoQueue);
         }
         let layers = layers.into();
-        let throttles = broker.throttles().await.map_err(StartError::Database)?;
         let names: Vec<_> = queues.iter().map(|(name, ..)| name.clone()).collect();
         let listener = broker.listen(&names).await;
         if let Err(error) = &listener {
+            let error = Chain(error);
             warn!("the worker cannot listen, and looks for messages from time to time: {error}");
         }
-        let mut setup = Setup::new(common, throttles, listener.is_ok());
+        let mut setup = Setup::new(common);
         for (queue, settings, handler) in queues {
             let traits = Traits {
                 default_concurrency: CONCURRENCY,
@@ -201,10 +203,16 @@ impl Builder {
             setup.add(plan, Tasks { handler: layered(handler, &layers), spawner: spawner.clone() });
         }
         let (handle, (stopped, is_stopped)) = (setup.into_handle(), async_channel::bounded(1));
+        let clock = handle.clock();
+        let mut notifying = Notifying::new(&handle.lanes, clock.now());
+        review(&*broker, &mut notifying).await.map_err(StartError::Database)?;
+        if listener.is_err() {
+            notifying.lost();
+        }
         for lane in handle.lanes.iter() {
             keepers::spawn(lane, &broker, &spawner);
         }
-        spawner.spawn(listen(broker, handle.lanes.to_vec(), listener.ok(), is_stopped));
+        spawner.spawn(listen(broker, notifying, listener.ok(), clock, is_stopped));
         Ok(Worker(Running { handle, stopped }))
     }
 }

@@ -237,13 +237,26 @@ impl Claims {
         for asked in &mut self.asked {
             asked.is_stale = true;
         }
-        if wake != Wake::Kicked && !flight.config.throttle.is_zero() {
-            self.again_at = Some(after(now, flight.config.throttle.saturating_add(AFTER_THROTTLE)));
+        if wake != Wake::Kicked
+            && let Some(throttle) = flight.config.throttle.filter(|throttle| !throttle.is_zero())
+        {
+            self.again_at = Some(after(now, throttle.saturating_add(AFTER_THROTTLE)));
         }
         // The server is back.
         if wake == Wake::Reconnected {
             self.not_before = None;
         }
+    }
+
+    /// Takes note of the throttle of notifications; `None` if there are none.
+    pub(super) fn notifies(&mut self, flight: &mut Flight, throttle: Option<Duration>, now: Instant) {
+        let config = &mut flight.config;
+        if config.throttle.is_some() && throttle.is_none() {
+            // The next look is at the backstop, which is too late without notifications.
+            self.look_at = now;
+            self.empty = 0;
+        }
+        config.throttle = throttle;
     }
 
     /// Takes the time until the next message becomes visible.
@@ -266,9 +279,9 @@ impl Claims {
 
     /// The time until the next look at a queue that has nothing visible.
     fn idle_wait(&self, flight: &mut Flight) -> Duration {
-        let wait = match flight.config.listens {
-            true => flight.config.backstop,
-            false => backoff(FIRST_WAIT, self.empty, flight.config.poll),
+        let wait = match flight.config.throttle {
+            Some(_) => flight.config.backstop,
+            None => backoff(FIRST_WAIT, self.empty, flight.config.poll),
         };
         jitter(&mut flight.rng, wait)
     }

@@ -33,10 +33,9 @@ pub(crate) struct Config {
     pub(crate) grace: Duration,
     /// `true` if the leases of a stuck handler are extended still.
     pub(crate) keeps_stuck: bool,
-    /// `true` if there is a listener for the queue, and the server notifies.
-    pub(crate) listens: bool,
-    /// The throttle of the queue's notifications.
-    pub(crate) throttle: Duration,
+    /// The throttle of the queue's notifications; `None` while there is no listener, or the queue does not
+    /// notify. Changed by [`Event::Notifies`](super::event::Event::Notifies).
+    pub(crate) throttle: Option<Duration>,
     /// The longest time between two looks with a listener.
     pub(crate) backstop: Duration,
     /// The longest time between two looks without a listener.

@@ -29,6 +29,9 @@ pub(crate) enum Event {
     },
     /// Something suggests that there are messages.
     Woken(Wake),
+    /// The server notifies of inserts with this throttle, and a listener is connected; `None` if either is
+    /// not so, as is the case before the first event of this kind.
+    Notifies(Option<Duration>),
     /// The answer to [`Look::Due`](super::command::Look::Due): the time until the next message
     /// becomes visible; `None` if the queue is empty.
     Due(Option<Duration>),

@@ -87,6 +87,7 @@ impl Machine {
             Event::Claimed { id, got } => self.claimed(id, &got, now),
             Event::ClaimFailed { id, fault } => claims.failed(flight, id, fault, now),
             Event::Woken(wake) => claims.wake(flight, wake, now),
+            Event::Notifies(throttle) => claims.notifies(flight, throttle, now),
             Event::Due(due) => claims.due(due, now),
             Event::DueFailed(fault) => claims.due.failed(fault, now),
             Event::Timeout { claim, timeout } => flight.set_timeout(claim, timeout, now),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use pgmq_core::{
-    AsyncListen, AsyncListening, AsyncQueue, Claim, ErrorKind, Message, Notification, QueueError, RawJson,
+    AsyncListen, AsyncListening, AsyncQueue, Claim, Message, Notification, NotifyOptions, QueueError, RawJson,
 };
 
 use crate::shell::broker::{BoxFuture, Broker, Listener, Throttles};
@@ -56,14 +56,29 @@ impl<Q: AsyncListen + Send + Sync> Broker for Backend<Q> {
         Box::pin(async move { self.0.create_queue(queue).await.map_err(DatabaseError::new) })
     }
 
-    fn throttles(&self) -> BoxFuture<'_, Result<Option<Throttles>, DatabaseError>> {
+    fn throttles(&self) -> BoxFuture<'_, Result<Throttles, DatabaseError>> {
         Box::pin(async move {
-            match self.0.list_notify_throttles().await {
-                Ok(all) => Ok(Some(all.into_iter().map(|one| (one.queue_name, one.interval)).collect())),
-                // Before PGMQ 1.11, there is no list.
-                Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
-                Err(error) => Err(DatabaseError::new(error)),
-            }
+            let all = self.0.list_notify_throttles().await.map_err(DatabaseError::new)?;
+            Ok(all.into_iter().map(|one| (one.queue_name, one.interval)).collect())
+        })
+    }
+
+    fn repair_notify<'a>(
+        &'a self,
+        queue: &'a str,
+        throttle: Duration,
+    ) -> BoxFuture<'a, Result<bool, DatabaseError>> {
+        Box::pin(async move { self.0.repair_notify(queue, throttle).await.map_err(DatabaseError::new) })
+    }
+
+    fn enable_notify<'a>(
+        &'a self,
+        queue: &'a str,
+        throttle: Duration,
+    ) -> BoxFuture<'a, Result<(), DatabaseError>> {
+        Box::pin(async move {
+            let options = NotifyOptions::new().throttle(throttle);
+            self.0.enable_notify_with(queue, &options).await.map_err(DatabaseError::new)
         })
     }
 

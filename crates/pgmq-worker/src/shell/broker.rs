@@ -49,8 +49,22 @@ pub(crate) trait Broker: Send + Sync {
     /// Creates a queue, if it does not exist.
     fn create<'a>(&'a self, queue: &'a str) -> BoxFuture<'a, Result<(), DatabaseError>>;
 
-    /// The throttle of the notifications of each queue that notifies; `None` if the server cannot tell.
-    fn throttles(&self) -> BoxFuture<'_, Result<Option<Throttles>, DatabaseError>>;
+    /// The throttle of the notifications of each queue that notifies.
+    fn throttles(&self) -> BoxFuture<'_, Result<Throttles, DatabaseError>>;
+
+    /// Gives a queue the throttle that a crash of the server has taken. Returns `true` if it was missing.
+    fn repair_notify<'a>(
+        &'a self,
+        queue: &'a str,
+        throttle: Duration,
+    ) -> BoxFuture<'a, Result<bool, DatabaseError>>;
+
+    /// Makes a queue notify.
+    fn enable_notify<'a>(
+        &'a self,
+        queue: &'a str,
+        throttle: Duration,
+    ) -> BoxFuture<'a, Result<(), DatabaseError>>;
 
     /// Listens to the queues.
     fn listen<'a>(&'a self, queues: &'a [String]) -> BoxFuture<'a, Result<Box<dyn Listener>, DatabaseError>>;

@@ -10,6 +10,7 @@ use futures_util::future::{Either, select};
 use log::{error, warn};
 use pgmq_core::ErrorKind;
 
+use crate::chain::Chain;
 use crate::machine::command::Look;
 use crate::machine::event::Event;
 use crate::panics::caught;
@@ -151,7 +152,7 @@ impl Limit {
         match answer {
             Some(Ok(Ok(result))) => Ok(result),
             Some(Ok(Err(error))) => {
-                warn!("queue {}: cannot {what}: {error}", lane.queue());
+                warn!("queue {}: cannot {what}: {}", lane.queue(), Chain(&error));
                 Err(Failed::Database(error))
             }
             // A panic of one call must not end the task, and with it the lane.

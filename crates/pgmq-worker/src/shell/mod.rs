@@ -16,6 +16,7 @@ pub(crate) mod keepers;
 pub(crate) mod lane;
 pub(crate) mod limit;
 pub(crate) mod listening;
+pub(crate) mod notifying;
 pub(crate) mod requests;
 pub(crate) mod slot;
 pub(crate) mod spawn;

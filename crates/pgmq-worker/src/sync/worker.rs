@@ -9,12 +9,14 @@ use futures_util::future::join_all;
 use log::warn;
 use pgmq_core::Listen;
 
+use crate::chain::Chain;
 use crate::handle::{Handle, Running, StopReport};
 use crate::meta::Source;
 use crate::queue::Queue;
 use crate::setup::{Common, Setup, StartError, Traits, builder_methods};
 use crate::shell::channels::LONGEST_END;
 use crate::shell::clock::Clock;
+use crate::shell::notifying::Notifying;
 use crate::sync::erased::Registered;
 use crate::sync::into_handler::{IntoHandler, Runnable};
 use crate::sync::layer::{Layer, layered};
@@ -22,7 +24,7 @@ use crate::sync::shell::backend::Backend;
 use crate::sync::shell::broker::Broker;
 use crate::sync::shell::keepers;
 use crate::sync::shell::limit::wait;
-use crate::sync::shell::listening::listen;
+use crate::sync::shell::listening::{listen, review};
 use crate::sync::shell::slot::Threads;
 use crate::sync::shell::spawn::spawn;
 
@@ -169,13 +171,13 @@ impl Builder {
             return Err(StartError::NoQueue);
         }
         let layers = layers.into();
-        let throttles = broker.throttles().map_err(StartError::Database)?;
         let names: Vec<_> = queues.iter().map(|(name, ..)| name.clone()).collect();
         let listener = broker.listen(&names);
         if let Err(error) = &listener {
+            let error = Chain(error);
             warn!("the worker cannot listen, and looks for messages from time to time: {error}");
         }
-        let mut setup = Setup::new(common, throttles, listener.is_ok());
+        let mut setup = Setup::new(common);
         for (queue, settings, handler) in queues {
             let traits = Traits {
                 default_concurrency: available_parallelism().map_or(2, |cores| cores.get().saturating_mul(2)),
@@ -191,6 +193,12 @@ impl Builder {
             setup.add(plan, Threads { handler: layered(handler, &layers) });
         }
         let (handle, (stopped, is_stopped)) = (setup.into_handle(), async_channel::bounded(1));
+        let clock = handle.clock();
+        let mut notifying = Notifying::new(&handle.lanes, clock.now());
+        review(&*broker, &mut notifying).map_err(StartError::Database)?;
+        if listener.is_err() {
+            notifying.lost();
+        }
         let lanes = handle.lanes.to_vec();
         // An error drops the worker, which ends the threads that run by then.
         let worker = Worker(Running { handle, stopped });
@@ -198,9 +206,9 @@ impl Builder {
             keepers::spawn(lane, &broker).map_err(StartError::Thread)?;
         }
         let listener = listener.ok();
-        let clock = worker.0.handle.clock();
-        spawn(&clock, "pgmq-listen", move || listen(&*broker, &lanes, listener, &is_stopped))
-            .map_err(StartError::Thread)?;
+        let clock_of_listener = clock.clone();
+        let listening = move || listen(&*broker, notifying, listener, &clock_of_listener, &is_stopped);
+        spawn(&clock, "pgmq-listen", listening).map_err(StartError::Thread)?;
         Ok(worker)
     }
 }

@@ -90,8 +90,6 @@ impl Court {
             default_concurrency: 1,
             takes_batches: traits.takes_batches,
             max_reads: traits.max_reads,
-            listens: false,
-            throttle: Duration::ZERO,
         };
         let config = settings.config(queue, &facts)?;
         Ok(Self { settings, max_reads: config.max_reads, batch: config.batch })

@@ -10,5 +10,6 @@ mod bed;
 mod cuts;
 mod database;
 mod idle;
+mod notifications;
 mod shell;
 mod stops;

@@ -1,11 +1,12 @@
 //! Stops with each kind of handler in each state of the database: they end within their limits, and report
 //! what is left.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use pgmq_test_server::proxy::{Direction, Flight};
-use pgmq_worker::{Outcome, Queue, StopReport};
+use pgmq_worker::{CancelReason, Outcome, Queue, StopReport};
 
 use crate::bed::{Bed, wait_until};
 use crate::shell::{End, Plan, Shell, Takes, twins};
@@ -177,16 +178,39 @@ fn stop_amid_a_claim(shell: Shell) {
     bed.send(1..=5);
     worker.handle.stop();
     bed.proxy.thaw();
-    let log = std::sync::Arc::clone(&worker.log);
+    let log = Arc::clone(&worker.log);
     assert!(worker.stop().is_clean());
     assert!(log.begun().is_empty(), "nothing begins after the stop");
     let released = bed.queue.peek::<i64>("q", 10).unwrap();
     assert_eq!(released.len(), 5, "the messages of the claim are released");
 }
 
+/// A stop that waits for a handler is followed by one that does not.
+fn stop_now(shell: Shell) {
+    let bed = Bed::create();
+    let plan = Plan {
+        takes: Takes::UntilCancelled,
+        // Longer than the limit of a test.
+        drain: Duration::from_secs(3600),
+        ..Plan::new(End::Outcome(|job| if job.reads() == 1 { Outcome::retry() } else { Outcome::Done }))
+    };
+    let worker = shell.start(&bed.through_proxy(), &plan);
+    bed.send([1]);
+    wait_until("the message runs", || worker.health().running == 1);
+    worker.handle.stop();
+    worker.handle.stop_now();
+    // Later stops cannot make the limit longer.
+    worker.handle.stop();
+    let log = Arc::clone(&worker.log);
+    assert!(worker.stop().is_clean());
+    assert_eq!(log.ended(), [(1, Some(CancelReason::Shutdown))]);
+    assert_eq!(bed.books().queue, [1]);
+}
+
 twins! {
     a_claim_that_is_answered_late_is_released => stop_amid_a_claim;
     a_worker_that_is_dropped_releases_its_messages => drop_a_worker;
+    a_stop_now_cancels_what_a_stop_waits_for => stop_now;
 }
 
 stops! {

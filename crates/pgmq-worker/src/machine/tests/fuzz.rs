@@ -156,8 +156,7 @@ fn settings(rng: &mut fastrand::Rng) -> Config {
         timeout: rng.bool().then(|| ms(rng.u64(1..3000))),
         grace: ms(rng.u64(0..1000)),
         keeps_stuck: rng.u32(0..4) == 0,
-        listens: rng.bool(),
-        throttle: ms(if rng.bool() { 250 } else { 0 }),
+        throttle: rng.bool().then(|| ms(if rng.bool() { 250 } else { 0 })),
         backstop: ms(rng.u64(500..5000)),
         poll: ms(rng.u64(60..1000)),
     }

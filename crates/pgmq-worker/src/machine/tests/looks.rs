@@ -207,7 +207,7 @@ fn an_idle_machine_with_a_listener_asks_once_in_a_backstop() {
 
 #[test]
 fn a_machine_without_a_listener_looks_ever_more_seldom_until_there_is_a_message() {
-    let mut rig = idle(Config { listens: false, ..config() });
+    let mut rig = idle(Config { throttle: None, ..config() });
     let mut waits = Vec::new();
     for _ in 0..6 {
         waits.push(next_claim(&mut rig));
@@ -220,6 +220,23 @@ fn a_machine_without_a_listener_looks_ever_more_seldom_until_there_is_a_message(
     rig.claimed(firsts([1]));
     rig.on(Event::Due(None));
     assert_eq!(next_claim(&mut rig), ms(50));
+}
+
+#[test]
+fn the_looks_follow_the_notifications_as_they_come_and_go() {
+    let mut rig = idle(Config { throttle: None, ..config() });
+    next_claim(&mut rig);
+    rig.claimed(vec![]);
+    rig.on(Event::Notifies(Some(ms(250))));
+    assert!(next_claim(&mut rig) <= ms(100), "the look that was planned still takes place");
+    rig.claimed(vec![]);
+    assert!(next_claim(&mut rig) > s(9), "the next one is a backstop");
+    rig.claimed(vec![]);
+
+    let commands = rig.on(Event::Notifies(None));
+    assert_eq!(claimed(&commands), Some(8), "notifications may have been missed");
+    rig.claimed(vec![]);
+    assert!(next_claim(&mut rig) <= ms(100));
 }
 
 #[test]

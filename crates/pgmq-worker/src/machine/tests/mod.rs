@@ -35,8 +35,7 @@ fn config() -> Config {
         timeout: None,
         grace: Duration::from_secs(5),
         keeps_stuck: false,
-        listens: true,
-        throttle: Duration::from_millis(250),
+        throttle: Some(Duration::from_millis(250)),
         backstop: Duration::from_secs(10),
         poll: Duration::from_secs(1),
     }

@@ -298,10 +298,14 @@ impl World {
                 }
             }
         }
-        match self.rng.u32(0..6) {
+        match self.rng.u32(0..7) {
             0 => self.tell(Event::Woken(Wake::Notified)),
             1 => self.tell(Event::Woken(Wake::Kicked)),
             2 => self.tell(Event::Woken(Wake::Reconnected)),
+            3 => {
+                let throttle = self.rng.bool().then(|| Duration::from_millis(self.rng.u64(0..500)));
+                self.tell(Event::Notifies(throttle));
+            }
             _ => {}
         }
         if self.chance(self.weather.pauses) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pgmq_core::{Claim, ErrorKind, Listen, Message, Notification, Queue, QueueError as _, RawJson};
+use pgmq_core::{Claim, Listen, Message, Notification, NotifyOptions, Queue, RawJson};
 
 use crate::shell::broker::Throttles;
 use crate::shell::change::Change;
@@ -38,13 +38,18 @@ impl<Q: Listen + Send + Sync> Broker for Backend<Q> {
         self.0.create_queue(queue).map_err(DatabaseError::new)
     }
 
-    fn throttles(&self) -> Result<Option<Throttles>, DatabaseError> {
-        match self.0.list_notify_throttles() {
-            Ok(all) => Ok(Some(all.into_iter().map(|one| (one.queue_name, one.interval)).collect())),
-            // Before PGMQ 1.11, there is no list.
-            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
-            Err(error) => Err(DatabaseError::new(error)),
-        }
+    fn throttles(&self) -> Result<Throttles, DatabaseError> {
+        let all = self.0.list_notify_throttles().map_err(DatabaseError::new)?;
+        Ok(all.into_iter().map(|one| (one.queue_name, one.interval)).collect())
+    }
+
+    fn repair_notify(&self, queue: &str, throttle: Duration) -> Result<bool, DatabaseError> {
+        self.0.repair_notify(queue, throttle).map_err(DatabaseError::new)
+    }
+
+    fn enable_notify(&self, queue: &str, throttle: Duration) -> Result<(), DatabaseError> {
+        let options = NotifyOptions::new().throttle(throttle);
+        self.0.enable_notify_with(queue, &options).map_err(DatabaseError::new)
     }
 
     fn listen(&self, queues: &[String]) -> Result<Box<dyn Listener>, DatabaseError> {

@@ -29,8 +29,14 @@ pub(crate) trait Broker: Send + Sync {
     /// Creates a queue, if it does not exist.
     fn create(&self, queue: &str) -> Result<(), DatabaseError>;
 
-    /// The throttle of the notifications of each queue that notifies; `None` if the server cannot tell.
-    fn throttles(&self) -> Result<Option<Throttles>, DatabaseError>;
+    /// The throttle of the notifications of each queue that notifies.
+    fn throttles(&self) -> Result<Throttles, DatabaseError>;
+
+    /// Gives a queue the throttle that a crash of the server has taken. Returns `true` if it was missing.
+    fn repair_notify(&self, queue: &str, throttle: Duration) -> Result<bool, DatabaseError>;
+
+    /// Makes a queue notify.
+    fn enable_notify(&self, queue: &str, throttle: Duration) -> Result<(), DatabaseError>;
 
     /// Listens to the queues.
     fn listen(&self, queues: &[String]) -> Result<Box<dyn Listener>, DatabaseError>;

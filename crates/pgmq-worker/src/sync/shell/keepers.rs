@@ -8,6 +8,7 @@ use async_channel::Sender;
 use log::{error, warn};
 use pgmq_core::ErrorKind;
 
+use crate::chain::Chain;
 use crate::machine::command::Look;
 use crate::machine::event::Event;
 use crate::panics::caught_in;
@@ -68,7 +69,7 @@ impl Keeper {
         match answer {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(error)) => {
-                warn!("queue {queue}: cannot {what}: {error}");
+                warn!("queue {queue}: cannot {what}: {}", Chain(&error));
                 Err(Failed::Database(error))
             }
             // A panic of one call must not end the thread, and with it the lane.

@@ -271,6 +271,8 @@ fn of_table(
             }
             Vec::new()
         }
+        // A crash takes all that is in memory.
+        "repair_notify" => one(Cell::Boolean(false)),
         "disable_notify" => {
             table.notify = None;
             Vec::new()
