@@ -49,18 +49,27 @@ pub trait Layer: Send + Sync + 'static {
 #[must_use = "the handler does not run otherwise"]
 pub struct Next<'a> {
     job: &'a Arc<Meta>,
-    layers: &'a [Arc<dyn Layer>],
-    handler: &'a dyn Handle,
+    layers: &'a Arc<[Arc<dyn Layer>]>,
+    /// The number of layers that are outside.
+    depth: usize,
+    handler: &'a Arc<dyn Handle>,
 }
 
 impl<'a> Next<'a> {
     /// Runs the inner layers and the handler.
     pub fn run(self) -> BoxFuture<'a, Outcome> {
-        let Self { job, layers, handler } = self;
-        match layers.split_first() {
-            Some((layer, layers)) => layer.around(job, Self { job, layers, handler }),
+        let Self { job, layers, depth, handler } = self;
+        match layers.get(depth) {
+            Some(layer) => layer.around(job, Self { job, layers, depth: depth + 1, handler }),
             None => handler.handle(Arc::clone(job)),
         }
+    }
+
+    /// The same without a lifetime.
+    #[cfg(feature = "tower")]
+    pub(crate) fn into_owned(self) -> OwnedNext {
+        let Self { job, layers, depth, handler } = self;
+        OwnedNext { job: Arc::clone(job), layers: Arc::clone(layers), depth, handler: Arc::clone(handler) }
     }
 }
 
@@ -68,30 +77,79 @@ impl<'a> Next<'a> {
 #[must_use = "the handler does not run otherwise"]
 pub struct NextBatch<'a> {
     jobs: &'a [Arc<Meta>],
-    layers: &'a [Arc<dyn Layer>],
-    handler: &'a dyn HandleBatch,
+    layers: &'a Arc<[Arc<dyn Layer>]>,
+    /// The number of layers that are outside.
+    depth: usize,
+    handler: &'a Arc<dyn HandleBatch>,
 }
 
 impl<'a> NextBatch<'a> {
     /// Runs the inner layers and the handler, and returns the outcomes in the order of the jobs.
     pub fn run(self) -> BoxFuture<'a, Vec<Outcome>> {
-        let Self { jobs, layers, handler } = self;
-        match layers.split_first() {
-            Some((layer, layers)) => layer.around_batch(jobs, Self { jobs, layers, handler }),
+        let Self { jobs, layers, depth, handler } = self;
+        match layers.get(depth) {
+            Some(layer) => layer.around_batch(jobs, Self { jobs, layers, depth: depth + 1, handler }),
             None => handler.handle_batch(jobs.to_vec()),
         }
+    }
+
+    /// The same without a lifetime.
+    #[cfg(feature = "tower")]
+    pub(crate) fn into_owned(self) -> OwnedNextBatch {
+        let Self { jobs, layers, depth, handler } = self;
+        OwnedNextBatch { jobs: jobs.into(), layers: Arc::clone(layers), depth, handler: Arc::clone(handler) }
+    }
+}
+
+/// A [`Next`] without a lifetime, for a request of tower, which may wait in a queue of another task.
+#[cfg(feature = "tower")]
+#[derive(Clone)]
+pub(crate) struct OwnedNext {
+    pub(crate) job: Arc<Meta>,
+    layers: Arc<[Arc<dyn Layer>]>,
+    depth: usize,
+    handler: Arc<dyn Handle>,
+}
+
+#[cfg(feature = "tower")]
+impl OwnedNext {
+    pub(crate) fn run(self) -> BoxFuture<'static, Outcome> {
+        Box::pin(async move {
+            let Self { job, layers, depth, handler } = &self;
+            Next { job, layers, depth: *depth, handler }.run().await
+        })
+    }
+}
+
+/// A [`NextBatch`] without a lifetime.
+#[cfg(feature = "tower")]
+#[derive(Clone)]
+pub(crate) struct OwnedNextBatch {
+    pub(crate) jobs: Arc<[Arc<Meta>]>,
+    layers: Arc<[Arc<dyn Layer>]>,
+    depth: usize,
+    handler: Arc<dyn HandleBatch>,
+}
+
+#[cfg(feature = "tower")]
+impl OwnedNextBatch {
+    pub(crate) fn run(self) -> BoxFuture<'static, Vec<Outcome>> {
+        Box::pin(async move {
+            let Self { jobs, layers, depth, handler } = &self;
+            NextBatch { jobs, layers, depth: *depth, handler }.run().await
+        })
     }
 }
 
 impl std::fmt::Debug for Next<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Next({} layers)", self.layers.len())
+        write!(f, "Next({} layers)", self.layers.len() - self.depth)
     }
 }
 
 impl std::fmt::Debug for NextBatch<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "NextBatch({} layers)", self.layers.len())
+        write!(f, "NextBatch({} layers)", self.layers.len() - self.depth)
     }
 }
 
@@ -115,7 +173,7 @@ struct Layered<H: ?Sized> {
 impl Handle for Layered<dyn Handle> {
     fn handle(&self, job: Arc<Meta>) -> BoxFuture<'_, Outcome> {
         Box::pin(async move {
-            let next = || Next { job: &job, layers: &self.layers, handler: &*self.handler };
+            let next = || Next { job: &job, layers: &self.layers, depth: 0, handler: &self.handler };
             caught(async { next().run().await }).await.unwrap_or_else(Outcome::from)
         })
     }
@@ -132,7 +190,7 @@ impl Handle for Layered<dyn Handle> {
 impl HandleBatch for Layered<dyn HandleBatch> {
     fn handle_batch(&self, jobs: Vec<Arc<Meta>>) -> BoxFuture<'_, Vec<Outcome>> {
         Box::pin(async move {
-            let next = || NextBatch { jobs: &jobs, layers: &self.layers, handler: &*self.handler };
+            let next = || NextBatch { jobs: &jobs, layers: &self.layers, depth: 0, handler: &self.handler };
             let outcomes = caught(async { next().run().await }).await;
             one_each(jobs.len(), outcomes)
         })

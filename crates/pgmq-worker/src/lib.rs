@@ -32,6 +32,9 @@ mod shell;
 mod state;
 pub mod sync;
 pub mod testing;
+#[cfg(feature = "tower")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
+pub mod tower;
 mod verdict;
 mod watch;
 mod worker;

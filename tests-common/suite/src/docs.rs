@@ -60,6 +60,7 @@ pages! {
     WorkerStopping = "docs/worker/stopping.md";
     WorkerTesting = "docs/worker/testing.md";
     WorkerThroughput = "docs/worker/throughput.md";
+    WorkerTower = "docs/worker/tower.md";
     WorkerWaking = "docs/worker/waking.md";
 }
 

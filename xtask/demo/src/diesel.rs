@@ -7,9 +7,13 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use pgmq_core::{Installation, Notification};
 use pgmq_diesel::{Listener, PGMQueue};
+use pgmq_worker::Finished;
+use pgmq_worker::sync::Job;
 
+use crate::application::Application;
 use crate::blocking::Blocking;
-use crate::story::{Application, ORDERS, Order, Payment};
+use crate::employer::SyncShop;
+use crate::shop::{ORDERS, Order, Payment};
 
 diesel::table! {
     sales (id) {
@@ -49,6 +53,12 @@ impl Application for Blocking<PGMQueue> {
         Ok(sales::table.count().get_result(&mut self.0.session()?)?)
     }
 
+    async fn find_sale(&self, item: &str) -> Result<Order> {
+        let sale = sales::table.filter(sales::item.eq(item)).select((sales::item, sales::quantity));
+        let (item, quantity) = sale.first(&mut self.0.session()?)?;
+        Ok(Order { item, quantity })
+    }
+
     async fn sell(&self, order: &Order, payment: Payment) -> Result<i64> {
         self.0.transaction(|connection| {
             let sale = (sales::item.eq(&order.item), sales::quantity.eq(order.quantity));
@@ -61,5 +71,15 @@ impl Application for Blocking<PGMQueue> {
 
     async fn close(self) {
         self.0.close();
+    }
+}
+
+impl SyncShop for PGMQueue {
+    fn book(&self, job: &Job<Order>) -> Result<Finished> {
+        self.transaction(|connection| {
+            let sale = (sales::item.eq(&job.item), sales::quantity.eq(job.quantity));
+            diesel::insert_into(sales::table).values(sale).execute(connection)?;
+            Ok(job.finish_in(&self.with(connection))?)
+        })
     }
 }

@@ -7,8 +7,11 @@ use diesel::prelude::*;
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use pgmq_core::{Installation, Notification};
 use pgmq_diesel_async::{Listener, PGMQueue};
+use pgmq_worker::{Finished, Job};
 
-use crate::story::{Application, ORDERS, Order, Payment};
+use crate::application::Application;
+use crate::employer::AsyncShop;
+use crate::shop::{ORDERS, Order, Payment};
 
 diesel::table! {
     sales (id) {
@@ -48,6 +51,12 @@ impl Application for PGMQueue {
         Ok(sales::table.count().get_result(&mut self.session().await?).await?)
     }
 
+    async fn find_sale(&self, item: &str) -> Result<Order> {
+        let sale = sales::table.filter(sales::item.eq(item)).select((sales::item, sales::quantity));
+        let (item, quantity) = sale.first(&mut self.session().await?).await?;
+        Ok(Order { item, quantity })
+    }
+
     async fn sell(&self, order: &Order, payment: Payment) -> Result<i64> {
         self.transaction(async |connection| {
             let sale = (sales::item.eq(&order.item), sales::quantity.eq(order.quantity));
@@ -61,5 +70,16 @@ impl Application for PGMQueue {
 
     async fn close(self) {
         self.close().await;
+    }
+}
+
+impl AsyncShop for PGMQueue {
+    async fn book(self, job: Job<Order>) -> Result<Finished> {
+        self.transaction(async |connection| {
+            let sale = (sales::item.eq(&job.item), sales::quantity.eq(job.quantity));
+            diesel::insert_into(sales::table).values(sale).execute(connection).await?;
+            Ok(job.finish_in(&self.with(connection)).await?)
+        })
+        .await
     }
 }

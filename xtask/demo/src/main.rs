@@ -1,15 +1,18 @@
 //! `cargo xtask demo`: each back end at work.
 //!
-//! [`story`] is the sequence of steps, written once for all back ends.
+//! [`story`] is the sequence of steps, written once for all back ends, and [`worker`] its second half.
 //! Each back end has a file with the parts that depend on its driver: connecting, listening, and custom
-//! transactions.
+//! transactions. [`employer`] has the workers, on tasks and on threads.
 
+mod application;
 mod blocking;
 mod diesel;
 mod diesel_async;
+mod employer;
 mod page;
 mod postgres;
 mod server;
+mod shop;
 mod sqlx;
 mod story;
 // Shared with `cargo xtask`, which prints the same tables.
@@ -17,6 +20,7 @@ mod story;
 #[path = "../../src/terminal.rs"]
 mod terminal;
 mod tokio;
+mod worker;
 
 use std::env;
 use std::process::ExitCode;

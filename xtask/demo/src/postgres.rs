@@ -5,9 +5,13 @@ use std::time::Duration;
 use anyhow::Result;
 use pgmq_core::{Installation, Notification};
 use pgmq_postgres::{Listener, PGMQueue};
+use pgmq_worker::Finished;
+use pgmq_worker::sync::Job;
 
+use crate::application::Application;
 use crate::blocking::Blocking;
-use crate::story::{Application, ORDERS, Order, Payment};
+use crate::employer::SyncShop;
+use crate::shop::{ORDERS, Order, Payment};
 
 impl Application for Blocking<PGMQueue> {
     type Listener = Listener;
@@ -39,6 +43,12 @@ impl Application for Blocking<PGMQueue> {
         Ok(session.query_one("SELECT count(*) FROM sales", &[])?.try_get(0)?)
     }
 
+    async fn find_sale(&self, item: &str) -> Result<Order> {
+        let mut session = self.0.session()?;
+        let row = session.query_one("SELECT item, quantity FROM sales WHERE item = $1", &[&item])?;
+        Ok(Order { item: row.try_get(0)?, quantity: row.try_get(1)? })
+    }
+
     async fn sell(&self, order: &Order, payment: Payment) -> Result<i64> {
         self.0.transaction(|transaction| {
             let sql = "INSERT INTO sales (item, quantity) VALUES ($1, $2)";
@@ -51,5 +61,15 @@ impl Application for Blocking<PGMQueue> {
 
     async fn close(self) {
         self.0.close();
+    }
+}
+
+impl SyncShop for PGMQueue {
+    fn book(&self, job: &Job<Order>) -> Result<Finished> {
+        self.transaction(|transaction| {
+            let sql = "INSERT INTO sales (item, quantity) VALUES ($1, $2)";
+            transaction.execute(sql, &[&job.item, &job.quantity])?;
+            Ok(job.finish_in(&self.with(transaction))?)
+        })
     }
 }

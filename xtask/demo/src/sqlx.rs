@@ -5,8 +5,11 @@ use std::time::Duration;
 use anyhow::Result;
 use pgmq_core::{Installation, Notification};
 use pgmq_sqlx::{Listener, PGMQueue};
+use pgmq_worker::{Finished, Job};
 
-use crate::story::{Application, ORDERS, Order, Payment};
+use crate::application::Application;
+use crate::employer::AsyncShop;
+use crate::shop::{ORDERS, Order, Payment};
 
 impl Application for PGMQueue {
     type Listener = Listener;
@@ -37,6 +40,12 @@ impl Application for PGMQueue {
         Ok(sqlx::query_scalar("SELECT count(*) FROM sales").fetch_one(self.pool()).await?)
     }
 
+    async fn find_sale(&self, item: &str) -> Result<Order> {
+        let sql = "SELECT item, quantity FROM sales WHERE item = $1";
+        let (item, quantity) = sqlx::query_as(sql).bind(item).fetch_one(self.pool()).await?;
+        Ok(Order { item, quantity })
+    }
+
     async fn sell(&self, order: &Order, payment: Payment) -> Result<i64> {
         self.transaction(async |transaction| {
             let sql = "INSERT INTO sales (item, quantity) VALUES ($1, $2)";
@@ -51,5 +60,17 @@ impl Application for PGMQueue {
 
     async fn close(self) {
         self.close().await;
+    }
+}
+
+impl AsyncShop for PGMQueue {
+    async fn book(self, job: Job<Order>) -> Result<Finished> {
+        self.transaction(async |transaction| {
+            let sql = "INSERT INTO sales (item, quantity) VALUES ($1, $2)";
+            let insert = sqlx::query(sql).bind(&job.item).bind(job.quantity);
+            insert.execute(&mut **transaction).await?;
+            Ok(job.finish_in(&self.with(transaction)).await?)
+        })
+        .await
     }
 }

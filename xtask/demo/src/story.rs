@@ -4,64 +4,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use chrono::TimeDelta;
-use pgmq_core::{AsyncQueue, Installation, Message, Notification, PollOptions, RawJson, SendBatchOptions};
-use serde::{Deserialize, Serialize};
+use pgmq_core::{Message, Notification, PollOptions, RawJson, SendBatchOptions};
 use serde_json::json;
 
+use crate::application::Application;
 use crate::page::Page;
-
-/// The queue.
-pub(super) const ORDERS: &str = "orders";
-
-/// The payload of a message.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Order {
-    pub(super) item: String,
-    pub(super) quantity: i64,
-}
-
-/// The outcome of the payment in a transaction.
-#[derive(Clone, Copy)]
-pub(super) enum Payment {
-    Accepted,
-    Declined,
-}
-
-impl Payment {
-    pub(super) fn settle(self) -> Result<()> {
-        match self {
-            Self::Accepted => Ok(()),
-            Self::Declined => bail!("the card was declined"),
-        }
-    }
-}
-
-/// The operations that the story needs in addition to those of [`AsyncQueue`].
-pub(super) trait Application: AsyncQueue + Sized {
-    type Listener;
-
-    async fn connect(url: &str) -> Result<Self>;
-
-    async fn version(&self) -> Result<Installation>;
-
-    async fn listen(&self, queue: &str) -> Result<Self::Listener>;
-
-    /// Waits for a notification, for at most `limit`.
-    async fn next(listener: &mut Self::Listener, limit: Duration) -> Result<Option<Notification>>;
-
-    /// Creates the application's table `sales`.
-    async fn create_sales(&self) -> Result<()>;
-
-    /// Counts the rows of `sales`.
-    async fn count_sales(&self) -> Result<i64>;
-
-    /// Inserts a row into `sales` and sends the order, in one transaction, and returns the id of the message.
-    ///
-    /// If the payment is declined, the transaction is rolled back.
-    async fn sell(&self, order: &Order, payment: Payment) -> Result<i64>;
-
-    async fn close(self);
-}
+use crate::shop::{DEAD_LETTERS, ORDERS, Order, Payment, order};
+use crate::worker;
 
 /// Runs the story on an empty database with PGMQ in it.
 pub(super) async fn tell<A: Application>(url: &str, page: &mut Page) -> Result<()> {
@@ -168,16 +117,17 @@ pub(super) async fn tell<A: Application>(url: &str, page: &mut Page) -> Result<(
     );
     page.note(format!("{refusal}: no row was added, and no message"));
 
-    page.step("drop the queue");
-    let dropped = queue.drop_queue(ORDERS).await?;
-    ensure!(dropped && !queue.queue_exists(ORDERS).await?, "the queue should be gone");
-    page.note("the queue and its archive no longer exist");
+    queue.purge(ORDERS).await?;
+    worker::tell(&queue, page).await?;
+
+    page.step("drop the queues");
+    for name in [ORDERS, DEAD_LETTERS] {
+        let dropped = queue.drop_queue(name).await?;
+        ensure!(dropped && !queue.queue_exists(name).await?, "the queue {name} should be gone");
+    }
+    page.note("the queues and their archives no longer exist");
     queue.close().await;
     Ok(())
-}
-
-fn order(item: &str, quantity: i64) -> Order {
-    Order { item: item.to_owned(), quantity }
 }
 
 fn ids<T>(messages: &[Message<T>]) -> Vec<i64> {

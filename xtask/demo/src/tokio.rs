@@ -5,8 +5,11 @@ use std::time::Duration;
 use anyhow::Result;
 use pgmq_core::{Installation, Notification};
 use pgmq_tokio::{Listener, PGMQueue};
+use pgmq_worker::{Finished, Job};
 
-use crate::story::{Application, ORDERS, Order, Payment};
+use crate::application::Application;
+use crate::employer::AsyncShop;
+use crate::shop::{ORDERS, Order, Payment};
 
 impl Application for PGMQueue {
     type Listener = Listener;
@@ -38,6 +41,13 @@ impl Application for PGMQueue {
         Ok(session.query_one("SELECT count(*) FROM sales", &[]).await?.try_get(0)?)
     }
 
+    async fn find_sale(&self, item: &str) -> Result<Order> {
+        let session = self.session().await?;
+        let sql = "SELECT item, quantity FROM sales WHERE item = $1";
+        let row = session.query_one(sql, &[&item]).await?;
+        Ok(Order { item: row.try_get(0)?, quantity: row.try_get(1)? })
+    }
+
     async fn sell(&self, order: &Order, payment: Payment) -> Result<i64> {
         self.transaction(async |transaction| {
             let sql = "INSERT INTO sales (item, quantity) VALUES ($1, $2)";
@@ -51,5 +61,16 @@ impl Application for PGMQueue {
 
     async fn close(self) {
         self.close().await;
+    }
+}
+
+impl AsyncShop for PGMQueue {
+    async fn book(self, job: Job<Order>) -> Result<Finished> {
+        self.transaction(async |transaction| {
+            let sql = "INSERT INTO sales (item, quantity) VALUES ($1, $2)";
+            transaction.execute(sql, &[&job.item, &job.quantity]).await?;
+            Ok(job.finish_in(&self.with(transaction)).await?)
+        })
+        .await
     }
 }

@@ -6,6 +6,8 @@ mod drain;
 mod same_as_a_server;
 mod support;
 mod sync_world;
+#[cfg(feature = "tower")]
+mod tower;
 mod watch;
 mod weather;
 mod world;

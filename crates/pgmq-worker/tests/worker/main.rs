@@ -6,3 +6,5 @@ mod basics;
 mod limits;
 mod stops;
 mod support;
+#[cfg(feature = "tower")]
+mod tower;
