@@ -7,6 +7,10 @@ pub use crate::error_kind::ErrorKind;
 pub use crate::installation::{Installation, InstallationSource};
 pub use crate::message::{ArchivedMessage, Message};
 pub use crate::notification::Notification;
+pub use crate::observer::received::ReceivedMessage;
+pub use crate::observer::{
+    Ended, Failed, Observation, Observer, OperationKind, ServerAddress, Started, Succeeded, TraceContext,
+};
 pub use crate::options::{
     ArchivePartitionOptions, NotifyOptions, PartitionInterval, PartitionOptions, PollOptions, ReadOptions,
     SendBatchOptions, SendOptions,

@@ -37,6 +37,7 @@ mod error_kind;
 mod installation;
 mod message;
 mod notification;
+mod observer;
 mod operations;
 mod options;
 mod param;

@@ -71,6 +71,11 @@ impl JsonText {
         &self.0
     }
 
+    /// A text of parts that are one JSON text together.
+    pub(crate) fn joined(parts: &[&[u8]]) -> Self {
+        Self(parts.concat())
+    }
+
     /// Returns `true` if the text is JSON `null`.
     pub(crate) fn is_null(&self) -> bool {
         self.0 == b"null"
@@ -112,7 +117,12 @@ impl JsonArray {
 
     /// Adds an element that is serialized already.
     pub(crate) fn push_text(&mut self, text: Option<&JsonText>) {
-        self.text.extend_from_slice(text.map_or(&[], JsonText::as_bytes));
+        self.push_bytes(text.map(JsonText::as_bytes));
+    }
+
+    /// Adds the bytes of an element that is serialized already.
+    pub(crate) fn push_bytes(&mut self, text: Option<&[u8]>) {
+        self.text.extend_from_slice(text.unwrap_or_default());
         self.ends.push((self.text.len(), text.is_some()));
     }
 

@@ -1,9 +1,11 @@
 //! The queue on a connection of the user's.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 
 use diesel_async::AsyncPgConnection;
+use pgmq_core::backend::Observing;
 use pgmq_core::backend::prelude::*;
 use pgmq_core::{AsyncQueue, Output, Query};
 
@@ -24,11 +26,12 @@ use crate::run::run;
 pub struct BoundQueue<'c> {
     connection: &'c AsyncPgConnection,
     shared: Arc<Shared>,
+    observing: Observing,
 }
 
 impl<'c> BoundQueue<'c> {
-    pub(crate) fn new(connection: &'c AsyncPgConnection, shared: Arc<Shared>) -> Self {
-        Self { connection, shared }
+    pub(crate) fn new(connection: &'c AsyncPgConnection, shared: Arc<Shared>, observing: Observing) -> Self {
+        Self { connection, shared, observing }
     }
 }
 
@@ -36,13 +39,22 @@ pgmq_core::operations!([pgmq_core::inherent_async_methods] {
     example none impl [<'c>] captures ['c] [] BoundQueue<'c>
 });
 
+impl BoundQueue<'_> {
+    async fn run_once<O: Output>(&self, query: &Query<'_, O>) -> Result<O, Error> {
+        let variant = query.variant_in_transaction(&self.shared.server);
+        let ran = run(self.connection, query, variant, &self.shared.driver.generation).await;
+        ran.map_err(|failed| failed.error.unless_proven(failed.class))
+    }
+}
+
 impl AsyncQueue for BoundQueue<'_> {
     type Error = Error;
 
-    async fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
-        let variant = query.variant_in_transaction(&self.shared.server);
-        let ran = run(self.connection, &query, variant, &self.shared.driver.generation).await;
-        ran.map_err(|failed| failed.error.unless_proven(failed.class))
+    async fn run_query<O: Output>(&self, mut query: Query<'_, O>) -> Result<O, Error> {
+        let mut observed = self.observing.begin(&mut query);
+        let running = pin!(self.run_once(&query));
+        let result = observed.watch(running).await;
+        observed.end(&query, result)
     }
 }
 

@@ -11,11 +11,11 @@ use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::{PoolError as Refusal, PoolableConnection};
 use pgmq_core::backend::prelude::*;
 use pgmq_core::backend::{
-    self, Channels, FailureClass, LastConnectError, Next, Retry, Settings, TransactionModes,
+    self, Channels, FailureClass, LastConnectError, Next, Observing, Retry, Settings, TransactionModes,
 };
 use pgmq_core::{
-    AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, PoolError, Query, TransactionOptions,
-    statement,
+    AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Observer, Output, PoolError, Query,
+    TransactionOptions, statement,
 };
 use pgmq_driver_tokio_postgres::{Pools, Tls, listen_config};
 
@@ -40,6 +40,7 @@ pub struct PGMQueue {
     shared: Arc<Shared>,
     /// The URL of [`with_listen_url`](Self::with_listen_url).
     listen_url: Option<Arc<str>>,
+    observing: Observing,
 }
 
 impl PGMQueue {
@@ -49,9 +50,10 @@ impl PGMQueue {
         last_connect_error: LastConnectError<Error>,
         tls: Tls,
     ) -> Self {
+        let observing = Observing::new(&settings);
         let driver = DriverState::new(pools.current(), tls);
         let shared = Arc::new(Shared::new(settings, last_connect_error, driver));
-        Self { pools: Arc::new(pools), shared, listen_url: None }
+        Self { pools: Arc::new(pools), shared, listen_url: None, observing }
     }
 }
 
@@ -171,7 +173,7 @@ impl PGMQueue {
     /// # }
     /// ```
     pub fn with<'c, C: Connection>(&self, connection: &'c mut C) -> BoundQueue<'c> {
-        BoundQueue::new(connection.conn(), Arc::clone(&self.shared))
+        BoundQueue::new(connection.conn(), Arc::clone(&self.shared), self.observing.clone())
     }
 
     /// Runs a closure in a transaction, which commits if the closure returns `Ok`, and rolls back otherwise.
@@ -286,7 +288,7 @@ impl PGMQueue {
     /// The reason is known only to the closure. A server that refuses writes, which it may do only for a
     /// while, would refuse them on this connection for as long as the pool keeps it.
     async fn accepts_writes(&self, connection: &AsyncPgConnection) -> bool {
-        let queue = BoundQueue::new(connection, Arc::clone(&self.shared));
+        let queue = BoundQueue::new(connection, Arc::clone(&self.shared), Observing::default());
         let asking = queue.run(statement::accepts_writes());
         // A server that falls silent must not keep the closure's error from the caller.
         let answer = tokio::time::timeout(self.shared.settings.connect_timeout, asking).await;
@@ -322,6 +324,13 @@ impl PGMQueue {
     #[must_use]
     pub fn with_listen_url(self, url: impl Into<String>) -> Self {
         Self { listen_url: Some(url.into().into()), ..self }
+    }
+
+    /// Sets the observer of the operations of this handle, of its clones, and of the queues that it binds.
+    /// An [`Arc`] of an observer is one as well.
+    #[must_use]
+    pub fn with_observer(self, observer: impl Observer) -> Self {
+        Self { observing: self.observing.by(observer), ..self }
     }
 
     /// Drops this handle.
@@ -399,17 +408,15 @@ pgmq_core::operations!([pgmq_core::inherent_async_methods] {
     example "pgmq_diesel_async" impl [] captures [] [] PGMQueue
 });
 
-impl AsyncQueue for PGMQueue {
-    type Error = Error;
-
+impl PGMQueue {
     /// Runs a query on a pooled connection, and again where the server is known to have committed nothing.
-    async fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
+    async fn run_pooled<O: Output>(&self, query: &Query<'_, O>) -> Result<O, Error> {
         let mut acquired = self.acquire().await?;
         let mut retry = Retry::new(&self.shared.server, 1).of(query.call());
         loop {
-            let variant = retry.variant(&query);
+            let variant = retry.variant(query);
             let in_flight = InFlight::new(acquired, &self.shared).cancelled_on_drop(query.call().is_poll());
-            let ran = run(in_flight.conn(), &query, variant, &self.shared.driver.generation).await;
+            let ran = run(in_flight.conn(), query, variant, &self.shared.driver.generation).await;
             acquired = in_flight.release();
             let RunError { class, error } = match ran {
                 Ok(output) => {
@@ -447,6 +454,17 @@ impl AsyncQueue for PGMQueue {
     }
 }
 
+impl AsyncQueue for PGMQueue {
+    type Error = Error;
+
+    async fn run_query<O: Output>(&self, mut query: Query<'_, O>) -> Result<O, Error> {
+        let mut observed = self.observing.begin(&mut query);
+        let running = pin!(self.run_pooled(&query));
+        let result = observed.watch(running).await;
+        observed.end(&query, result)
+    }
+}
+
 impl AsyncListen for PGMQueue {
     type Listener = Listener;
 
@@ -460,7 +478,12 @@ impl From<Pool> for PGMQueue {
     fn from(pool: Pool) -> Self {
         let driver = DriverState::new(&pool, Tls::disabled());
         let shared = Arc::new(Shared::for_users_pool(driver));
-        Self { pools: Arc::new(Pools::users(pool)), shared, listen_url: None }
+        Self {
+            pools: Arc::new(Pools::users(pool)),
+            shared,
+            listen_url: None,
+            observing: Observing::default(),
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) async fn run<O: Output>(
     generation: &CacheGeneration,
 ) -> Result<O, RunError> {
     let current = generation.current();
-    let statement = DieselQuery::new(variant, query.params()).of_generation(current);
+    let statement = DieselQuery::new(variant, query.params_of(variant)).of_generation(current);
     let ran = load(connection, query, statement).await;
     if let Err(RunError { class: FailureClass::StalePlan, .. }) = &ran {
         generation.advance_from(current);

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use diesel::PgConnection;
+use pgmq_core::backend::Observing;
 use pgmq_core::backend::prelude::*;
 use pgmq_core::{ErrorKind, Output, Query, Queue};
 
@@ -24,20 +25,19 @@ pub struct BoundQueue<'c> {
     /// over a pool.
     connection: RefCell<&'c mut PgConnection>,
     shared: Arc<Shared>,
+    observing: Observing,
 }
 
 impl<'c> BoundQueue<'c> {
-    pub(crate) fn new(connection: &'c mut PgConnection, shared: Arc<Shared>) -> Self {
-        Self { connection: RefCell::new(connection), shared }
+    pub(crate) fn new(connection: &'c mut PgConnection, shared: Arc<Shared>, observing: Observing) -> Self {
+        Self { connection: RefCell::new(connection), shared, observing }
     }
 }
 
 pgmq_core::operations!([pgmq_core::inherent_methods] { example none impl [] BoundQueue<'_> });
 
-impl Queue for BoundQueue<'_> {
-    type Error = Error;
-
-    fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
+impl BoundQueue<'_> {
+    fn run_once<O: Output>(&self, query: &Query<'_, O>) -> Result<O, Error> {
         // Only a message type whose decoding uses the queue itself can get here while the connection is
         // borrowed.
         let mut connection = self.connection.try_borrow_mut().map_err(|_| {
@@ -46,7 +46,17 @@ impl Queue for BoundQueue<'_> {
             pgmq_core::Error::new(ErrorKind::InvalidArgument, text).during(query.context())
         })?;
         let variant = query.variant_in_transaction(&self.shared.server);
-        run(&mut connection, &query, variant).map_err(|failed| failed.error)
+        run(&mut connection, query, variant).map_err(|failed| failed.error)
+    }
+}
+
+impl Queue for BoundQueue<'_> {
+    type Error = Error;
+
+    fn run_query<O: Output>(&self, mut query: Query<'_, O>) -> Result<O, Error> {
+        let mut observed = self.observing.begin(&mut query);
+        let result = observed.run(|| self.run_once(&query));
+        observed.end(&query, result)
     }
 }
 

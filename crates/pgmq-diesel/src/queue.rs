@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use diesel::pg::PgConnection;
 use pgmq_core::backend::prelude::*;
 use pgmq_core::backend::{
-    self, Channels, LastConnectError, Next, OpenConnections, Retry, Settings, TransactionModes,
+    self, Channels, LastConnectError, Next, Observing, OpenConnections, Retry, Settings, TransactionModes,
 };
 use pgmq_core::{
-    ErrorKind, Failure, Installation, Listen, Output, Query, Queue, TransactionOptions, statement,
+    ErrorKind, Failure, Installation, Listen, Observer, Output, Query, Queue, TransactionOptions, statement,
 };
 
 use crate::bound::BoundQueue;
@@ -33,6 +33,7 @@ pub struct PGMQueue {
     shared: Arc<Shared>,
     /// The URL of [`with_listen_url`](Self::with_listen_url).
     listen_url: Option<Arc<str>>,
+    observing: Observing,
 }
 
 impl PGMQueue {
@@ -42,9 +43,10 @@ impl PGMQueue {
         last_connect_error: LastConnectError<diesel::r2d2::Error>,
         open: OpenConnections,
     ) -> Self {
+        let observing = Observing::new(&settings);
         let driver = DriverState { losses: Losses::default(), open: Some(open) };
         let shared = Shared::new(settings, last_connect_error, driver);
-        Self { pool, shared: Arc::new(shared), listen_url: None }
+        Self { pool, shared: Arc::new(shared), listen_url: None, observing }
     }
 }
 
@@ -151,7 +153,7 @@ impl PGMQueue {
     /// # }
     /// ```
     pub fn with<'c, C: Connection>(&self, connection: &'c mut C) -> BoundQueue<'c> {
-        BoundQueue::new(connection.connection(), Arc::clone(&self.shared))
+        BoundQueue::new(connection.connection(), Arc::clone(&self.shared), self.observing.clone())
     }
 
     /// Runs a closure in a transaction, which commits if the closure returns `Ok`, and rolls back otherwise.
@@ -244,7 +246,7 @@ impl PGMQueue {
     /// The reason is known only to the closure. A server that refuses writes, which it may do only for a
     /// while, would refuse them on this connection for as long as the pool keeps it.
     fn accepts_writes(&self, connection: &mut PgConnection) -> bool {
-        let queue = BoundQueue::new(connection, Arc::clone(&self.shared));
+        let queue = BoundQueue::new(connection, Arc::clone(&self.shared), Observing::default());
         let answer = queue.run(statement::accepts_writes()).inspect_err(|error| {
             self.record_loss(error);
         });
@@ -294,6 +296,13 @@ impl PGMQueue {
         Self { listen_url: Some(url.into().into()), ..self }
     }
 
+    /// Sets the observer of the operations of this handle, of its clones, and of the queues that it binds.
+    /// An [`Arc`] of an observer is one as well.
+    #[must_use]
+    pub fn with_observer(self, observer: impl Observer) -> Self {
+        Self { observing: self.observing.by(observer), ..self }
+    }
+
     /// Drops this handle. The last handle closes the pool, and waits until its connections are closed;
     /// sessions and clones of the [`pool`](Self::pool) that you hold keep it open. A pool that you supplied
     /// stays open.
@@ -341,23 +350,21 @@ impl PGMQueue {
 
 pgmq_core::operations!([pgmq_core::inherent_methods] { example "pgmq_diesel" impl [] PGMQueue });
 
-impl Queue for PGMQueue {
-    type Error = Error;
-
+impl PGMQueue {
     /// Runs a query on a pooled connection, and again where the server is known to have committed nothing.
-    fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
+    fn run_pooled<O: Output>(&self, query: &Query<'_, O>) -> Result<O, Error> {
         let mut session = self.acquire(FRESH)?;
         let mut retry = Retry::new(&self.shared.server, 1).of(query.call());
         let mut discards_left = self.pool.max_size();
         loop {
-            let variant = retry.variant(&query);
+            let variant = retry.variant(query);
             // Here the query was not sent, so these reconnects are not counted as retries of it.
             while is_cached(variant) && !can_run(&mut session, variant.text) && discards_left > 0 {
                 discards_left -= 1;
                 self.shared.driver.losses.record();
                 session = self.replace(session)?;
             }
-            let RunError { class, error } = match run(&mut session, &query, variant) {
+            let RunError { class, error } = match run(&mut session, query, variant) {
                 Ok(output) => {
                     retry.succeeded(variant);
                     return Ok(output);
@@ -378,6 +385,16 @@ impl Queue for PGMQueue {
     }
 }
 
+impl Queue for PGMQueue {
+    type Error = Error;
+
+    fn run_query<O: Output>(&self, mut query: Query<'_, O>) -> Result<O, Error> {
+        let mut observed = self.observing.begin(&mut query);
+        let result = observed.run(|| self.run_pooled(&query));
+        observed.end(&query, result)
+    }
+}
+
 impl Listen for PGMQueue {
     type Listener = Listener;
 
@@ -389,7 +406,12 @@ impl Listen for PGMQueue {
 impl From<Pool> for PGMQueue {
     /// Uses your own pool as it is.
     fn from(pool: Pool) -> Self {
-        Self { pool, shared: Arc::new(Shared::for_users_pool(DriverState::default())), listen_url: None }
+        Self {
+            pool,
+            shared: Arc::new(Shared::for_users_pool(DriverState::default())),
+            listen_url: None,
+            observing: Observing::default(),
+        }
     }
 }
 

@@ -38,7 +38,7 @@ fn load<O: Output>(
         let class = failure_class(&error, is_complete);
         RunError { class, error: Error::during(query.context(), class)(error) }
     };
-    let statement = DieselQuery::new(variant, query.params()).cached(is_cached(variant));
+    let statement = DieselQuery::new(variant, query.params_of(variant)).cached(is_cached(variant));
     // In the row-by-row mode, `load` itself fails only if neither a row nor "command complete" has arrived.
     let mut arriving = LoadConnection::<PgRowByRowLoadingMode>::load(connection, statement)
         .map_err(|error| failed(error, false))?;

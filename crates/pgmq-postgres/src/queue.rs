@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use pgmq_core::backend::prelude::*;
 use pgmq_core::backend::{
-    self, Channels, LastConnectError, Next, OpenConnections, Retry, Settings, TransactionModes,
+    self, Channels, LastConnectError, Next, Observing, OpenConnections, Retry, Settings, TransactionModes,
 };
 use pgmq_core::{
-    ErrorKind, Failure, Installation, Listen, Output, Query, Queue, TransactionOptions, statement,
+    ErrorKind, Failure, Installation, Listen, Observer, Output, Query, Queue, TransactionOptions, statement,
 };
 use pgmq_driver_tokio_postgres::{connect_limit, ends_session, listen_config};
 
@@ -40,6 +40,7 @@ pub struct PGMQueue<M: ManageClients = Manager> {
     shared: Arc<Shared>,
     /// The URL of [`with_listen_url`](Self::with_listen_url).
     listen_url: Option<Arc<str>>,
+    observing: Observing,
 }
 
 impl PGMQueue {
@@ -49,9 +50,10 @@ impl PGMQueue {
         last_connect_error: LastConnectError<Error>,
         open: OpenConnections,
     ) -> Self {
+        let observing = Observing::new(&settings);
         let driver = DriverState { losses: Losses::default(), open };
         let shared = Shared::new(settings, last_connect_error, driver);
-        Self { pool, shared: Arc::new(shared), listen_url: None }
+        Self { pool, shared: Arc::new(shared), listen_url: None, observing }
     }
 }
 
@@ -161,7 +163,7 @@ impl<M: ManageClients> PGMQueue<M> {
     /// # }
     /// ```
     pub fn with<'c, C: Connection>(&self, connection: &'c mut C) -> BoundQueue<'c> {
-        BoundQueue::new(connection.conn(), Arc::clone(&self.shared))
+        BoundQueue::new(connection.conn(), Arc::clone(&self.shared), self.observing.clone())
     }
 
     /// Runs a closure in a transaction, which commits if the closure returns `Ok`, and rolls back otherwise.
@@ -268,7 +270,7 @@ impl<M: ManageClients> PGMQueue<M> {
     /// The reason is known only to the closure. A server that refuses writes, which it may do only for a
     /// while, would refuse them on this connection for as long as the pool keeps it.
     fn accepts_writes(&self, connection: ConnRef<'_>) -> bool {
-        let queue = BoundQueue::new(connection, Arc::clone(&self.shared));
+        let queue = BoundQueue::new(connection, Arc::clone(&self.shared), Observing::default());
         let answer = queue.run(statement::accepts_writes()).inspect_err(|error| {
             self.is_loss(error);
         });
@@ -298,6 +300,13 @@ impl<M: ManageClients> PGMQueue<M> {
     #[must_use]
     pub fn with_listen_url(self, url: impl Into<String>) -> Self {
         Self { listen_url: Some(url.into().into()), ..self }
+    }
+
+    /// Sets the observer of the operations of this handle, of its clones, and of the queues that it binds.
+    /// An [`Arc`] of an observer is one as well.
+    #[must_use]
+    pub fn with_observer(self, observer: impl Observer) -> Self {
+        Self { observing: self.observing.by(observer), ..self }
     }
 
     /// Drops this handle. The last handle closes the pool, and waits until its connections are closed;
@@ -340,16 +349,14 @@ pgmq_core::operations!([pgmq_core::inherent_methods] {
     example "pgmq_postgres" impl [<M: ManageClients>] PGMQueue<M>
 });
 
-impl<M: ManageClients> Queue for PGMQueue<M> {
-    type Error = Error;
-
+impl<M: ManageClients> PGMQueue<M> {
     /// Runs a query on a pooled connection, and again where the server is known to have committed nothing.
-    fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
+    fn run_pooled<O: Output>(&self, query: &Query<'_, O>) -> Result<O, Error> {
         let mut session = self.session()?;
         let mut retry = Retry::new(&self.shared.server, 1).of(query.call());
         loop {
-            let variant = retry.variant(&query);
-            let RunError { class, error } = match session.conn().run(&query, variant) {
+            let variant = retry.variant(query);
+            let RunError { class, error } = match session.conn().run(query, variant) {
                 Ok(output) => {
                     retry.succeeded(variant);
                     return Ok(output);
@@ -373,6 +380,16 @@ impl<M: ManageClients> Queue for PGMQueue<M> {
     }
 }
 
+impl<M: ManageClients> Queue for PGMQueue<M> {
+    type Error = Error;
+
+    fn run_query<O: Output>(&self, mut query: Query<'_, O>) -> Result<O, Error> {
+        let mut observed = self.observing.begin(&mut query);
+        let result = observed.run(|| self.run_pooled(&query));
+        observed.end(&query, result)
+    }
+}
+
 impl<M: ManageClients> Listen for PGMQueue<M> {
     type Listener = Listener;
 
@@ -384,14 +401,19 @@ impl<M: ManageClients> Listen for PGMQueue<M> {
 impl<M: ManageClients> From<Pool<M>> for PGMQueue<M> {
     /// Uses your own pool as it is.
     fn from(pool: Pool<M>) -> Self {
-        Self { pool, shared: Arc::new(Shared::for_users_pool(DriverState::default())), listen_url: None }
+        Self {
+            pool,
+            shared: Arc::new(Shared::for_users_pool(DriverState::default())),
+            listen_url: None,
+            observing: Observing::default(),
+        }
     }
 }
 
 impl<M: ManageClients> Clone for PGMQueue<M> {
     fn clone(&self) -> Self {
         let (shared, listen_url) = (Arc::clone(&self.shared), self.listen_url.clone());
-        Self { pool: self.pool.clone(), shared, listen_url }
+        Self { pool: self.pool.clone(), shared, listen_url, observing: self.observing.clone() }
     }
 }
 

@@ -91,7 +91,7 @@ impl ConnRef<'_> {
         let mut rows = query.rows();
         if O::IS_LIST {
             let mut arriving =
-                self.start(variant.text, query.params()).map_err(|error| failed(error, false))?;
+                self.start(variant.text, query.params_of(variant)).map_err(|error| failed(error, false))?;
             while let Some(row) =
                 arriving.next().map_err(|error| failed(error, arriving.rows_affected().is_some()))?
             {
@@ -103,7 +103,7 @@ impl ConnRef<'_> {
             // report that ends the session, and `classify` has that prove by itself that nothing was
             // committed. The server rolls back a command that fails in any other way.
             let collected =
-                self.collect(variant.text, query.params()).map_err(|error| failed(error, false))?;
+                self.collect(variant.text, query.params_of(variant)).map_err(|error| failed(error, false))?;
             collected.into_iter().for_each(|row| rows.push(TokioRow(row)));
         }
         rows.finish(|| query.context())

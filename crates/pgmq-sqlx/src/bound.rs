@@ -1,9 +1,11 @@
 //! The queue on a connection of the user's.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::lock::Mutex;
+use pgmq_core::backend::Observing;
 use pgmq_core::backend::prelude::*;
 use pgmq_core::{AsyncQueue, Output, Query};
 use sqlx::{Connection as _, PgConnection};
@@ -29,11 +31,12 @@ pub struct BoundQueue<'c> {
     /// queue over a pool.
     connection: Mutex<&'c mut PgConnection>,
     shared: Arc<Shared>,
+    observing: Observing,
 }
 
 impl<'c> BoundQueue<'c> {
-    pub(crate) fn new(connection: &'c mut PgConnection, shared: Arc<Shared>) -> Self {
-        Self { connection: Mutex::new(connection), shared }
+    pub(crate) fn new(connection: &'c mut PgConnection, shared: Arc<Shared>, observing: Observing) -> Self {
+        Self { connection: Mutex::new(connection), shared, observing }
     }
 }
 
@@ -41,20 +44,29 @@ pgmq_core::operations!([pgmq_core::inherent_async_methods] {
     example none impl [<'c>] captures ['c] [] BoundQueue<'c>
 });
 
-impl AsyncQueue for BoundQueue<'_> {
-    type Error = Error;
-
-    async fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
+impl BoundQueue<'_> {
+    async fn run_once<O: Output>(&self, query: &Query<'_, O>) -> Result<O, Error> {
         let variant = query.variant_in_transaction(&self.shared.server);
         let prepared = &self.shared.driver.prepared;
         let mut connection = self.connection.lock().await;
         // Outside a transaction, a pooler may run the two round trips of an unprepared statement on two
         // server sessions.
         let ran = match prepared.is_off() && !connection.is_in_transaction() {
-            false => run(&mut connection, prepared, &query, variant).await,
-            true => run_in_transaction(&mut connection, prepared, &query, variant).await,
+            false => run(&mut connection, prepared, query, variant).await,
+            true => run_in_transaction(&mut connection, prepared, query, variant).await,
         };
         ran.map_err(|failed| failed.error)
+    }
+}
+
+impl AsyncQueue for BoundQueue<'_> {
+    type Error = Error;
+
+    async fn run_query<O: Output>(&self, mut query: Query<'_, O>) -> Result<O, Error> {
+        let mut observed = self.observing.begin(&mut query);
+        let running = pin!(self.run_once(&query));
+        let result = observed.watch(running).await;
+        observed.end(&query, result)
     }
 }
 

@@ -1,14 +1,16 @@
 //! The queue over a pool.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 
 use pgmq_core::backend::prelude::*;
 use pgmq_core::backend::{
-    self, CHECK_TRANSACTION, Channels, LastConnectError, Next, Retry, Settings, TransactionModes,
+    self, CHECK_TRANSACTION, Channels, LastConnectError, Next, Observing, Retry, Settings, TransactionModes,
 };
 use pgmq_core::{
-    AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, Query, TransactionOptions, statement,
+    AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Observer, Output, Query, TransactionOptions,
+    statement,
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
@@ -36,6 +38,7 @@ pub struct PGMQueue {
     shared: Arc<Shared>,
     /// The URL of [`with_listen_url`](Self::with_listen_url).
     listen_url: Option<Arc<str>>,
+    observing: Observing,
     /// Counts the handles of a pool that a builder made, so that the last one can close it. `None` for the
     /// user's pool.
     handles: Option<Arc<()>>,
@@ -43,8 +46,9 @@ pub struct PGMQueue {
 
 impl PGMQueue {
     pub(crate) fn new(pool: Pool, settings: Settings, driver: DriverState) -> Self {
+        let observing = Observing::new(&settings);
         let shared = Arc::new(Shared::new(settings, LastConnectError::default(), driver));
-        Self { pool, shared, listen_url: None, handles: Some(Arc::default()) }
+        Self { pool, shared, listen_url: None, observing, handles: Some(Arc::default()) }
     }
 }
 
@@ -102,7 +106,7 @@ impl PGMQueue {
     /// # }
     /// ```
     pub fn with<'c, C: Connection>(&self, connection: &'c mut C) -> BoundQueue<'c> {
-        BoundQueue::new(connection.conn(), Arc::clone(&self.shared))
+        BoundQueue::new(connection.conn(), Arc::clone(&self.shared), self.observing.clone())
     }
 
     /// Runs a closure in a transaction, which commits if the closure returns `Ok`, and rolls back otherwise.
@@ -204,7 +208,7 @@ impl PGMQueue {
     /// The reason is known only to the closure. A server that refuses writes, which it may do only for a
     /// while, would refuse them on this connection for as long as the pool keeps it.
     async fn accepts_writes(&self, connection: &mut PgConnection) -> bool {
-        let queue = BoundQueue::new(connection, Arc::clone(&self.shared));
+        let queue = BoundQueue::new(connection, Arc::clone(&self.shared), Observing::default());
         let asking = queue.run(statement::accepts_writes());
         // The driver rolls back first. A server that is silent, or that still runs a statement which the
         // closure has dropped, must not keep the closure's error from the caller.
@@ -252,6 +256,13 @@ impl PGMQueue {
     #[must_use]
     pub fn with_listen_url(self, url: impl Into<String>) -> Self {
         Self { listen_url: Some(url.into().into()), ..self }
+    }
+
+    /// Sets the observer of the operations of this handle, of its clones, and of the queues that it binds.
+    /// An [`Arc`] of an observer is one as well.
+    #[must_use]
+    pub fn with_observer(self, observer: impl Observer) -> Self {
+        Self { observing: self.observing.by(observer), ..self }
     }
 
     /// Drops this handle. The pool closes with its last handle, also for tasks that have cloned
@@ -336,20 +347,18 @@ fn cannot_commit(error: sqlx::Error) -> Error {
 
 pgmq_core::operations!([pgmq_core::inherent_async_methods] { example "pgmq_sqlx" impl [] captures [] [] PGMQueue });
 
-impl AsyncQueue for PGMQueue {
-    type Error = Error;
-
+impl PGMQueue {
     /// Runs a query on a pooled connection, and again where the server is known to have committed nothing.
-    async fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
+    async fn run_pooled<O: Output>(&self, query: &Query<'_, O>) -> Result<O, Error> {
         let DriverState { losses, prepared } = &self.shared.driver;
         let mut session = self.session().await?;
         let mut retry = Retry::new(&self.shared.server, self.reconnects()).of(query.call());
         loop {
-            let variant = retry.variant(&query);
+            let variant = retry.variant(query);
             let mut in_flight = InFlight::new(session);
             let ran = match prepared.is_off() {
-                false => run(in_flight.conn(), prepared, &query, variant).await,
-                true => run_in_transaction(in_flight.conn(), prepared, &query, variant).await,
+                false => run(in_flight.conn(), prepared, query, variant).await,
+                true => run_in_transaction(in_flight.conn(), prepared, query, variant).await,
             };
             session = in_flight.release();
             let RunError { class, error } = match ran {
@@ -378,6 +387,17 @@ impl AsyncQueue for PGMQueue {
     }
 }
 
+impl AsyncQueue for PGMQueue {
+    type Error = Error;
+
+    async fn run_query<O: Output>(&self, mut query: Query<'_, O>) -> Result<O, Error> {
+        let mut observed = self.observing.begin(&mut query);
+        let running = pin!(self.run_pooled(&query));
+        let result = observed.watch(running).await;
+        observed.end(&query, result)
+    }
+}
+
 impl AsyncListen for PGMQueue {
     type Listener = Listener;
 
@@ -390,7 +410,7 @@ impl From<Pool> for PGMQueue {
     /// Uses your own pool as it is.
     fn from(pool: Pool) -> Self {
         let shared = Arc::new(Shared::for_users_pool(DriverState::default()));
-        Self { pool, shared, listen_url: None, handles: None }
+        Self { pool, shared, listen_url: None, observing: Observing::default(), handles: None }
     }
 }
 

@@ -72,7 +72,8 @@ pub(crate) async fn run<O: Output>(
     variant: SqlVariant<'_>,
 ) -> Result<O, RunError> {
     let failed = |error, is_complete| RunError::new(query, error, is_complete);
-    let arguments = arguments(query.params()).map_err(|error| failed(sqlx::Error::Encode(error), false))?;
+    let arguments =
+        arguments(query.params_of(variant)).map_err(|error| failed(sqlx::Error::Encode(error), false))?;
     let is_persistent = !prepared.is_off();
     let statement = sqlx::query_with(AssertSqlSafe(variant.text), arguments).persistent(is_persistent);
     let mut rows = query.rows();

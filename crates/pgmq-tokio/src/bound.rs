@@ -1,8 +1,10 @@
 //! The queue on a connection of the user's.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 
+use pgmq_core::backend::Observing;
 use pgmq_core::backend::prelude::*;
 use pgmq_core::{AsyncQueue, Output, Query};
 
@@ -21,11 +23,12 @@ use crate::run::ConnRef;
 pub struct BoundQueue<'c> {
     connection: ConnRef<'c>,
     shared: Arc<Shared>,
+    observing: Observing,
 }
 
 impl<'c> BoundQueue<'c> {
-    pub(crate) fn new(connection: ConnRef<'c>, shared: Arc<Shared>) -> Self {
-        Self { connection, shared }
+    pub(crate) fn new(connection: ConnRef<'c>, shared: Arc<Shared>, observing: Observing) -> Self {
+        Self { connection, shared, observing }
     }
 }
 
@@ -33,12 +36,21 @@ pgmq_core::operations!([pgmq_core::inherent_async_methods] {
     example none impl [<'c>] captures ['c] [] BoundQueue<'c>
 });
 
+impl BoundQueue<'_> {
+    async fn run_once<O: Output>(&self, query: &Query<'_, O>) -> Result<O, Error> {
+        let variant = query.variant_in_transaction(&self.shared.server);
+        self.connection.run(query, variant).await.map_err(|failed| failed.error)
+    }
+}
+
 impl AsyncQueue for BoundQueue<'_> {
     type Error = Error;
 
-    async fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
-        let variant = query.variant_in_transaction(&self.shared.server);
-        self.connection.run(&query, variant).await.map_err(|failed| failed.error)
+    async fn run_query<O: Output>(&self, mut query: Query<'_, O>) -> Result<O, Error> {
+        let mut observed = self.observing.begin(&mut query);
+        let running = pin!(self.run_once(&query));
+        let result = observed.watch(running).await;
+        observed.end(&query, result)
     }
 }
 

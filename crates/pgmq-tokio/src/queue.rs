@@ -9,11 +9,11 @@ use std::time::Instant;
 
 use pgmq_core::backend::prelude::*;
 use pgmq_core::backend::{
-    self, Channels, FailureClass, LastConnectError, Next, Retry, Settings, TransactionModes,
+    self, Channels, FailureClass, LastConnectError, Next, Observing, Retry, Settings, TransactionModes,
 };
 use pgmq_core::{
-    AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Output, PoolError, Query, TransactionOptions,
-    statement,
+    AsyncListen, AsyncQueue, ErrorKind, Failure, Installation, Observer, Output, PoolError, Query,
+    TransactionOptions, statement,
 };
 use pgmq_driver_tokio_postgres::{Background, Pools, ends_session, listen_config};
 
@@ -44,6 +44,7 @@ pub struct PGMQueue<M: ManageClients = Manager> {
     connections: Option<(Background, Weak<()>)>,
     /// The URL of [`with_listen_url`](Self::with_listen_url).
     listen_url: Option<Arc<str>>,
+    observing: Observing,
 }
 
 impl PGMQueue {
@@ -53,9 +54,10 @@ impl PGMQueue {
         last_connect_error: LastConnectError<Error>,
         connections: (Background, Weak<()>),
     ) -> Self {
+        let observing = Observing::new(&settings);
         let driver = DriverState::new(pools.current());
         let shared = Arc::new(Shared::new(settings, last_connect_error, driver));
-        Self { pools: Arc::new(pools), shared, connections: Some(connections), listen_url: None }
+        Self { pools: Arc::new(pools), shared, connections: Some(connections), listen_url: None, observing }
     }
 }
 
@@ -172,7 +174,7 @@ impl<M: ManageClients> PGMQueue<M> {
     /// # }
     /// ```
     pub fn with<'c, C: Connection>(&self, connection: &'c mut C) -> BoundQueue<'c> {
-        BoundQueue::new(connection.conn(), Arc::clone(&self.shared))
+        BoundQueue::new(connection.conn(), Arc::clone(&self.shared), self.observing.clone())
     }
 
     /// Runs a closure in a transaction, which commits if the closure returns `Ok`, and rolls back otherwise.
@@ -279,7 +281,7 @@ impl<M: ManageClients> PGMQueue<M> {
     /// The reason is known only to the closure. A server that refuses writes, which it may do only for a
     /// while, would refuse them on this connection for as long as the pool keeps it.
     async fn accepts_writes(&self, connection: ConnRef<'_>) -> bool {
-        let queue = BoundQueue::new(connection, Arc::clone(&self.shared));
+        let queue = BoundQueue::new(connection, Arc::clone(&self.shared), Observing::default());
         let asking = queue.run(statement::accepts_writes());
         // A server that falls silent must not keep the closure's error from the caller.
         let answer = tokio::time::timeout(self.shared.settings.connect_timeout, asking).await;
@@ -314,6 +316,13 @@ impl<M: ManageClients> PGMQueue<M> {
     #[must_use]
     pub fn with_listen_url(self, url: impl Into<String>) -> Self {
         Self { listen_url: Some(url.into().into()), ..self }
+    }
+
+    /// Sets the observer of the operations of this handle, of its clones, and of the queues that it binds.
+    /// An [`Arc`] of an observer is one as well.
+    #[must_use]
+    pub fn with_observer(self, observer: impl Observer) -> Self {
+        Self { observing: self.observing.by(observer), ..self }
     }
 
     /// Drops this handle.
@@ -400,17 +409,15 @@ pgmq_core::operations!([pgmq_core::inherent_async_methods] {
     example "pgmq_tokio" impl [<M: ManageClients>] captures [] [M] PGMQueue<M>
 });
 
-impl<M: ManageClients> AsyncQueue for PGMQueue<M> {
-    type Error = Error;
-
+impl<M: ManageClients> PGMQueue<M> {
     /// Runs a query on a pooled connection, and again where the server is known to have committed nothing.
-    async fn run_query<O: Output>(&self, query: Query<'_, O>) -> Result<O, Error> {
+    async fn run_pooled<O: Output>(&self, query: &Query<'_, O>) -> Result<O, Error> {
         let mut acquired = self.acquire().await?;
         let mut retry = Retry::new(&self.shared.server, 1).of(query.call());
         loop {
-            let variant = retry.variant(&query);
+            let variant = retry.variant(query);
             let in_flight = InFlight::new(acquired, &self.shared).cancelled_on_drop(query.call().is_poll());
-            let ran = in_flight.conn().run(&query, variant).await;
+            let ran = in_flight.conn().run(query, variant).await;
             acquired = in_flight.release();
             let RunError { class, error } = match ran {
                 Ok(output) => {
@@ -438,6 +445,17 @@ impl<M: ManageClients> AsyncQueue for PGMQueue<M> {
     }
 }
 
+impl<M: ManageClients> AsyncQueue for PGMQueue<M> {
+    type Error = Error;
+
+    async fn run_query<O: Output>(&self, mut query: Query<'_, O>) -> Result<O, Error> {
+        let mut observed = self.observing.begin(&mut query);
+        let running = pin!(self.run_pooled(&query));
+        let result = observed.watch(running).await;
+        observed.end(&query, result)
+    }
+}
+
 impl<M: ManageClients> AsyncListen for PGMQueue<M> {
     type Listener = Listener;
 
@@ -450,7 +468,13 @@ impl<M: ManageClients> From<Pool<M>> for PGMQueue<M> {
     /// Uses your own pool as it is.
     fn from(pool: Pool<M>) -> Self {
         let shared = Arc::new(Shared::for_users_pool(DriverState::new(&pool)));
-        Self { pools: Arc::new(Pools::users(pool)), shared, connections: None, listen_url: None }
+        Self {
+            pools: Arc::new(Pools::users(pool)),
+            shared,
+            connections: None,
+            listen_url: None,
+            observing: Observing::default(),
+        }
     }
 }
 
@@ -461,6 +485,7 @@ impl<M: ManageClients> Clone for PGMQueue<M> {
             shared: Arc::clone(&self.shared),
             connections: self.connections.clone(),
             listen_url: self.listen_url.clone(),
+            observing: self.observing.clone(),
         }
     }
 }

@@ -64,7 +64,7 @@ impl ConnRef<'_> {
         query: &Query<'_, O>,
         variant: SqlVariant<'_>,
     ) -> Result<RowStream, tokio_postgres::Error> {
-        let params = query.params().iter().map(SqlParam);
+        let params = query.params_of(variant).iter().map(SqlParam);
         let Some(statements) = self.statements else {
             let typed = params.map(|param| {
                 let sql_type = param.sql_type();
@@ -89,7 +89,8 @@ async fn prepared<O: Output>(
     }
     // Boxed, because this future is large and rarely needed, and every operation would reserve the space for
     // it.
-    let statement = Box::pin(client.prepare_typed(variant.text, &sql_types(query.params()))).await?;
+    let statement =
+        Box::pin(client.prepare_typed(variant.text, &sql_types(query.params_of(variant)))).await?;
     statements.insert(variant.text, &statement);
     Ok(statement)
 }

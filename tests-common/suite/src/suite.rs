@@ -10,7 +10,7 @@ use pgmq_test_server::{Poolers, Server};
 use crate::{
     conformance::{
         browse, cancellation, claims, concurrency, connect, connection_strings, env, errors, finish, hostile,
-        install, listen, malformed_rows, notify, pool, pooler, prepared, queues, read, read_only,
+        install, listen, malformed_rows, notify, observer, pool, pooler, prepared, queues, read, read_only,
         round_trips, send, timeouts, tls, topics, transactions, undecoded,
     },
     faults::{catalog, child as experiments, fault::are_asked_for, report},
@@ -27,7 +27,7 @@ macro_rules! groups {
     ($then:ident) => {
         $then! {
             connect connection_strings env pool install timeouts transactions queues send topics read undecoded malformed_rows finish claims
-            browse notify listen errors read_only hostile concurrency cancellation prepared round_trips tls pooler
+            browse notify listen observer errors read_only hostile concurrency cancellation prepared round_trips tls pooler
         }
     };
 }

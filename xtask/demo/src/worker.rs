@@ -17,8 +17,7 @@ pub(super) async fn tell<A: Application>(queue: &A, page: &mut Page) -> Result<(
     page.step("start a worker");
     let shop = Arc::new(Shop::default());
     let second = Duration::from_secs(1);
-    // The throttle of the last notification before the start may suppress that of the first order.
-    let settings = Queue::new().concurrency(2).retry(Retry::fixed(second)).backstop(second);
+    let settings = Queue::new().concurrency(2).retry(Retry::fixed(second));
     let worker = queue.employ(settings, Arc::clone(&shop)).await?;
     let mut events = A::handle(&worker).watch(ORDERS).context("the worker should have the queue")?;
     page.note(format!("it handles the messages of {ORDERS}, two at a time"));

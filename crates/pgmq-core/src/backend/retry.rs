@@ -67,6 +67,7 @@ impl<'v> Retry<'v> {
 
     /// The SQL variant to run.
     pub fn variant<'q, O: Output>(&self, query: &'q Query<'_, O>) -> SqlVariant<'q> {
+        query.count_attempt();
         match self.lacks {
             Some(_) => query.oldest_variant(),
             None => query.variant_on_pool(self.server),

@@ -1,10 +1,12 @@
 //! The settings of connections and pools, for every back end.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Error;
 use crate::error_kind::ErrorKind;
+use crate::observer::Observer;
 
 /// The settings of a queue's connections and of its pool. A back end's builder fills them in.
 #[derive(Clone)]
@@ -42,6 +44,8 @@ pub struct Settings {
     pub prepared_statements: Option<bool>,
     /// `true` if `connect` checks that PGMQ is installed, and creates the extension if it is missing.
     pub install_extension: bool,
+    /// The observer of the queue's operations.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 impl Default for Settings {
@@ -63,6 +67,7 @@ impl Default for Settings {
             listener_check_interval: Duration::from_secs(30),
             prepared_statements: None,
             install_extension: true,
+            observer: None,
         }
     }
 }
@@ -327,6 +332,15 @@ macro_rules! settings_methods {
         #[must_use]
         pub fn listener_check_interval(mut self, interval: ::std::time::Duration) -> Self {
             self.settings.listener_check_interval = interval;
+            self
+        }
+
+        /// Sets the observer of the queue's operations, such as one that makes traces and metrics of them;
+        /// the default is none, which costs nothing. An [`Arc`](::std::sync::Arc) of an observer is one as
+        /// well.
+        #[must_use]
+        pub fn observer(mut self, observer: impl $crate::Observer) -> Self {
+            self.settings.observer = Some(::std::sync::Arc::new(observer));
             self
         }
 

@@ -7,6 +7,7 @@ use crate::decode::rows::Record;
 use crate::error::Error;
 use crate::error_kind::ErrorKind;
 use crate::message::{ArchivedMessage, Message};
+use crate::observer::received::ReceivedMessage;
 use crate::raw_json::RawJson;
 use crate::row::Row;
 
@@ -31,6 +32,14 @@ impl<T: DeserializeOwned + Send> Record for Message<T> {
             message: payload(row, msg_id, message)?,
             headers: optional(row, "headers", headers)?,
         })
+    }
+
+    fn message_id(&self) -> Option<i64> {
+        Some(self.msg_id)
+    }
+
+    fn received(&self) -> Option<ReceivedMessage<'_>> {
+        Some(ReceivedMessage::new(self.msg_id, self.read_ct, self.enqueued_at, self.headers.as_ref()))
     }
 
     const KEPT: bool = true;
@@ -86,6 +95,10 @@ impl<T: DeserializeOwned + Send> Record for ArchivedMessage<T> {
     fn decode<R: Row>(row: &R, (message, archived_at): &Self::Columns) -> Result<Self, Error> {
         let archived_at = required(row, "archived_at", *archived_at)?;
         Ok(Self { message: Message::decode(row, message)?, archived_at })
+    }
+
+    fn received(&self) -> Option<ReceivedMessage<'_>> {
+        self.message.received()
     }
 
     const KEPT: bool = true;

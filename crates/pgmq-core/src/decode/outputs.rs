@@ -18,6 +18,10 @@ impl<T: Record> Output for Vec<T> {
     fn from_records(records: Vec<T>) -> Option<Self> {
         Some(records)
     }
+
+    fn records(&self) -> &[T] {
+        self
+    }
 }
 
 impl<T: Record> Output for Option<T> {
@@ -25,6 +29,10 @@ impl<T: Record> Output for Option<T> {
 
     fn from_records(records: Vec<T>) -> Option<Self> {
         if records.is_empty() { Some(None) } else { only(records).map(Some) }
+    }
+
+    fn records(&self) -> &[T] {
+        self.as_slice()
     }
 }
 
@@ -34,6 +42,10 @@ impl Output for () {
 
     fn from_records(_: Vec<()>) -> Option<Self> {
         Some(())
+    }
+
+    fn records(&self) -> &[()] {
+        &[]
     }
 }
 
@@ -47,14 +59,19 @@ impl Record for () {
     }
 }
 
-/// Implements the results that are one value in one row.
+/// Implements the results that are one value in one row: with the type of the cell, and the number of
+/// messages that the value stands for and the id of the only one.
 macro_rules! scalars {
-    ($($scalar:ty: $cell:ty),*) => {$(
+    ($($scalar:ty: $cell:ty, $value:ident stands for $messages_and_id:expr;)*) => {$(
         impl Output for $scalar {
             type Record = $scalar;
 
             fn from_records(records: Vec<$scalar>) -> Option<Self> {
                 only(records)
+            }
+
+            fn records(&self) -> &[$scalar] {
+                std::slice::from_ref(self)
             }
         }
 
@@ -67,8 +84,25 @@ macro_rules! scalars {
                 let cell: $cell = required(row, "result", Some(0))?;
                 Self::try_from(cell).map_err(|error| mismatch("result").because(error))
             }
+
+            fn messages(&self) -> usize {
+                let $value = *self;
+                let (messages, _): (usize, Option<i64>) = $messages_and_id;
+                messages
+            }
+
+            fn message_id(&self) -> Option<i64> {
+                let $value = *self;
+                let (_, id): (usize, Option<i64>) = $messages_and_id;
+                id
+            }
         }
     )*};
 }
 
-scalars!(bool: bool, i64: i64, u32: i32, u64: i64);
+scalars! {
+    bool: bool, found stands for (usize::from(found), None);
+    i64: i64, id stands for (1, Some(id));
+    u32: i32, number stands for (usize::try_from(number).unwrap_or(usize::MAX), None);
+    u64: i64, number stands for (usize::try_from(number).unwrap_or(usize::MAX), None);
+}

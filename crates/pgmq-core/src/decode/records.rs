@@ -51,6 +51,10 @@ impl Output for QueueMetrics {
     fn from_records(records: Vec<Self>) -> Option<Self> {
         only(records)
     }
+
+    fn records(&self) -> &[Self] {
+        std::slice::from_ref(self)
+    }
 }
 
 /// A span of time, as the number of microseconds in the only column.

@@ -5,6 +5,7 @@ use crate::decode::sealed::Sealed;
 use crate::error::Error;
 use crate::error_kind::ErrorKind;
 use crate::message::Message;
+use crate::observer::received::ReceivedMessage;
 use crate::raw_json::RawJson;
 use crate::row::Row;
 
@@ -19,6 +20,9 @@ pub trait Output: Sealed + Sized + Send {
 
     /// The result of all records, in their order; `None` if there are too few or too many.
     fn from_records(records: Vec<Self::Record>) -> Option<Self>;
+
+    /// The records of the result, for observers.
+    fn records(&self) -> &[Self::Record];
 }
 
 /// The type that one row decodes to. Only types of this crate implement it.
@@ -39,6 +43,21 @@ pub trait Record: Sealed + Sized + Send {
     /// `true` if rows are kept until all of them have decoded, because the server may no longer return their
     /// messages.
     const KEPT: bool = false;
+
+    /// The number of messages that the record stands for, in the result of an operation about messages.
+    fn messages(&self) -> usize {
+        1
+    }
+
+    /// The id of the message that the record stands for, if it has one.
+    fn message_id(&self) -> Option<i64> {
+        None
+    }
+
+    /// The message, if the record is one.
+    fn received(&self) -> Option<ReceivedMessage<'_>> {
+        None
+    }
 
     /// The message in a row, not decoded. Called only if rows are [`KEPT`](Self::KEPT).
     fn undecoded<R: Row>(_row: &R, _columns: &Self::Columns) -> Option<Message<RawJson>> {

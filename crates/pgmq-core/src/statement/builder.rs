@@ -112,7 +112,7 @@ impl<'a> StatementBuilder<'a> {
 
     /// The statement with this text.
     pub(crate) fn sql<O: Output>(self, text: impl Into<Cow<'static, str>>) -> Statement<'a, O> {
-        self.build(Sql { text: text.into(), newer: None })
+        self.build(Sql { text: text.into(), newer: None, traced: None })
     }
 
     /// The statement with this text, which has a better variant on servers of `since` and newer.
@@ -122,24 +122,25 @@ impl<'a> StatementBuilder<'a> {
         since: Version,
         newer: impl Into<Cow<'static, str>>,
     ) -> Statement<'a, O> {
-        self.build(Sql { text: text.into(), newer: Some((since, newer.into())) })
+        self.build(Sql { text: text.into(), newer: Some((since, newer.into())), traced: None })
     }
 
     fn build<O: Output>(mut self, sql: Sql) -> Statement<'a, O> {
         let size = check_size(self.params.iter().map(Param::size).sum());
         self.take(size);
-        let Self { call, queue, params, refused, .. } = self;
+        let Self { operation, call, queue, params, refused } = self;
         let body = match refused {
             None => Body::Query { sql, params },
             Some(error) => Body::Refused(error),
         };
-        Statement { call, queue, body, sort: None }
+        Statement { operation, call, queue, body, sort: None }
     }
 
     /// A statement whose result is known without the server.
     pub(crate) fn answer<O: Output>(self, answer: O) -> Statement<'a, O> {
-        let Self { call, queue, refused, .. } = self;
-        Statement { call, queue, body: refused.map_or(Body::Answer(answer), Body::Refused), sort: None }
+        let Self { operation, call, queue, refused, .. } = self;
+        let body = refused.map_or(Body::Answer(answer), Body::Refused);
+        Statement { operation, call, queue, body, sort: None }
     }
 }
 

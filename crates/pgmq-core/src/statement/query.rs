@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::call::{Call, Context};
 use crate::decode::{Output, Rows};
 use crate::error::Error;
+use crate::observer::{OperationKind, ServerAddress, Started, TraceContext};
+use crate::operations::Operation;
 use crate::param::Param;
 use crate::row::Row;
 use crate::server_version::ServerVersion;
@@ -17,6 +20,8 @@ use crate::version::Version;
 /// that runs it is `Send` for any type of message. Its `Debug` output shows the parameters, payloads
 /// included.
 pub struct Statement<'a, O: Output> {
+    /// The row of the operation; `None` for statements that are not in the table.
+    pub(crate) operation: Option<&'static Operation>,
     pub(crate) call: Call,
     pub(crate) queue: Option<Cow<'a, str>>,
     pub(crate) body: Body<'a, O>,
@@ -37,6 +42,8 @@ pub(crate) enum Body<'a, O> {
 pub(crate) struct Sql {
     pub(crate) text: Cow<'static, str>,
     pub(crate) newer: Option<(Version, Cow<'static, str>)>,
+    /// The text with headers as a further parameter, for a trace context.
+    pub(crate) traced: Option<&'static str>,
 }
 
 /// The next step for a statement.
@@ -49,12 +56,19 @@ pub enum Action<'a, O: Output> {
 
 /// The query of a statement.
 pub struct Query<'a, O: Output> {
+    operation: Option<&'static Operation>,
     call: Call,
     queue: Option<Cow<'a, str>>,
     sql: Sql,
     params: Vec<Param<'a>>,
     sort: Option<Sort<O>>,
+    /// `true` if the last parameter is that of the text with a trace context.
+    is_traced: bool,
+    attempts: AtomicU32,
 }
+
+/// The PGMQ version that brought headers.
+const HEADERS: Version = Version::new(1, 5, 0);
 
 impl<'a, O: Output> Statement<'a, O> {
     /// The operation, and the PGMQ function that it calls.
@@ -69,15 +83,26 @@ impl<'a, O: Output> Statement<'a, O> {
 
     /// Turns the statement into the next step.
     pub fn into_action(self) -> Action<'a, O> {
-        let Self { call, queue, body, sort } = self;
+        let Self { operation, call, queue, body, sort } = self;
         match body {
-            Body::Query { sql, params } => Action::Run(Query { call, queue, sql, params, sort }),
+            Body::Query { sql, params } => {
+                let attempts = AtomicU32::new(0);
+                Action::Run(Query { operation, call, queue, sql, params, sort, is_traced: false, attempts })
+            }
             Body::Answer(answer) => Action::Return(Ok(answer)),
             Body::Refused(error) => {
                 let queue = queue.map(|name| name.into_owned().into_boxed_str());
                 Action::Return(Err(error.during(Context { call, queue })))
             }
         }
+    }
+
+    /// Sets the text that sends a trace context as well, in headers as a further parameter.
+    pub(crate) fn traced_by(mut self, text: Option<&'static str>) -> Self {
+        if let Body::Query { sql, .. } = &mut self.body {
+            sql.traced = text;
+        }
+        self
     }
 
     /// Sorts the records before they are returned, instead of keeping the server's order.
@@ -120,13 +145,25 @@ impl<'a, O: Output> Query<'a, O> {
     /// A newer variant is run only on a server that is known to have it, since a failed statement would undo
     /// the transaction.
     pub fn variant_in_transaction(&self, server: &ServerVersion) -> SqlVariant<'_> {
+        self.count_attempt();
         self.variant(server, false)
     }
 
     fn variant(&self, server: &ServerVersion, if_unknown: bool) -> SqlVariant<'_> {
+        // Also tried in a transaction on a server of unknown version. The observer has asked for it.
+        if let Some(text) = self.sql.traced.filter(|_| self.is_traced)
+            && server.supports(HEADERS).unwrap_or(true)
+        {
+            return SqlVariant {
+                text,
+                since: Some(HEADERS),
+                is_for_one_queue: false,
+                params: self.params.len(),
+            };
+        }
         match &self.sql.newer {
             Some((since, text)) if server.supports(*since).unwrap_or(if_unknown) => {
-                variant(text, Some(*since))
+                self.variant_of(text, Some(*since))
             }
             _ => self.oldest_variant(),
         }
@@ -134,12 +171,90 @@ impl<'a, O: Output> Query<'a, O> {
 
     /// The variant that works on every supported version of PGMQ.
     pub fn oldest_variant(&self) -> SqlVariant<'_> {
-        variant(&self.sql.text, None)
+        self.variant_of(&self.sql.text, None)
     }
 
-    /// The parameters, in the order of `$1`, `$2`, ...
+    /// The variant with this text. Only a text that names a table of the queue is owned.
+    #[expect(clippy::ptr_arg, reason = "`&str` does not show if the text is owned")]
+    fn variant_of<'q>(&self, text: &'q Cow<'static, str>, since: Option<Version>) -> SqlVariant<'q> {
+        let params = self.params.len() - usize::from(self.is_traced);
+        SqlVariant { text, since, is_for_one_queue: matches!(text, Cow::Owned(_)), params }
+    }
+
+    /// The parameters of a variant, in the order of `$1`, `$2`, ...
+    pub fn params_of(&self, variant: SqlVariant<'_>) -> &[Param<'a>] {
+        self.params.get(..variant.params).unwrap_or(&self.params)
+    }
+
+    /// The parameters of the oldest variant, in the order of `$1`, `$2`, ...
     pub fn params(&self) -> &[Param<'a>] {
-        &self.params
+        self.params_of(self.oldest_variant())
+    }
+
+    /// Counts an attempt to run the query.
+    pub(crate) fn count_attempt(&self) {
+        self.attempts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The number of attempts to run the query.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.attempts.load(Ordering::Relaxed)
+    }
+
+    /// The operation as an observer sees it; `None` for statements that are not in the table.
+    pub(crate) fn started<'q>(&'q self, server: Option<&'q ServerAddress>) -> Option<Started<'q>> {
+        let operation = self.operation?;
+        let routing_key = match (operation.arguments, self.params.first()) {
+            (["routing_key", ..], Some(Param::Text(key))) => Some(&**key),
+            _ => None,
+        };
+        let is_about_messages = matches!(operation.kind(), OperationKind::Send | OperationKind::Settle);
+        let in_lists = self.params.iter().find_map(|param| match param {
+            Param::Int8Array(ids) => Some(ids.len()),
+            Param::JsonbArray(messages) => Some(messages.len()),
+            _ => None,
+        });
+        let message_id = self.params.iter().find_map(|param| match param {
+            Param::Int8(id) => Some(*id),
+            _ => None,
+        });
+        Some(Started {
+            operation,
+            queue: self.queue.as_deref(),
+            routing_key,
+            messages: is_about_messages.then(|| in_lists.unwrap_or(1)),
+            message_id: message_id
+                .filter(|_| operation.kind() == OperationKind::Settle && in_lists.is_none()),
+            server,
+        })
+    }
+
+    /// Returns `true` if the query sends messages.
+    pub(crate) fn sends(&self) -> bool {
+        self.operation.is_some_and(|operation| operation.kind() == OperationKind::Send)
+    }
+
+    /// Sends a trace context along in the headers of each message, if the query sends messages.
+    pub(crate) fn trace(&mut self, context: &TraceContext) {
+        match (self.sql.traced, self.sends()) {
+            (Some(_), _) if !self.is_traced => {
+                let headers = match self.params.get(1) {
+                    Some(Param::JsonbArray(messages)) => {
+                        context.headers_of(messages.len()).map(Param::JsonbArray)
+                    }
+                    _ => context.headers().map(Param::Jsonb),
+                };
+                self.is_traced = headers.is_some();
+                self.params.extend(headers);
+            }
+            // The headers of the caller are the third parameter.
+            (None, true) => {
+                if let Some(headers) = self.params.get_mut(2) {
+                    context.merge_into(headers);
+                }
+            }
+            _ => {}
+        }
     }
 
     /// The operation, and the PGMQ function that it calls.
@@ -158,12 +273,6 @@ impl<'a, O: Output> Query<'a, O> {
     }
 }
 
-/// The variant with this text. Only a text that names a table of the queue is owned.
-#[expect(clippy::ptr_arg, reason = "`&str` does not show if the text is owned")]
-fn variant<'q>(text: &'q Cow<'static, str>, since: Option<Version>) -> SqlVariant<'q> {
-    SqlVariant { text, since, is_for_one_queue: matches!(text, Cow::Owned(_)) }
-}
-
 /// One variant of a query's SQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -174,11 +283,13 @@ pub struct SqlVariant<'q> {
     pub since: Option<Version>,
     /// The text names a table of the queue, so there are as many such texts as queues.
     pub is_for_one_queue: bool,
+    /// The number of parameters.
+    pub params: usize,
 }
 
 impl<'q> SqlVariant<'q> {
     /// The only variant of a text, for tests of back ends.
     pub fn new(text: &'q str) -> Self {
-        Self { text, since: None, is_for_one_queue: false }
+        Self { text, since: None, is_for_one_queue: false, params: usize::MAX }
     }
 }

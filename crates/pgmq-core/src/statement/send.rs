@@ -46,10 +46,11 @@ fn one<'a, T: Serialize + ?Sized>(
     );
     let headers = optional_json(&options.headers, Param::Jsonb);
     let (builder, given) = builder.json(message).options(headers, options.delay);
-    match given.needs_full_overload() {
+    let statement = match given.needs_full_overload() {
         true => builder.sql(FULL.get(given)),
         false => builder.sql_or(SHORT.get(given), FULL_OVERLOAD, FULL.get(given)),
-    }
+    };
+    statement.traced_by(FULL.traced(given))
 }
 
 /// The delay as the full overload of `send` accepts it: required, and always a point in time.
@@ -93,7 +94,10 @@ fn batch<'a, T: Serialize>(
     let headers = optional_json(&options.headers, Param::JsonbArray);
     let (builder, given) =
         builder.param(JsonArray::of_all(messages).map(Param::JsonbArray)).options(headers, options.delay);
-    if messages.is_empty() { builder.answer(Vec::new()) } else { builder.sql(VARIANTS.get(given)) }
+    match messages.is_empty() {
+        true => builder.answer(Vec::new()),
+        false => builder.sql(VARIANTS.get(given)).traced_by(VARIANTS.traced(given)),
+    }
 }
 
 /// Checks that there are as many headers as messages, since each message gets its own.

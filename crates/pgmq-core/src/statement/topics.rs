@@ -118,7 +118,7 @@ fn one<'a, T: Serialize + ?Sized>(
         variants!("SELECT pgmq.send_topic(routing_key=>$1::text, msg=>$2::jsonb", "", "jsonb", topic_delay);
     let headers = optional_json(&options.headers, Param::Jsonb);
     let (builder, given) = builder.json(message).options(headers, options.delay);
-    builder.sql(VARIANTS.get(given))
+    builder.sql(VARIANTS.get(given)).traced_by(VARIANTS.traced(given))
 }
 
 /// The delay as `send_topic` accepts it: whole seconds, and required next to headers. A point in time becomes
@@ -170,7 +170,10 @@ fn batch<'a, T: Serialize>(
     let headers = optional_json(&options.headers, Param::JsonbArray);
     let (builder, given) =
         builder.param(JsonArray::of_all(messages).map(Param::JsonbArray)).options(headers, options.delay);
-    if messages.is_empty() { builder.answer(Vec::new()) } else { builder.sql(VARIANTS.get(given)) }
+    match messages.is_empty() {
+        true => builder.answer(Vec::new()),
+        false => builder.sql(VARIANTS.get(given)).traced_by(VARIANTS.traced(given)),
+    }
 }
 
 /// A builder for an operation on a routing key, which is the first parameter.

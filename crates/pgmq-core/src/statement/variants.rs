@@ -21,6 +21,17 @@ enum DelayKind {
     At,
 }
 
+impl DelayKind {
+    /// The text for this kind of delay.
+    fn of(self, [none, seconds, at]: [&'static str; 3]) -> &'static str {
+        match self {
+            Self::None => none,
+            Self::Seconds => seconds,
+            Self::At => at,
+        }
+    }
+}
+
 impl OptionsGiven {
     /// Returns `true` if only the overload with all arguments can do this.
     pub(crate) fn needs_full_overload(self) -> bool {
@@ -28,21 +39,24 @@ impl OptionsGiven {
     }
 }
 
-/// The texts without headers, and with headers: each for no delay, whole seconds, and a point in time.
+/// The texts without headers, with headers, and with headers as the last parameter instead of the first
+/// option: each for no delay, whole seconds, and a point in time.
 pub(crate) struct SqlVariants {
     pub(crate) plain: [&'static str; 3],
     pub(crate) headers: [&'static str; 3],
+    pub(crate) traced: [&'static str; 3],
 }
 
 impl SqlVariants {
     /// The text for the arguments that were given.
     pub(crate) fn get(&self, given: OptionsGiven) -> &'static str {
-        let [none, seconds, at] = if given.headers { self.headers } else { self.plain };
-        match given.delay {
-            DelayKind::None => none,
-            DelayKind::Seconds => seconds,
-            DelayKind::At => at,
-        }
+        given.delay.of(if given.headers { self.headers } else { self.plain })
+    }
+
+    /// The text for the arguments that were given, with headers for a trace context as a further parameter;
+    /// `None` if there are headers to add the context to.
+    pub(crate) fn traced(&self, given: OptionsGiven) -> Option<&'static str> {
+        (!given.headers).then(|| given.delay.of(self.traced))
     }
 }
 
@@ -63,6 +77,11 @@ macro_rules! variants {
                 concat!($call, ", headers=>", $first, "::", $headers, $delay!(headers), ")"),
                 concat!($call, ", headers=>", $first, "::", $headers, $delay!(seconds $second), ")"),
                 concat!($call, ", headers=>", $first, "::", $headers, $delay!(at $second), ")"),
+            ],
+            traced: [
+                concat!($call, ", headers=>", $first, "::", $headers, $delay!(headers), ")"),
+                concat!($call, ", headers=>", $second, "::", $headers, $delay!(seconds $first), ")"),
+                concat!($call, ", headers=>", $second, "::", $headers, $delay!(at $first), ")"),
             ],
         }
     };

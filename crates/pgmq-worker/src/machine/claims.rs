@@ -238,9 +238,9 @@ impl Claims {
             asked.is_stale = true;
         }
         if wake != Wake::Kicked
-            && let Some(throttle) = flight.config.throttle.filter(|throttle| !throttle.is_zero())
+            && let Some(at) = after_throttle(&flight.config, now)
         {
-            self.again_at = Some(after(now, throttle.saturating_add(AFTER_THROTTLE)));
+            self.again_at = Some(at);
         }
         // The server is back.
         if wake == Wake::Reconnected {
@@ -250,13 +250,17 @@ impl Claims {
 
     /// Takes note of the throttle of notifications; `None` if there are none.
     pub(super) fn notifies(&mut self, flight: &mut Flight, throttle: Option<Duration>, now: Instant) {
-        let config = &mut flight.config;
-        if config.throttle.is_some() && throttle.is_none() {
+        let before = std::mem::replace(&mut flight.config.throttle, throttle);
+        match (before, throttle) {
+            // A notification from before may silence messages that are sent now.
+            (None, Some(_)) => self.again_at = after_throttle(&flight.config, now),
             // The next look is at the backstop, which is too late without notifications.
-            self.look_at = now;
-            self.empty = 0;
+            (Some(_), None) => {
+                self.look_at = now;
+                self.empty = 0;
+            }
+            _ => {}
         }
-        config.throttle = throttle;
     }
 
     /// Takes the time until the next message becomes visible.
@@ -285,6 +289,12 @@ impl Claims {
         };
         jitter(&mut flight.rng, wait)
     }
+}
+
+/// The time at which messages are there that a notification of now silences; `None` if it silences none.
+fn after_throttle(config: &Config, now: Instant) -> Option<Instant> {
+    let throttle = config.throttle.filter(|throttle| !throttle.is_zero())?;
+    Some(after(now, throttle.saturating_add(AFTER_THROTTLE)))
 }
 
 /// The smallest number of messages that is worth a claim while others are at hand.

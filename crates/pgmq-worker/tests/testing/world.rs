@@ -45,6 +45,20 @@ async fn a_retry_comes_at_its_time_and_not_before() {
 }
 
 #[tokio::test]
+async fn a_notification_before_the_start_does_not_delay_a_message_after_it() {
+    let world = World::with_queues(["q"]);
+    world.send("q", &1);
+    let handler = async |_: Job<i32>| ();
+    let _worker = world.worker().queue("q", Queue::new(), handler).start().await.unwrap();
+    world.pass(Duration::from_millis(100)).await;
+    assert_eq!(world.queue_length("q"), 0);
+    // The throttle of the notification before the start silences that of this message.
+    world.send("q", &2);
+    world.pass(Duration::from_millis(200)).await;
+    assert_eq!(world.queue_length("q"), 0);
+}
+
+#[tokio::test]
 async fn a_message_that_always_fails_is_a_dead_letter_after_its_reads() {
     let world = World::with_queues(["q"]);
     let handler = async |_: Job<i32>| Err::<(), _>("the disk is full");

@@ -32,6 +32,7 @@ pub(crate) mod install;
 pub(crate) mod listen;
 pub(crate) mod malformed_rows;
 pub(crate) mod notify;
+pub(crate) mod observer;
 pub(crate) mod pool;
 pub(crate) mod pooler;
 pub(crate) mod prepared;

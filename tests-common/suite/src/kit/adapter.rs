@@ -56,7 +56,8 @@ macro_rules! client {
                 acquire_timeout: ::std::time::Duration, connect_timeout: ::std::time::Duration,
                 idle_timeout: ::std::time::Duration, max_lifetime: ::std::time::Duration,
                 listener_check_interval: ::std::time::Duration,
-                prepared_statements: bool, install_extension: bool
+                prepared_statements: bool, install_extension: bool,
+                observer: ::std::sync::Arc<dyn ::pgmq_core::Observer>
             }
 
             async fn connect(self) -> Result<$queue, Self::Error> {
@@ -127,6 +128,10 @@ macro_rules! client {
 
             fn with_listen_url(queue: $queue, url: &str) -> $queue {
                 $($wrap)*(queue $($unwrap)*.with_listen_url(url))
+            }
+
+            fn with_observer(queue: $queue, observer: ::std::sync::Arc<dyn ::pgmq_core::Observer>) -> $queue {
+                $($wrap)*(queue $($unwrap)*.with_observer(observer))
             }
 
             async fn init(queue: &$queue) -> Result<(), Self::Error> {

@@ -1,8 +1,8 @@
 //! The interface between the suite and a back end.
 
-use std::{fmt::Debug, future::Future, time::Duration};
+use std::{fmt::Debug, future::Future, sync::Arc, time::Duration};
 
-use pgmq_core::{AsyncQueue, Installation, Notification, QueueError, TransactionOptions};
+use pgmq_core::{AsyncQueue, Installation, Notification, Observer, QueueError, TransactionOptions};
 
 use crate::kit::{
     case::QueueCase,
@@ -43,6 +43,8 @@ pub trait Client: 'static {
     fn from_pool(pool: Self::Pool) -> Self::Queue;
     /// Calls `with_listen_url`.
     fn with_listen_url(queue: Self::Queue, url: &str) -> Self::Queue;
+    /// Calls `with_observer`.
+    fn with_observer(queue: Self::Queue, observer: Arc<dyn Observer>) -> Self::Queue;
     /// Calls `init`.
     fn init(queue: &Self::Queue) -> impl Future<Output = Result<(), Self::Error>>;
     /// Calls `version`.
@@ -183,6 +185,7 @@ pub trait Builder: Sized {
     fn listener_check_interval(self, interval: Duration) -> Self;
     fn prepared_statements(self, prepared: bool) -> Self;
     fn install_extension(self, install: bool) -> Self;
+    fn observer(self, observer: Arc<dyn Observer>) -> Self;
     fn connect(self) -> impl Future<Output = Result<Self::Queue, Self::Error>>;
 }
 

@@ -14,5 +14,6 @@ pub(crate) mod failure;
 pub(crate) mod harness;
 pub(crate) mod older;
 pub(crate) mod parts;
+pub(crate) mod recorder;
 pub(crate) mod runtime;
 pub(crate) mod table;

@@ -5,6 +5,7 @@
 //! whose names it knows. No text of a connection string is ever shown, except for the names of known
 //! parameters.
 
+mod address;
 mod checks;
 mod conn_info;
 mod dialect;
@@ -13,6 +14,7 @@ mod keywords;
 mod pairs;
 mod uri;
 
+pub use address::address;
 pub use conn_info::ConnInfo;
 pub use dialect::{Dialect, IMPLIED};
 pub use encoding::{percent, quoted};

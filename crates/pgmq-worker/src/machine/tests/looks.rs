@@ -229,7 +229,11 @@ fn the_looks_follow_the_notifications_as_they_come_and_go() {
     rig.claimed(vec![]);
     rig.on(Event::Notifies(Some(ms(250))));
     assert!(next_claim(&mut rig) <= ms(100), "the look that was planned still takes place");
-    rig.claimed(vec![]);
+    assert_eq!(rig.claimed(vec![]), []);
+    let wait = next_claim(&mut rig);
+    assert!(wait > ms(160) && wait <= ms(270), "messages may have been silenced by an earlier notification");
+    assert_eq!(rig.claimed(vec![]), [Command::LookDue]);
+    rig.on(Event::Due(None));
     assert!(next_claim(&mut rig) > s(9), "the next one is a backstop");
     rig.claimed(vec![]);
 
