@@ -7,6 +7,7 @@ use crate::handle::Handle;
 use crate::machine::config::Config;
 use crate::machine::event::StopLimits;
 use crate::meta::Source;
+use crate::observer::Observing;
 use crate::queue::Queue;
 use crate::settings::{Facts, SettingsError};
 use crate::shell::clock::Clock;
@@ -47,6 +48,7 @@ pub(crate) struct Common {
     pub(crate) name: Option<String>,
     pub(crate) limits: StopLimits,
     pub(crate) clock: Clock,
+    pub(crate) observing: Observing,
 }
 
 impl Default for Common {
@@ -56,7 +58,13 @@ impl Default for Common {
             grace: Duration::from_secs(5),
             flush: Duration::from_secs(3),
         };
-        Self { state: State::default(), name: None, limits, clock: Clock::System }
+        Self {
+            state: State::default(),
+            name: None,
+            limits,
+            clock: Clock::System,
+            observing: Observing::default(),
+        }
     }
 }
 
@@ -67,6 +75,13 @@ macro_rules! builder_methods {
         /// [`Meta::state`](crate::Meta::state).
         pub fn state<S: Send + Sync + 'static>(mut self, value: S) -> Self {
             self.common.state.insert(value);
+            self
+        }
+
+        /// Sets the observer of the worker, such as one that makes metrics of its events. An
+        /// [`Arc`](::std::sync::Arc) of an observer is one as well.
+        pub fn observer(mut self, observer: impl $crate::observer::WorkerObserver) -> Self {
+            self.common.observing = $crate::observer::Observing::by(observer);
             self
         }
 
@@ -113,6 +128,7 @@ pub(crate) struct Setup {
     state: Arc<State>,
     limits: StopLimits,
     clock: Clock,
+    observing: Observing,
     lanes: Vec<Arc<Lane>>,
 }
 
@@ -125,9 +141,9 @@ pub(crate) struct Plan {
 
 impl Setup {
     pub(crate) fn new(common: Common) -> Self {
-        let Common { state, name, limits, clock } = common;
+        let Common { state, name, limits, clock, observing } = common;
         let worker = name.unwrap_or_else(|| std::process::id().to_string()).into();
-        Self { worker, state: Arc::new(state), limits, clock, lanes: Vec::new() }
+        Self { worker, state: Arc::new(state), limits, clock, observing, lanes: Vec::new() }
     }
 
     /// Checks the settings of a queue.
@@ -154,7 +170,8 @@ impl Setup {
     /// Makes the lane of a queue. Nothing runs yet.
     pub(crate) fn add(&mut self, plan: Plan, slots: impl Slots + 'static) {
         let Plan { source, settings, config } = plan;
-        let parts = Parts { source, settings, slots: Box::new(slots) };
+        let observing = self.observing.clone();
+        let parts = Parts { source, settings, slots: Box::new(slots), observing };
         self.lanes.push(Arc::new(Lane::new(parts, config, self.clock.seed())));
     }
 

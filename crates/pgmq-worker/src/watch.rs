@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_channel::Receiver;
+use pgmq_core::Claim;
 
 use crate::failure::Reason;
 use crate::shell::clock::Clock;
@@ -76,6 +77,10 @@ pub enum Happened {
 }
 
 impl MessageEvent {
+    pub(crate) fn of(queue: &Arc<str>, claim: Claim, happened: Happened) -> Self {
+        Self { queue: Arc::clone(queue), msg_id: claim.msg_id, reads: claim.read_ct, happened }
+    }
+
     /// Returns `true` if the work on this message is done: it is deleted, archived, forwarded or finished.
     pub fn is_done_for(&self, msg_id: i64) -> bool {
         let is_done = matches!(

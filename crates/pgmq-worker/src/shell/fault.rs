@@ -77,6 +77,14 @@ pub(crate) enum Failed {
 }
 
 impl Failed {
+    /// The kind of the error, if there is an answer.
+    pub(crate) fn kind(&self) -> Option<ErrorKind> {
+        match self {
+            Self::Database(error) => Some(error.kind()),
+            Self::NoAnswer => None,
+        }
+    }
+
     /// Returns `true` if a queue that the call names is not there.
     pub(crate) fn is_missing_queue(&self) -> bool {
         matches!(self, Self::Database(error) if error.kind() == ErrorKind::QueueNotFound)

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::AbortHandle;
 use pgmq_core::Claim;
@@ -52,6 +53,13 @@ impl HeldMessages {
 
     pub(crate) fn clear(&mut self) {
         self.0.clear();
+    }
+
+    /// The time by which an extension of these leases is late: the machine extends a lease when a third of it
+    /// is over.
+    pub(crate) fn lateness(&self, claims: &[Claim], vt: Duration) -> Duration {
+        let left = claims.iter().filter_map(|claim| Some(self.0.get(claim)?.job.lease_left())).min();
+        left.map_or(Duration::ZERO, |left| (vt * 2 / 3).saturating_sub(left))
     }
 
     /// Keeps a reason for a message that is buried without a verdict of its handler.

@@ -72,13 +72,13 @@ async fn look(lane: Arc<Lane>, broker: Arc<dyn Broker>, _alive: Option<Sender<()
             match look {
                 Look::Claim { id, qty, vt } => {
                     match limit.call(&lane, "read", broker.claim(queue, qty, vt)).await {
-                        Ok(messages) => lane.claimed(id, messages, asked, vt),
+                        Ok(messages) => lane.claimed(id, messages, qty, asked, vt),
                         Err(failed) => lane.claim_failed(id, &failed),
                     }
                 }
                 Look::Due => match limit.call(&lane, "look for messages", broker.next_due(queue)).await {
                     Ok(due) => lane.tell(Event::Due(due)),
-                    Err(failed) => lane.tell(Event::DueFailed(failed.fault())),
+                    Err(failed) => lane.due_failed(&failed),
                 },
             }
         }

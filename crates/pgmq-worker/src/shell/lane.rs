@@ -19,6 +19,7 @@ use crate::machine::config::Config;
 use crate::machine::event::{Event, Fault, Verdict};
 use crate::machine::snapshot::Snapshot;
 use crate::meta::{Meta, Source};
+use crate::observer::{Observing, WorkerEvent};
 use crate::queue::Queue;
 use crate::shell::channels::Channels;
 use crate::shell::clock::Clock;
@@ -26,14 +27,15 @@ use crate::shell::ending::Ending;
 use crate::shell::fault::Failed;
 use crate::shell::held::HeldMessages;
 use crate::shell::requests::{Beat, Settling, Work};
-use crate::shell::watchers::Watchers;
-use crate::watch::Happened;
+use crate::shell::watchers::{Watchers, event_of, events_of};
+use crate::watch::{Happened, MessageEvent};
 
 /// The parts of a lane that do not change.
 pub(crate) struct Parts {
     pub(crate) source: Arc<Source>,
     pub(crate) settings: Queue,
     pub(crate) slots: Box<dyn Slots>,
+    pub(crate) observing: Observing,
 }
 
 /// The slots of a lane, in which its handlers run: tasks or threads.
@@ -69,6 +71,8 @@ struct Inner {
     armed: Option<Instant>,
     /// The notices that are still to be logged.
     notices: Vec<Notice>,
+    /// The events that are still to be observed.
+    events: Vec<MessageEvent>,
     /// `true` if a slot could not be made, which is still to be logged.
     lacks_slot: bool,
     unfinished: Option<Unfinished>,
@@ -87,6 +91,7 @@ impl Lane {
             is_waking: false,
             armed: None,
             notices: Vec::new(),
+            events: Vec::new(),
             lacks_slot: false,
             unfinished: None,
         };
@@ -105,6 +110,16 @@ impl Lane {
     /// Passes an event to the machine.
     pub(crate) fn tell(self: &Arc<Self>, event: Event) {
         self.with(|inner, now| inner.machine.on(now, event));
+    }
+
+    /// Passes the failure of a look at the time of the next message to the machine.
+    pub(crate) fn due_failed(self: &Arc<Self>, failed: &Failed) {
+        self.observe_failure("due", failed);
+        self.tell(Event::DueFailed(failed.fault()));
+    }
+
+    fn observe_failure(&self, call: &'static str, failed: &Failed) {
+        self.parts.observing.tell(WorkerEvent::CallFailed { queue: self.queue(), call, kind: failed.kind() });
     }
 
     /// Reports to the machine if a call that names no other queue has failed because the queue is not there.
@@ -137,6 +152,7 @@ impl Lane {
         self: &Arc<Self>,
         id: ClaimId,
         messages: Vec<Message<RawJson>>,
+        qty: usize,
         asked: Instant,
         vt: Duration,
     ) {
@@ -145,6 +161,8 @@ impl Lane {
         let job = |message| Meta::new(Arc::clone(&self.parts.source), message, expires);
         let jobs: Vec<_> = messages.into_iter().map(|message| Arc::new(job(message))).collect();
         let claims = jobs.iter().map(|job| job.claim()).collect();
+        let read = WorkerEvent::Read { queue: self.queue(), asked: qty, got: jobs.len() };
+        self.parts.observing.tell(read);
         self.with(|inner, now| {
             // An answer after the end leaves the messages to their leases.
             if inner.unfinished.is_none() {
@@ -156,6 +174,7 @@ impl Lane {
 
     /// Passes the failure of a claim to the machine.
     pub(crate) fn claim_failed(self: &Arc<Self>, id: ClaimId, failed: &Failed) {
+        self.observe_failure("read", failed);
         self.check(failed);
         self.tell(Event::ClaimFailed { id, fault: failed.fault() });
     }
@@ -173,17 +192,27 @@ impl Lane {
     /// Passes the answer to a settlement to the machine.
     pub(crate) fn settled(self: &Arc<Self>, settling: &Settling, answer: Result<Vec<i64>, Failed>) {
         let batch = settling.batch;
-        if let Err(failed) = &answer
-            && !settling.what.names_another_queue()
-        {
-            self.check(failed);
+        match &answer {
+            Ok(hit) if self.parts.observing.is_on() => {
+                let messages = settling.what.claims().len();
+                let settled = WorkerEvent::Settled { queue: self.queue(), messages, found: hit.len() };
+                self.parts.observing.tell(settled);
+            }
+            Ok(_) => {}
+            Err(failed) => {
+                self.observe_failure("settle", failed);
+                if !settling.what.names_another_queue() {
+                    self.check(failed);
+                }
+            }
         }
         // Dropped outside of the lock.
         let _gone = self.with(|inner, now| match answer {
             Ok(hit) => {
-                if self.watchers.are_there() {
+                if self.is_watched() {
                     let kept = |claim| inner.held.get(claim).map(|held| &held.kept);
-                    self.watchers.settled(&self.parts.source.queue, &settling.what, &hit, kept);
+                    let events = events_of(&self.parts.source.queue, &settling.what, &hit, kept);
+                    self.watch(&mut inner.events, events);
                 }
                 let gone = inner.held.take(&settling.what.claims());
                 inner.machine.on(now, Event::Settled { batch, hit });
@@ -212,7 +241,11 @@ impl Lane {
                 let (finishing, claims): (Vec<_>, Vec<_>) = claims.into_iter().partition(is_finishing);
                 let finishing: Vec<_> = finishing.into_iter().map(|claim| claim.msg_id).collect();
                 if !claims.is_empty() {
-                    return Some(Beat { batch, claims, finishing, vt, asked: now });
+                    let late = match self.parts.observing.is_on() {
+                        true => inner.held.lateness(&claims, vt),
+                        false => Duration::ZERO,
+                    };
+                    return Some(Beat { batch, claims, finishing, vt, asked: now, late });
                 }
                 inner.machine.on(now, Event::Extended { batch, alive: finishing });
             }
@@ -221,8 +254,17 @@ impl Lane {
 
     /// Passes the answer to an extension to the machine, and the new leases to the jobs.
     pub(crate) fn extended(self: &Arc<Self>, beat: &Beat, answer: Result<Vec<i64>, Failed>) {
-        if let Err(failed) = &answer {
-            self.check(failed);
+        match &answer {
+            Ok(alive) => {
+                let (leases, current) = (beat.claims.len(), alive.len());
+                let extended =
+                    WorkerEvent::Extended { queue: self.queue(), leases, current, late: beat.late };
+                self.parts.observing.tell(extended);
+            }
+            Err(failed) => {
+                self.observe_failure("extend", failed);
+                self.check(failed);
+            }
         }
         self.with(|inner, now| {
             let event = match answer {
@@ -244,6 +286,24 @@ impl Lane {
         });
     }
 
+    /// Observes that a handler begins. The time, if there is an observer.
+    pub(crate) fn begin(&self, jobs: &[Arc<Meta>]) -> Option<Instant> {
+        let begun = self.parts.observing.is_on().then(|| self.clock().now())?;
+        for message in jobs {
+            self.parts.observing.tell(WorkerEvent::Begun { message });
+        }
+        Some(begun)
+    }
+
+    /// Observes that a handler has ended.
+    pub(crate) fn handled(&self, jobs: &[Arc<Meta>], begun: Option<Instant>) {
+        let Some(begun) = begun else { return };
+        let took = self.clock().now().saturating_duration_since(begun);
+        for message in jobs {
+            self.parts.observing.tell(WorkerEvent::Handled { message, took });
+        }
+    }
+
     /// The work of a slot that begins, or that was woken.
     pub(crate) fn woken(self: &Arc<Self>) -> Option<Work> {
         self.with(|inner, _| {
@@ -257,10 +317,9 @@ impl Lane {
     pub(crate) fn returned(self: &Arc<Self>, endings: Vec<Ending>) -> Option<Work> {
         self.with(|inner, now| {
             for (claim, kept, event) in endings {
-                if self.watchers.are_there()
-                    && matches!(event, Event::Returned { verdict: Verdict::Finished, .. })
-                {
-                    self.watchers.tell(&self.parts.source.queue, claim, Happened::Finished);
+                if self.is_watched() && matches!(event, Event::Returned { verdict: Verdict::Finished, .. }) {
+                    let finished = MessageEvent::of(&self.parts.source.queue, claim, Happened::Finished);
+                    self.watch(&mut inner.events, vec![finished]);
                 }
                 if let Some(held) = inner.held.get_mut(claim) {
                     held.kept = kept;
@@ -271,6 +330,21 @@ impl Lane {
             self.pump(inner, now);
             self.take_work(inner)
         })
+    }
+
+    /// Returns `true` if somebody looks at the events of messages.
+    fn is_watched(&self) -> bool {
+        self.watchers.are_there() || self.parts.observing.is_on()
+    }
+
+    /// Passes events to the watches, and keeps them for the observer, which is called outside of the lock.
+    fn watch(&self, kept: &mut Vec<MessageEvent>, events: Vec<MessageEvent>) {
+        for event in events {
+            self.watchers.tell(&event);
+            if self.parts.observing.is_on() {
+                kept.push(event);
+            }
+        }
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
@@ -295,10 +369,14 @@ impl Lane {
         self.pump(&mut inner, now);
         self.wake(&mut inner, now);
         let notices = std::mem::take(&mut inner.notices);
+        let events = std::mem::take(&mut inner.events);
         let lacks_slot = std::mem::take(&mut inner.lacks_slot);
         drop(inner);
         for notice in notices {
             self.log(notice);
+        }
+        for event in &events {
+            self.parts.observing.tell(WorkerEvent::Message(event));
         }
         if lacks_slot {
             error!("queue {}: there is no thread for another handler", self.queue());
@@ -332,8 +410,10 @@ impl Lane {
                     if let Notice::Exhausted(claim) = notice {
                         inner.held.exhaust(claim);
                     }
-                    if self.watchers.are_there() {
-                        self.watchers.notice(&self.parts.source.queue, notice);
+                    if self.is_watched()
+                        && let Some(event) = event_of(&self.parts.source.queue, notice)
+                    {
+                        self.watch(&mut inner.events, vec![event]);
                     }
                     inner.notices.push(notice);
                 }

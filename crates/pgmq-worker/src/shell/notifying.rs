@@ -9,6 +9,7 @@ use pgmq_core::{ErrorKind, Notification};
 
 use crate::chain::Chain;
 use crate::machine::event::{Event, Fault, Wake};
+use crate::observer::{Observing, WorkerEvent};
 use crate::shell::broker::Throttles;
 use crate::shell::fault::DatabaseError;
 use crate::shell::lane::Lane;
@@ -23,6 +24,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The queues of a worker, and the time of the next review of their notifications.
 pub(crate) struct Notifying {
     pub(crate) queues: Vec<Notifier>,
+    observing: Observing,
     review_at: Option<Instant>,
     reviewed: Instant,
     pause: Duration,
@@ -48,7 +50,8 @@ pub(crate) enum Step {
 impl Notifying {
     pub(crate) fn new(lanes: &[Arc<Lane>], now: Instant) -> Self {
         let queues = lanes.iter().map(|lane| Notifier { lane: Arc::clone(lane), throttle: None }).collect();
-        Self { queues, review_at: None, reviewed: now, pause: FIRST_PAUSE }
+        let observing = lanes.first().map(|lane| lane.parts.observing.clone()).unwrap_or_default();
+        Self { queues, observing, review_at: None, reviewed: now, pause: FIRST_PAUSE }
     }
 
     /// The names of the queues.
@@ -112,6 +115,7 @@ impl Notifying {
             queue.lane.tell(Event::Woken(Wake::Reconnected));
         }
         self.review_at = Some(now);
+        self.observing.tell(WorkerEvent::ListenerConnected);
         false
     }
 
@@ -122,6 +126,7 @@ impl Notifying {
             queue.lane.tell(Event::Woken(Wake::Kicked));
         }
         self.review_at = None;
+        self.observing.tell(WorkerEvent::ListenerLost);
     }
 }
 

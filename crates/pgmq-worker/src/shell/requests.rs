@@ -32,4 +32,6 @@ pub(crate) struct Beat {
     pub(crate) finishing: Vec<i64>,
     pub(crate) vt: Duration,
     pub(crate) asked: Instant,
+    /// The time by which the extension is late.
+    pub(crate) late: Duration,
 }

@@ -59,12 +59,14 @@ async fn run(lane: Arc<Lane>, handler: Registered, _alive: Option<Sender<()>>) {
         if turns.is_multiple_of(TURNS) {
             next_turn().await;
         }
+        let begun = lane.begin(&jobs);
         // The handler's future is dropped inside of `caught`, since dropping it may panic as well.
         let ended = caught(async { Abortable::new(handle(&lane, &handler, &jobs), abort).await.ok() }).await;
         let outcomes = match ended {
             Ok(outcomes) => outcomes,
             Err(panic) => Some(jobs.iter().map(|_| Outcome::from(panic.clone())).collect()),
         };
+        lane.handled(&jobs, begun);
         let events = match outcomes {
             Some(outcomes) => jobs
                 .iter()

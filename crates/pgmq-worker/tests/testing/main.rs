@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed helper fails the test")]
 
 mod drain;
+mod observer;
 mod same_as_a_server;
 mod support;
 mod sync_world;

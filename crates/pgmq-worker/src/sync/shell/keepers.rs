@@ -99,14 +99,14 @@ fn look(mut keeper: Keeper) {
             match look {
                 Look::Claim { id, qty, vt } => {
                     match keeper.call("read", |broker, lane| broker.claim(lane.queue(), qty, vt)) {
-                        Ok(messages) => lane.claimed(id, messages, asked, vt),
+                        Ok(messages) => lane.claimed(id, messages, qty, asked, vt),
                         Err(failed) => lane.claim_failed(id, &failed),
                     }
                 }
                 Look::Due => {
                     match keeper.call("look for messages", |broker, lane| broker.next_due(lane.queue())) {
                         Ok(due) => lane.tell(Event::Due(due)),
-                        Err(failed) => lane.tell(Event::DueFailed(failed.fault())),
+                        Err(failed) => lane.due_failed(&failed),
                     }
                 }
             }

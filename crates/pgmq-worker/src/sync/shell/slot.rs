@@ -50,7 +50,9 @@ fn run(lane: &Arc<Lane>, handler: &Registered, mut alive: Option<Sender<()>>) {
         }
         // A stop does not wait for code of the user, which may never end.
         drop(alive.take());
+        let begun = lane.begin(&jobs);
         let outcomes = handle(lane, handler, &jobs);
+        lane.handled(&jobs, begun);
         let decided = jobs.iter().zip(outcomes).map(|(job, outcome)| {
             decide(&lane.parts.settings, job, outcome, || handler.rules(job), &mut dice)
         });
