@@ -7,6 +7,9 @@ pub use crate::error_kind::ErrorKind;
 pub use crate::installation::{Installation, InstallationSource};
 pub use crate::message::{ArchivedMessage, Message};
 pub use crate::notification::Notification;
+#[cfg(feature = "tracing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
+pub use crate::observer::TracingObserver;
 pub use crate::observer::received::ReceivedMessage;
 pub use crate::observer::{
     Ended, Failed, Observation, Observer, OperationKind, ServerAddress, Started, Succeeded, TraceContext,

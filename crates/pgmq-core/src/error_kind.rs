@@ -57,6 +57,26 @@ impl ErrorKind {
     }
 
     /// The text of an error of this kind, with advice where there is some.
+    /// The name of the kind for logs and metrics, such as `queue_not_found`. It does not change.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidArgument => "invalid_argument",
+            Self::QueueNotFound => "queue_not_found",
+            Self::NotInstalled => "not_installed",
+            Self::Unsupported => "unsupported",
+            Self::Encode => "encode",
+            Self::Decode => "decode",
+            Self::PermissionDenied => "permission_denied",
+            Self::Conflict => "conflict",
+            Self::AlreadyGone => "already_gone",
+            Self::Connection => "connection",
+            Self::DatabaseNotFound => "database_not_found",
+            Self::ReadOnly => "read_only",
+            Self::Timeout => "timeout",
+            Self::Database => "database",
+        }
+    }
+
     pub(crate) fn describe(self) -> &'static str {
         match self {
             Self::InvalidArgument => "an argument is invalid",

@@ -34,6 +34,7 @@ mod claim;
 mod decode;
 mod error;
 mod error_kind;
+mod events;
 mod installation;
 mod message;
 mod notification;

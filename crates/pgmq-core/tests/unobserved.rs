@@ -56,3 +56,12 @@ fn an_operation_that_is_not_observed_allocates_nothing_for_it() {
     assert_eq!(allocations(&Observing::default()), 0);
     assert_eq!(allocations(&Observing::default().by(Silent)), 2, "one box for each operation");
 }
+
+#[test]
+#[cfg(feature = "tracing")]
+fn spans_that_no_subscriber_wants_take_no_memory() {
+    let observing = Observing::default().by(pgmq_core::TracingObserver::new());
+    // The first use of the span registers it.
+    allocations(&observing);
+    assert_eq!(allocations(&observing), 0);
+}

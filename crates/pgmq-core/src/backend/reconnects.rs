@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::backend::backoff::Backoff;
+use crate::events;
 
 /// Decides how long a listener waits before it connects again. Holds no connection and reads no clock.
 ///
@@ -27,19 +28,30 @@ impl Reconnects {
     /// Records that an attempt has succeeded.
     pub fn connected(&mut self, now: Instant) {
         self.connected_at = now;
+        events::listener_is_back();
     }
 
     /// The pause before the first attempt, after the connection was lost.
     pub fn after_loss(&mut self, now: Instant) -> Duration {
-        if now.saturating_duration_since(self.connected_at) < Self::STABLE {
-            return self.after_failure();
-        }
-        self.backoff = Backoff::default();
-        Duration::ZERO
+        let pause = match now.saturating_duration_since(self.connected_at) < Self::STABLE {
+            true => self.next_pause(),
+            false => {
+                self.backoff = Backoff::default();
+                Duration::ZERO
+            }
+        };
+        events::listener_is_lost(pause);
+        pause
     }
 
     /// The pause before the next attempt, after one has failed.
     pub fn after_failure(&mut self) -> Duration {
+        let pause = self.next_pause();
+        events::listener_is_refused(pause);
+        pause
+    }
+
+    fn next_pause(&mut self) -> Duration {
         // The backoff never ends.
         self.backoff.next().unwrap_or_default()
     }

@@ -3,6 +3,7 @@
 use crate::backend::failure_class::FailureClass;
 use crate::call::Call;
 use crate::decode::Output;
+use crate::events;
 use crate::server_version::ServerVersion;
 use crate::statement::{Query, SqlVariant};
 use crate::version::Version;
@@ -15,6 +16,7 @@ use crate::version::Version;
 #[derive(Debug)]
 pub struct Retry<'v> {
     server: &'v ServerVersion,
+    call: Option<Call>,
     /// The PGMQ version that the server turned out to lack.
     lacks: Option<Version>,
     may_reprepare: bool,
@@ -49,6 +51,7 @@ impl<'v> Retry<'v> {
     pub fn new(server: &'v ServerVersion, reconnects: u32) -> Self {
         Self {
             server,
+            call: None,
             lacks: None,
             may_reprepare: true,
             conflicts_left: CONFLICTS,
@@ -62,7 +65,7 @@ impl<'v> Retry<'v> {
     #[must_use]
     pub fn of(self, call: Call) -> Self {
         let conflicts_left = if call.is_poll() { 0 } else { self.conflicts_left };
-        Self { conflicts_left, ..self }
+        Self { call: Some(call), conflicts_left, ..self }
     }
 
     /// The SQL variant to run.
@@ -87,6 +90,21 @@ impl<'v> Retry<'v> {
 
     /// Decides what to do after a variant has failed.
     pub fn after(&mut self, failure: FailureClass, variant: SqlVariant<'_>) -> Next {
+        let next = self.next(failure, variant);
+        match next {
+            Next::UseOlderVariant => events::query_runs_again(self.call, "the server's PGMQ is older"),
+            Next::Reprepare => events::query_runs_again(self.call, "the prepared statement was stale"),
+            Next::Repeat => events::query_runs_again(self.call, "it has conflicted with another transaction"),
+            Next::Reconnect if failure == FailureClass::ReadOnly => {
+                events::query_moves(self.call, "the connection refuses writes");
+            }
+            Next::Reconnect => events::query_moves(self.call, "the connection was lost"),
+            Next::Discard | Next::Fail => {}
+        }
+        next
+    }
+
+    fn next(&mut self, failure: FailureClass, variant: SqlVariant<'_>) -> Next {
         match (failure, variant.since) {
             (FailureClass::UnknownFunction, Some(since)) => {
                 self.lacks = Some(since);

@@ -4,10 +4,15 @@ use std::sync::Arc;
 
 mod ended;
 pub(crate) mod received;
+#[cfg(feature = "tracing")]
+mod spans;
 mod started;
 mod trace_context;
 
 pub use ended::{Ended, Failed, Succeeded};
+#[cfg(feature = "tracing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
+pub use spans::TracingObserver;
 pub use started::{OperationKind, ServerAddress, Started};
 pub use trace_context::TraceContext;
 
