@@ -44,6 +44,16 @@ pub(crate) struct Dependency {
     pub(crate) req: String,
     /// The folder, if the dependency is in this repository.
     pub(crate) path: Option<PathBuf>,
+    /// `dev` or `build`; `None` for a normal dependency.
+    pub(crate) kind: Option<String>,
+}
+
+impl Dependency {
+    /// Returns `true` if cargo leaves the dependency out of the published package: one of the tests alone,
+    /// without a version.
+    pub(crate) fn is_left_out(&self) -> bool {
+        self.kind.as_deref() == Some("dev") && self.req == "*"
+    }
 }
 
 /// A target of a package.

@@ -13,17 +13,14 @@ use crate::finished::{AlreadyGone, Finished};
 use crate::meta::Meta;
 
 pub(crate) fn delete(job: &Meta) -> Statement<'_, bool> {
-    job.begin_finishing();
     statement::delete(job.queue(), job.id())
 }
 
 pub(crate) fn archive(job: &Meta) -> Statement<'_, bool> {
-    job.begin_finishing();
     statement::archive(job.queue(), job.id())
 }
 
 pub(crate) fn bury<'a>(job: &'a Meta, why: &Failure) -> Statement<'a, Vec<Moved>> {
-    job.begin_finishing();
     let headers = buried_headers(job, &Burial::asked_for(why), job.source().clock.utc());
     let moves = [Move::new(job.claim()).headers(&headers)];
     statement::move_batch(job.queue(), &job.source().dead_letter_queue, &moves, 0)
@@ -35,7 +32,6 @@ pub(crate) fn forward<'a, M: Serialize + ?Sized>(
     message: &M,
     options: &SendOptions,
 ) -> Statement<'a, Option<i64>> {
-    job.begin_finishing();
     statement::forward(job.queue(), job.claim(), to, message, options)
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_channel::Sender;
+use async_channel::{Receiver, Sender};
 use pgmq_core::Claim;
 
 use crate::machine::event::{Event, StopLimits, Wake};
@@ -22,6 +22,8 @@ const SLACK: Duration = Duration::from_secs(2);
 pub struct Handle {
     pub(crate) lanes: Arc<[Arc<Lane>]>,
     limits: StopLimits,
+    /// Closed when a stop is asked for.
+    stopping: (Sender<()>, Receiver<()>),
 }
 
 /// The state of one queue of a worker.
@@ -46,15 +48,13 @@ pub struct Health {
 
 impl Handle {
     pub(crate) fn new(lanes: Vec<Arc<Lane>>, limits: StopLimits) -> Self {
-        Self { lanes: lanes.into(), limits }
+        Self { lanes: lanes.into(), limits, stopping: async_channel::bounded(1) }
     }
 
     /// Stops the worker, and returns at once. [`Worker::run_until`](crate::Worker::run_until) and the
     /// [`join`](crate::sync::Worker::join) of a sync worker end when it has stopped.
     pub fn stop(&self) {
-        for lane in self.lanes.iter() {
-            lane.tell(Event::Stop(self.limits));
-        }
+        self.stop_within(self.limits);
     }
 
     /// Stops the worker like [`stop`](Self::stop), but cancels the handlers at once, also when a stop is
@@ -63,8 +63,24 @@ impl Handle {
     /// Handlers still have the time of [`grace`](crate::Builder::grace) to end, and the server still learns
     /// what has become of the messages.
     pub fn stop_now(&self) {
+        self.stop_within(StopLimits { drain: Duration::ZERO, ..self.limits });
+    }
+
+    /// Ends all lanes at once, on this thread. What is left is in the report.
+    pub(crate) fn end(&self) {
+        self.stop_within(StopLimits { drain: Duration::ZERO, grace: Duration::ZERO, flush: Duration::ZERO });
+    }
+
+    /// Waits until a stop is asked for.
+    pub(crate) async fn is_to_stop(&self) {
+        // Nothing is ever sent.
+        let _ = self.stopping.1.recv().await;
+    }
+
+    fn stop_within(&self, limits: StopLimits) {
+        self.stopping.0.close();
         for lane in self.lanes.iter() {
-            lane.tell(Event::Stop(StopLimits { drain: Duration::ZERO, ..self.limits }));
+            lane.tell(Event::Stop(limits));
         }
     }
 

@@ -89,7 +89,10 @@ impl<T> Job<T> {
     ) -> impl Future<Output = Result<Finished, Q::Error>> + Send {
         let meta = &*self.meta;
         let deleting = transaction.run(finish::delete(meta));
-        async move { finish::removed(meta, deleting.await?) }
+        async move {
+            meta.begin_finishing();
+            finish::removed(meta, deleting.await?)
+        }
     }
 
     /// Archives the message in your transaction, and returns the receipt, which the handler returns.
@@ -104,7 +107,10 @@ impl<T> Job<T> {
     ) -> impl Future<Output = Result<Finished, Q::Error>> + Send {
         let meta = &*self.meta;
         let archiving = transaction.run(finish::archive(meta));
-        async move { finish::removed(meta, archiving.await?) }
+        async move {
+            meta.begin_finishing();
+            finish::removed(meta, archiving.await?)
+        }
     }
 
     /// Moves the message to the dead-letter queue in your transaction, for a reason that is a text or an
@@ -122,7 +128,10 @@ impl<T> Job<T> {
     ) -> impl Future<Output = Result<Finished, Q::Error>> + Send {
         let meta = &*self.meta;
         let moving = transaction.run(finish::bury(meta, &why.into()));
-        async move { finish::replaced(meta, finish::moved_to(&moving.await?)) }
+        async move {
+            meta.begin_finishing();
+            finish::replaced(meta, finish::moved_to(&moving.await?))
+        }
     }
 
     /// Deletes the message and sends another one to the queue `to`, in your transaction, and returns the
@@ -156,7 +165,10 @@ impl<T> Job<T> {
     ) -> impl Future<Output = Result<Finished, Q::Error>> + Send + use<'a, Q, M, T> {
         let meta = &*self.meta;
         let forwarding = transaction.run(finish::forward(meta, to, message, options));
-        async move { finish::replaced(meta, forwarding.await?) }
+        async move {
+            meta.begin_finishing();
+            finish::replaced(meta, forwarding.await?)
+        }
     }
 }
 

@@ -87,7 +87,9 @@ impl Worker {
     ///
     /// Ends earlier if [`Handle::stop`] is called.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> StopReport {
-        if matches!(select(pin!(self.ended()), pin!(shutdown)).await, Either::Right(_)) {
+        let (shutdown, is_to_stop) = (pin!(shutdown), pin!(self.0.handle.is_to_stop()));
+        let stopping = select(shutdown, is_to_stop);
+        if let Either::Right(_) = select(pin!(self.ended()), stopping).await {
             self.stopped().await;
         }
         self.0.handle.report()
@@ -111,7 +113,9 @@ impl Worker {
     async fn stopped(&self) {
         self.0.handle.stop();
         let clock = self.0.handle.clock();
-        let _ = within(&clock, self.0.handle.longest_stop(), self.ended()).await;
+        if within(&clock, self.0.handle.longest_stop(), self.ended()).await.is_none() {
+            self.0.handle.end();
+        }
     }
 }
 

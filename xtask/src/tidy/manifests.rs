@@ -39,7 +39,7 @@ pub(super) fn own_crates_are_pinned(repository: &Repository) -> Result<Vec<Strin
     for package in &repository.packages {
         for dependency in &package.dependencies {
             let is_ours = dependency.path.is_some() && is_published(&dependency.name);
-            if is_ours && !dependency.req.starts_with('=') {
+            if is_ours && !dependency.req.starts_with('=') && !dependency.is_left_out() {
                 let place = repository.shown(&package.manifest_path);
                 let (name, req) = (&dependency.name, &dependency.req);
                 findings

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use pgmq_core::Claim;
 
-use crate::machine::command::{ClaimId, Notice};
+use crate::machine::command::{ClaimId, Command, Notice};
+use crate::machine::config::Config;
 use crate::machine::flight::Flight;
 use crate::machine::message::{Fate, Message, State, Upkeep};
 use crate::machine::settling::Settling;
@@ -23,6 +24,13 @@ pub(super) struct Answer {
     pub(super) id: ClaimId,
     /// The time at which the claim was given, from which its leases are counted.
     pub(super) asked: Instant,
+}
+
+impl Answer {
+    /// Returns `true` if the answer took longer than the leases of its messages.
+    pub(super) fn is_late(self, config: &Config, now: Instant) -> bool {
+        after(self.asked, config.vt) <= now
+    }
 }
 
 /// The trace that earlier claims of the same id have left.
@@ -45,12 +53,7 @@ pub(super) fn arrive(
     now: Instant,
 ) -> bool {
     if let Some(key) = flight.store.find(claim) {
-        // Numbers of reads only grow, so the queue was recreated or restored, and the id names another
-        // message now. The later claim cannot be told from the earlier, so neither is touched, and the lease
-        // runs out.
-        if flight.store.get(key).is_some_and(|message| message.brought_by != answer.id) {
-            void(flight, key, now);
-        }
+        meet(flight, key, answer, now);
         return false;
     }
     // The shell is about to forget the name.
@@ -88,6 +91,25 @@ pub(super) fn arrive(
         slots.push(key, is_suspect);
     }
     true
+}
+
+/// Leaves a message to other consumers, since its lease is over.
+pub(super) fn refuse(flight: &mut Flight, claim: Claim, answer: Answer, now: Instant) {
+    match flight.store.find(claim) {
+        Some(key) => meet(flight, key, answer, now),
+        None if flight.is_to_be_dropped(claim) => {}
+        None => flight.give(Command::Drop(claim)),
+    }
+}
+
+/// Takes note that a claim that is known was brought again.
+///
+/// Numbers of reads only grow, so the queue was recreated or restored, and the id names another message now.
+/// The later claim cannot be told from the earlier, so neither is touched, and the lease runs out.
+fn meet(flight: &mut Flight, key: Key, answer: Answer, now: Instant) {
+    if flight.store.get(key).is_some_and(|message| message.brought_by != answer.id) {
+        void(flight, key, now);
+    }
 }
 
 /// Ends the earlier claims of an id, all of which are void now.

@@ -22,10 +22,12 @@ enum Knowledge {
     Unknown,
     /// The next question is due then.
     Wanted(Instant),
-    /// The question is in flight. `is_stale` is `true` if the answer may be outdated when it comes.
+    /// The question is in flight.
     Asked {
-        /// `true` after a reason to ask once more.
+        /// `true` if the answer may be outdated when it comes.
         is_stale: bool,
+        /// `true` if a claim has left nothing visible since, and needs the answer to a new question.
+        is_needed: bool,
     },
     /// A message becomes visible then; `None` if the queue was empty.
     Known(Option<Instant>),
@@ -35,7 +37,7 @@ impl Due {
     /// Makes the knowledge void, because the queue has changed.
     pub(super) fn change(&mut self) {
         self.state = match self.state {
-            Knowledge::Asked { .. } => Knowledge::Asked { is_stale: true },
+            Knowledge::Asked { is_needed, .. } => Knowledge::Asked { is_stale: true, is_needed },
             _ => Knowledge::Unknown,
         };
     }
@@ -46,7 +48,7 @@ impl Due {
         match self.state {
             Knowledge::Known(None) => return None,
             Knowledge::Known(Some(at)) if at > now => return Some(at),
-            Knowledge::Asked { .. } => self.change(),
+            Knowledge::Asked { .. } => self.state = Knowledge::Asked { is_stale: true, is_needed: true },
             _ => self.state = Knowledge::Wanted(now),
         }
         None
@@ -64,17 +66,21 @@ impl Due {
     pub(super) fn ask(&mut self, now: Instant) -> bool {
         let is_due = self.next_at().is_some_and(|at| at <= now);
         if is_due {
-            self.state = Knowledge::Asked { is_stale: false };
+            self.state = Knowledge::Asked { is_stale: false, is_needed: false };
         }
         is_due
     }
 
     /// Takes the answer. The time of the next message.
     pub(super) fn answered(&mut self, due: Option<Duration>, now: Instant) -> Option<Instant> {
-        let Knowledge::Asked { is_stale } = self.state else { return None };
+        let Knowledge::Asked { is_stale, is_needed } = self.state else { return None };
         self.failures = 0;
         let at = due.map(|wait| after(now, wait));
-        self.state = if is_stale { Knowledge::Unknown } else { Knowledge::Known(at) };
+        self.state = match (is_stale, is_needed) {
+            (_, true) => Knowledge::Wanted(now),
+            (true, false) => Knowledge::Unknown,
+            (false, false) => Knowledge::Known(at),
+        };
         at
     }
 

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use pgmq_core::Claim;
 
-use crate::machine::arrivals::{arrive, void};
+use crate::machine::arrivals::{arrive, refuse, void};
 use crate::machine::beats::Beats;
 use crate::machine::claims::Claims;
 use crate::machine::command::{ClaimId, Command, Extend, Line, Look, Notice, Settle};
@@ -155,6 +155,11 @@ impl Machine {
         None
     }
 
+    /// Returns `true` if handlers may begin: not while the queue is paused, or stops.
+    pub(crate) fn may_begin(&self) -> bool {
+        self.phases.now == Phase::Running
+    }
+
     /// Returns `true` if a statement of this line is due. Valid after `poll` returned `None`.
     pub(crate) fn wants(&self, line: Line, now: Instant) -> bool {
         self.line_at(line, now).is_some_and(|at| at <= now)
@@ -270,6 +275,12 @@ impl Machine {
     fn claimed(&mut self, id: ClaimId, got: &[Claim], now: Instant) {
         let Self { flight, claims, slots, settling, phases, .. } = self;
         let Some(answer) = claims.answered(flight, id, got.len(), now) else { return };
+        // The leases are over already. A later claim may have brought the messages again, which this one must
+        // not touch.
+        if answer.is_late(&flight.config, now) {
+            got.iter().for_each(|&claim| refuse(flight, claim, answer, now));
+            return;
+        }
         let starts = phases.now == Phase::Running;
         // Empty unless the queue was recreated. The server names no claim twice, but that is cheap to know.
         let mut ignored = Vec::new();

@@ -34,13 +34,14 @@ pub(crate) struct Channels {
 }
 
 impl Channels {
-    pub(crate) fn new() -> Self {
+    /// The channels of a lane with this number of slots.
+    pub(crate) fn new(slots: usize) -> Self {
         let (alive, ended) = bounded(1);
         Self {
             looks: bounded(1),
             settlements: bounded(1),
             extensions: bounded(1),
-            starts: bounded(1),
+            starts: bounded(slots.max(1)),
             rearm: bounded(1),
             stopped: bounded(1),
             alive: (Mutex::new(Some(alive)), ended),

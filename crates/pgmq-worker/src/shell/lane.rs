@@ -23,7 +23,7 @@ use crate::observer::{Observing, WorkerEvent};
 use crate::queue::Queue;
 use crate::shell::channels::Channels;
 use crate::shell::clock::Clock;
-use crate::shell::ending::Ending;
+use crate::shell::ending::{Ending, released};
 use crate::shell::fault::Failed;
 use crate::shell::held::HeldMessages;
 use crate::shell::requests::{Beat, Settling, Work};
@@ -47,6 +47,18 @@ pub(crate) trait Slots: Send + Sync {
     fn can_abort(&self) -> bool;
 }
 
+/// The time after which a slot that was woken does not count as coming any more.
+const SLOW_WAKE: Duration = Duration::from_millis(2);
+
+/// The next work of a slot.
+pub(crate) struct Taken {
+    /// The work; the slot waits to be woken if there is none.
+    pub(crate) work: Option<Work>,
+    /// `true` if other tasks were woken. A runtime may keep them on the thread of this one, and a handler
+    /// that blocks the thread would keep them from running.
+    pub(crate) has_woken: bool,
+}
+
 /// One queue of a worker.
 pub(crate) struct Lane {
     pub(crate) parts: Parts,
@@ -64,17 +76,17 @@ struct Inner {
     /// The number of slots, and of those that wait to be woken.
     slots: usize,
     idle: usize,
-    /// `true` if a slot was woken, and has not come yet. It wakes the next, so that slots which have quick
-    /// handlers take all the work, without waking the others.
-    is_waking: bool,
+    /// The time at which a slot was woken that has not come yet. It wakes the next, so that slots which have
+    /// quick handlers take all the work, without waking the others.
+    waking: Option<Instant>,
+    /// The number of slots that are still to be made.
+    making: usize,
     /// The time at which the timer will look.
     armed: Option<Instant>,
     /// The notices that are still to be logged.
     notices: Vec<Notice>,
     /// The events that are still to be observed.
     events: Vec<MessageEvent>,
-    /// `true` if a slot could not be made, which is still to be logged.
-    lacks_slot: bool,
     unfinished: Option<Unfinished>,
 }
 
@@ -88,14 +100,19 @@ impl Lane {
             work: VecDeque::new(),
             slots: 0,
             idle: 0,
-            is_waking: false,
+            waking: None,
+            making: 0,
             armed: None,
             notices: Vec::new(),
             events: Vec::new(),
-            lacks_slot: false,
             unfinished: None,
         };
-        Self { parts, channels: Channels::new(), watchers: Watchers::default(), inner: Mutex::new(inner) }
+        Self {
+            parts,
+            channels: Channels::new(concurrency),
+            watchers: Watchers::default(),
+            inner: Mutex::new(inner),
+        }
     }
 
     /// The name of the queue.
@@ -305,17 +322,18 @@ impl Lane {
     }
 
     /// The work of a slot that begins, or that was woken.
-    pub(crate) fn woken(self: &Arc<Self>) -> Option<Work> {
-        self.with(|inner, _| {
-            inner.is_waking = false;
-            self.take_work(inner)
-        })
+    pub(crate) fn woken(self: &Arc<Self>) -> Taken {
+        let (work, has_woken) = self.with_wakes(|inner, now| {
+            inner.waking = None;
+            self.take_work(inner, now)
+        });
+        Taken { work, has_woken }
     }
 
     /// Passes verdicts to the machine, and keeps what their settlements need. Returns further work for the
     /// slot.
-    pub(crate) fn returned(self: &Arc<Self>, endings: Vec<Ending>) -> Option<Work> {
-        self.with(|inner, now| {
+    pub(crate) fn returned(self: &Arc<Self>, endings: Vec<Ending>) -> Taken {
+        let (work, has_woken) = self.with_wakes(|inner, now| {
             for (claim, kept, event) in endings {
                 if self.is_watched() && matches!(event, Event::Returned { verdict: Verdict::Finished, .. }) {
                     let finished = MessageEvent::of(&self.parts.source.queue, claim, Happened::Finished);
@@ -327,9 +345,9 @@ impl Lane {
                 }
                 inner.machine.on(now, event);
             }
-            self.pump(inner, now);
-            self.take_work(inner)
-        })
+            self.take_work(inner, now)
+        });
+        Taken { work, has_woken }
     }
 
     /// Returns `true` if somebody looks at the events of messages.
@@ -360,17 +378,23 @@ impl Lane {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something to the machine, and does what its commands say. Logs outside of the lock, since a
-    /// logger may block.
+    /// Does something to the machine, and does what its commands say.
     fn with<R>(self: &Arc<Self>, act: impl FnOnce(&mut Inner, Instant) -> R) -> R {
+        self.with_wakes(act).0
+    }
+
+    /// Does something to the machine, and does what its commands say. Also returns `true` if that has woken
+    /// tasks. Logs, makes slots and calls the observer outside of the lock, since the logger, the user's
+    /// spawner and the observer may block or call the lane.
+    fn with_wakes<R>(self: &Arc<Self>, act: impl FnOnce(&mut Inner, Instant) -> R) -> (R, bool) {
         let mut inner = self.lock();
         let now = self.clock().now();
         let result = act(&mut inner, now);
         self.pump(&mut inner, now);
-        self.wake(&mut inner, now);
+        let has_woken = self.wake(&mut inner, now);
         let notices = std::mem::take(&mut inner.notices);
         let events = std::mem::take(&mut inner.events);
-        let lacks_slot = std::mem::take(&mut inner.lacks_slot);
+        let making = std::mem::take(&mut inner.making);
         drop(inner);
         for notice in notices {
             self.log(notice);
@@ -378,14 +402,24 @@ impl Lane {
         for event in &events {
             self.parts.observing.tell(WorkerEvent::Message(event));
         }
-        if lacks_slot {
+        for _ in 0..making {
+            self.make_slot();
+        }
+        (result, has_woken)
+    }
+
+    fn make_slot(self: &Arc<Self>) {
+        if !self.parts.slots.add(self) {
+            let mut inner = self.lock();
+            inner.slots -= 1;
+            inner.waking = None;
+            drop(inner);
             error!("queue {}: there is no thread for another handler", self.queue());
         }
-        result
     }
 
     /// Does what the commands of the machine say.
-    fn pump(self: &Arc<Self>, inner: &mut Inner, now: Instant) {
+    fn pump(&self, inner: &mut Inner, now: Instant) {
         while let Some(command) = inner.machine.poll(now) {
             match command {
                 Command::Start(claims) => inner.start(&claims),
@@ -428,12 +462,13 @@ impl Lane {
         }
     }
 
-    /// Wakes the tasks for which there is something to do. The channels are full if a task was woken already.
-    fn wake(self: &Arc<Self>, inner: &mut Inner, now: Instant) {
-        self.wake_slot(inner);
+    /// Wakes the tasks for which there is something to do, and returns `true` if there are any. The channels
+    /// are full if a task was woken already.
+    fn wake(&self, inner: &mut Inner, now: Instant) -> bool {
+        let mut has_woken = self.wake_slot(inner, now);
         for line in [Line::Looks, Line::Settlements, Line::Extensions] {
             if inner.machine.wants(line, now) {
-                let _ = self.channels.of(line).0.try_send(());
+                has_woken |= self.channels.of(line).0.try_send(()).is_ok();
             }
         }
         let wake_at = inner.machine.wake_at(now);
@@ -441,37 +476,54 @@ impl Lane {
             && inner.armed.is_none_or(|armed| at < armed)
         {
             inner.armed = wake_at;
-            let _ = self.channels.rearm.0.try_send(());
+            has_woken |= self.channels.rearm.0.try_send(()).is_ok();
         }
+        has_woken
     }
 
-    /// Wakes a slot if there is work, or makes one if all are busy.
-    fn wake_slot(self: &Arc<Self>, inner: &mut Inner) {
-        if inner.work.is_empty() || inner.is_waking {
-            return;
+    /// Wakes a slot if there is work, or plans another one if all are busy.
+    fn wake_slot(&self, inner: &mut Inner, now: Instant) -> bool {
+        // A slot that does not come is kept from it, such as by a task that blocks the thread.
+        let is_waking = inner.waking.is_some_and(|since| now.saturating_duration_since(since) < SLOW_WAKE);
+        if inner.work.is_empty() || is_waking {
+            return false;
         }
         if inner.idle > 0 {
             inner.idle -= 1;
-            inner.is_waking = true;
             let _ = self.channels.starts.0.try_send(());
         } else if inner.slots < inner.concurrency {
-            match self.parts.slots.add(self) {
-                true => {
-                    inner.slots += 1;
-                    inner.is_waking = true;
-                }
-                false => inner.lacks_slot = true,
-            }
+            inner.slots += 1;
+            inner.making += 1;
+        } else {
+            return false;
         }
+        inner.waking = Some(now);
+        true
     }
 
     /// The next work for a slot, which waits if there is none.
-    fn take_work(&self, inner: &mut Inner) -> Option<Work> {
-        let work = inner.work.pop_front();
-        if work.is_none() {
-            inner.idle += 1;
+    ///
+    /// Work whose messages were cancelled while it waited does not begin, nor does work after a pause or a
+    /// stop: its messages are released.
+    fn take_work(&self, inner: &mut Inner, now: Instant) -> Option<Work> {
+        loop {
+            self.pump(inner, now);
+            let Some(work) = inner.work.pop_front() else {
+                inner.idle += 1;
+                return None;
+            };
+            let is_cancelled = work.jobs.iter().all(|job| job.cancel_reason().is_some());
+            if inner.machine.may_begin() && !is_cancelled && !work.abort.handle().is_aborted() {
+                return Some(work);
+            }
+            for job in &work.jobs {
+                let (claim, _, event) = released(job);
+                if let Some(held) = inner.held.get_mut(claim) {
+                    held.abort = None;
+                }
+                inner.machine.on(now, event);
+            }
         }
-        work
     }
 
     fn log(&self, notice: Notice) {

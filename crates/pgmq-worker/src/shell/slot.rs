@@ -15,7 +15,7 @@ use crate::meta::Meta;
 use crate::outcome::Outcome;
 use crate::panics::caught;
 use crate::shell::ending::{decide, released};
-use crate::shell::lane::{Lane, Slots};
+use crate::shell::lane::{Lane, Slots, Taken};
 use crate::shell::limit::within;
 use crate::shell::requests::Work;
 use crate::shell::spawn::Spawner;
@@ -44,19 +44,20 @@ impl Slots for Tasks {
 /// Runs the handlers of a lane until the lane has stopped.
 async fn run(lane: Arc<Lane>, handler: Registered, _alive: Option<Sender<()>>) {
     let mut dice = lane.clock().dice();
-    let mut work = lane.woken();
+    let mut taken = lane.woken();
     let mut turns = 0_u32;
     loop {
-        let Some(Work { jobs, abort }) = work else {
+        let Taken { work: Some(Work { jobs, abort }), has_woken } = taken else {
             if lane.channels.starts.1.recv().await.is_err() {
                 return;
             }
-            work = lane.woken();
+            taken = lane.woken();
             continue;
         };
-        // Handlers that never wait would keep the thread from the tasks that talk to the database.
+        // Handlers that never wait would keep the thread from the tasks that talk to the database, and one
+        // that blocks it, from those that were woken just now.
         turns = turns.wrapping_add(1);
-        if turns.is_multiple_of(TURNS) {
+        if has_woken || turns.is_multiple_of(TURNS) {
             next_turn().await;
         }
         let begun = lane.begin(&jobs);
@@ -78,7 +79,7 @@ async fn run(lane: Arc<Lane>, handler: Registered, _alive: Option<Sender<()>>) {
             // The stop has dropped the handler.
             None => jobs.iter().map(|job| released(job)).collect(),
         };
-        work = lane.returned(events);
+        taken = lane.returned(events);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The watches of a lane.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -63,6 +64,7 @@ pub(crate) fn events_of<'k>(
     kept: impl Fn(Claim) -> Option<&'k Kept>,
 ) -> Vec<MessageEvent> {
     let mut events = Vec::with_capacity(hit.len());
+    let hit: HashSet<_> = hit.iter().collect();
     let mut add = |claim: Claim, happened: Happened| {
         if hit.contains(&claim.msg_id) {
             events.push(MessageEvent::of(queue, claim, happened));

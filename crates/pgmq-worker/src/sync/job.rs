@@ -104,6 +104,7 @@ impl<T> Job<T> {
     /// Returns the same errors as `delete`, and an error of kind
     /// [`AlreadyGone`](pgmq_core::ErrorKind::AlreadyGone) if the message is no longer there.
     pub fn finish_in<Q: Queue>(&self, transaction: &Q) -> Result<Finished, Q::Error> {
+        self.meta.begin_finishing();
         finish::removed(&self.meta, transaction.run(finish::delete(&self.meta))?)
     }
 
@@ -114,6 +115,7 @@ impl<T> Job<T> {
     /// Returns the same errors as `archive`, and an error of kind
     /// [`AlreadyGone`](pgmq_core::ErrorKind::AlreadyGone) if the message is no longer there.
     pub fn archive_in<Q: Queue>(&self, transaction: &Q) -> Result<Finished, Q::Error> {
+        self.meta.begin_finishing();
         finish::removed(&self.meta, transaction.run(finish::archive(&self.meta))?)
     }
 
@@ -130,6 +132,7 @@ impl<T> Job<T> {
         transaction: &Q,
         why: impl Into<Failure>,
     ) -> Result<Finished, Q::Error> {
+        self.meta.begin_finishing();
         let moved = transaction.run(finish::bury(&self.meta, &why.into()))?;
         finish::replaced(&self.meta, finish::moved_to(&moved))
     }
@@ -163,6 +166,7 @@ impl<T> Job<T> {
         message: &M,
         options: &SendOptions,
     ) -> Result<Finished, Q::Error> {
+        self.meta.begin_finishing();
         finish::replaced(&self.meta, transaction.run(finish::forward(&self.meta, to, message, options))?)
     }
 }

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use std::time::Instant;
 
 use futures_util::future::join_all;
 use log::warn;
@@ -93,7 +92,8 @@ impl Worker {
 
     /// Blocks until [`Handle::stop`] was called and the worker has stopped: see [`stop`](Self::stop).
     pub fn join(self) -> StopReport {
-        self.join_by(None)
+        wait(&self.0.handle.clock(), None, self.0.handle.is_to_stop());
+        self.join_in_time()
     }
 
     /// Stops: claims nothing more, releases what has not begun, and lets handlers end within the time to
@@ -101,14 +101,19 @@ impl Worker {
     /// become of the messages. Returns after the three limits at the latest.
     pub fn stop(self) -> StopReport {
         self.0.handle.stop();
-        let deadline = self.0.handle.clock().now().checked_add(self.0.handle.longest_stop());
-        self.join_by(deadline)
+        self.join_in_time()
     }
 
-    fn join_by(self, deadline: Option<Instant>) -> StopReport {
+    /// Waits until all lanes have stopped. The limits are the lanes' own; the limit here is for the case that
+    /// their timers do not run any more.
+    fn join_in_time(self) -> StopReport {
         let clock = self.0.handle.clock();
         let lanes = self.0.handle.lanes.iter();
-        wait(&clock, deadline, join_all(lanes.clone().map(|lane| lane.channels.stopped.1.recv())));
+        let deadline = clock.now().checked_add(self.0.handle.longest_stop());
+        let stopped = join_all(lanes.clone().map(|lane| lane.channels.stopped.1.recv()));
+        if wait(&clock, deadline, stopped).is_none() {
+            self.0.handle.end();
+        }
         // Threads that are in no call and no handler end now.
         let deadline = clock.now().checked_add(LONGEST_END);
         wait(&clock, deadline, join_all(lanes.map(|lane| lane.channels.quiet())));

@@ -64,7 +64,7 @@ fn stop(shell: Shell, handler: Handler, server: Server) {
     let ids = bed.send([1, 2]);
     wait_until("one message runs, and one waits", || {
         let health = worker.health();
-        (health.running, health.waiting) == (1, 1)
+        (health.running, health.waiting, worker.log.begun().len()) == (1, 1, 1)
     });
     server.reach(&bed);
     match handler {
@@ -134,7 +134,7 @@ fn drop_a_worker(shell: Shell) {
     bed.send([1, 2]);
     wait_until("one message runs, and one waits", || {
         let health = worker.health();
-        (health.running, health.waiting) == (1, 1)
+        (health.running, health.waiting, worker.log.begun().len()) == (1, 1, 1)
     });
     let (handle, _runtime) = worker.drop_worker();
     assert!(!handle.health()[0].is_running);
@@ -196,7 +196,7 @@ fn stop_now(shell: Shell) {
     };
     let worker = shell.start(&bed.through_proxy(), &plan);
     bed.send([1]);
-    wait_until("the message runs", || worker.health().running == 1);
+    wait_until("the message runs", || worker.log.begun().len() == 1);
     worker.handle.stop();
     worker.handle.stop_now();
     // Later stops cannot make the limit longer.

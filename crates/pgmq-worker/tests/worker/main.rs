@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod basics;
+mod blocking;
 mod limits;
 mod stops;
 mod support;

@@ -222,6 +222,20 @@ fn a_machine_without_a_listener_looks_ever_more_seldom_until_there_is_a_message(
     assert_eq!(next_claim(&mut rig), ms(50));
 }
 
+/// The question about the next message and a claim are two statements, whose answers may come in any order.
+#[test]
+fn an_answer_about_the_next_message_that_a_claim_has_overtaken_is_asked_for_again() {
+    let mut rig = Rig::new(config());
+    rig.poll();
+    assert_eq!(rig.claimed(vec![]), [Command::LookDue]);
+    assert_eq!(claimed(&rig.on(Event::Woken(Wake::Kicked))), Some(8));
+    assert_eq!(rig.claimed(vec![]), []);
+    // The answer is from before the message that the program has told of.
+    assert_eq!(rig.on(Event::Due(None)), [Command::LookDue]);
+    rig.on(Event::Due(Some(s(1))));
+    assert_eq!(next_claim(&mut rig), s(1));
+}
+
 #[test]
 fn the_looks_follow_the_notifications_as_they_come_and_go() {
     let mut rig = idle(Config { throttle: None, ..config() });

@@ -374,6 +374,27 @@ fn a_later_claim_of_a_message_that_is_finished_is_deleted_without_a_start() {
     assert_eq!(settlements(&commands), [Settlement::Delete(vec![later])]);
 }
 
+/// Two claims are in flight, and the first is answered after the leases of its messages.
+#[test]
+fn a_claim_that_is_answered_after_its_lease_leaves_a_later_one_alone() {
+    let config = Config { concurrency: 100, prefetch: 100, max_claim: 50, ..config() };
+    let (mut rig, _) = Rig::with(config.clone(), firsts(101..=150));
+    let slow = rig.answer(firsts([1, 2]));
+    let Event::Claimed { id: slow, got } = slow else { panic!("{slow:?}") };
+    rig.leap(config.vt);
+    // So late that nothing of it begins either, and as many as were asked for, so that there are more.
+    assert_eq!(started(&rig.claimed(firsts(201..=250))), []);
+    let later = Claim::new(1, 2);
+    let commands = rig.claimed(vec![later]);
+    assert_eq!(started(&commands), [later]);
+    let commands = rig.on(Event::Claimed { id: slow, got });
+    let dropped: Vec<_> = commands.iter().filter(|command| matches!(command, Command::Drop(_))).collect();
+    assert_eq!(dropped, [&Command::Drop(first(1)), &Command::Drop(first(2))], "their leases are over");
+    assert!(!commands.iter().any(|command| matches!(command, Command::Cancel { .. })), "{commands:?}");
+    let commands = rig.on(Event::Returned { claim: later, verdict: Verdict::Delete });
+    assert_eq!(settlements(&commands), [Settlement::Delete(vec![later])]);
+}
+
 #[test]
 fn a_later_claim_of_a_message_that_was_released_starts() {
     let mut rig = Rig::running(config(), &[1]);

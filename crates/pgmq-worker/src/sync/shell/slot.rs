@@ -34,20 +34,15 @@ impl Slots for Threads {
 /// Runs the handlers of a lane until the lane has stopped.
 fn run(lane: &Arc<Lane>, handler: &Registered, mut alive: Option<Sender<()>>) {
     let mut dice = lane.clock().dice();
-    let mut work = lane.woken();
+    let mut work = lane.woken().work;
     loop {
-        let Some(Work { jobs, abort }) = work else {
+        let Some(Work { jobs, .. }) = work else {
             if receive(lane.clock(), &lane.channels.starts.1).is_err() {
                 return;
             }
-            work = lane.woken();
+            work = lane.woken().work;
             continue;
         };
-        // Messages that were abandoned before a slot was free. Nothing begins after the stop.
-        if abort.handle().is_aborted() {
-            work = lane.returned(Vec::new());
-            continue;
-        }
         // A stop does not wait for code of the user, which may never end.
         drop(alive.take());
         let begun = lane.begin(&jobs);
@@ -58,7 +53,7 @@ fn run(lane: &Arc<Lane>, handler: &Registered, mut alive: Option<Sender<()>>) {
         });
         let endings = decided.collect();
         alive = lane.channels.alive();
-        work = lane.returned(endings);
+        work = lane.returned(endings).work;
     }
 }
 

@@ -1,0 +1,88 @@
+//! A job whose effect is a row, written exactly once: the row and the end of the job are one transaction.
+//!
+//! Each payment fails in the middle of its first transaction, as if the process had crashed there. Nothing of
+//! that attempt is left, and the second one commits the row and the end of the job together.
+//!
+//! Connects by `DATABASE_URL`, such as `postgres://user:password@localhost/database`, or by `PG_HOST` and the
+//! like, to a database in which it may create a table:
+//!
+//! ```text
+//! cargo run --example diesel_finish_in
+//! ```
+
+#![allow(missing_docs, reason = "the macro of the table declares public items")]
+
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use pgmq_diesel::{Error, PGMQueue};
+use pgmq_worker::sync::{Job, Worker};
+use pgmq_worker::{Finished, Queue, Retry};
+use serde::{Deserialize, Serialize};
+
+const PAYMENTS: &str = "finish_in_payments";
+const TABLE: &str =
+    "CREATE TABLE IF NOT EXISTS example_payments (id bigint PRIMARY KEY, customer text, cents bigint)";
+
+diesel::table! {
+    example_payments (id) {
+        id -> BigInt,
+        customer -> Text,
+        cents -> BigInt,
+    }
+}
+
+#[derive(Debug, Insertable, Queryable, Selectable, Serialize, Deserialize)]
+#[diesel(table_name = example_payments, check_for_backend(Pg))]
+struct Payment {
+    id: i64,
+    customer: String,
+    cents: i64,
+}
+
+fn pay(job: &Job<Payment>) -> Result<Finished, Error> {
+    let queue = job.state::<PGMQueue>();
+    queue.transaction(|connection| {
+        diesel::insert_into(example_payments::table).values(&**job).execute(connection)?;
+        println!("payment {}, attempt {}: the row is written", job.id, job.attempt());
+        if job.attempt() == 1 {
+            // Any error rolls the row back. A crash does as well.
+            return Err(diesel::result::Error::RollbackTransaction.into());
+        }
+        // Deletes the message. The receipt tells the worker that nothing is left to do.
+        job.finish_in(&queue.with(connection))
+    })
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let queue = PGMQueue::from_env()?;
+    let mut session = queue.session()?;
+    session.batch_execute(TABLE)?;
+    queue.create_queue(PAYMENTS)?;
+
+    let settings = Queue::new().retry(Retry::fixed(Duration::from_secs(1)));
+    let builder = Worker::builder(queue.clone()).state(queue.clone());
+    let worker = builder.queue(PAYMENTS, settings, pay).start()?;
+    let mut events = worker.handle().watch(PAYMENTS).ok_or("the worker has no such queue")?;
+    for (id, customer) in [(1, "ann"), (2, "bob")] {
+        let payment = Payment { id, customer: customer.to_owned(), cents: 4_50 };
+        queue.send(PAYMENTS, &payment)?;
+    }
+    for _ in 0..2 {
+        events.until_blocking(|event| event.is_done_for(event.msg_id))?;
+    }
+    println!("{}", worker.stop());
+
+    let paid = example_payments::table.order(example_payments::id).select(Payment::as_select());
+    for payment in paid.load(&mut session)? {
+        println!("{payment:?}");
+    }
+    session.batch_execute("DROP TABLE example_payments")?;
+    drop(session);
+    queue.drop_queue(PAYMENTS)?;
+    queue.drop_queue("finish_in_payments_dlq")?;
+    queue.close();
+    Ok(())
+}

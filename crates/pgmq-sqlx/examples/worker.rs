@@ -1,0 +1,80 @@
+//! A worker: typed jobs, a retry, dead letters with their reasons, and a clean stop.
+//!
+//! Connects by `DATABASE_URL`, such as `postgres://user:password@localhost/database`, or by `PG_HOST` and the
+//! like. Runs until Ctrl-C, or until the given number of jobs has come to its end:
+//!
+//! ```text
+//! cargo run --example sqlx_worker -- 5
+//! ```
+
+use std::time::Duration;
+
+use pgmq_sqlx::{PGMQueue, RawJson};
+use pgmq_worker::{Failure, Job, MessageEvent, Queue, Retry, Worker};
+use serde::{Deserialize, Serialize};
+
+const EMAILS: &str = "worker_emails";
+/// The worker creates this queue, and moves jobs to it that no retry helps.
+const DEAD_LETTERS: &str = "worker_emails_dlq";
+
+#[derive(Serialize, Deserialize)]
+struct Email {
+    to: String,
+}
+
+/// A job that returns an error is tried again. One whose process crashes is as well, so a job may run twice.
+async fn send_email(job: Job<Email>) -> Result<(), Failure> {
+    println!("attempt {} of message {}: to {}", job.attempt(), job.id(), job.to);
+    match job.to.as_str() {
+        "busy@example.com" if job.attempt() == 1 => Err("the mail server is busy".into()),
+        "nobody@example.com" => Err(Failure::from("there is no such mailbox").permanent()),
+        _ => Ok(()),
+    }
+}
+
+/// Returns `true` if the message will not be handled again.
+fn is_the_end(event: &MessageEvent) -> bool {
+    event.is_done_for(event.msg_id) || event.is_dead_for(event.msg_id)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let limit = std::env::args().nth(1).map_or(Ok(usize::MAX), |limit| limit.parse())?;
+    let queue = PGMQueue::from_env().await?;
+    queue.create_queue(EMAILS).await?;
+
+    let settings = Queue::new()
+        .concurrency(8)
+        .retry(Retry::fixed(Duration::from_secs(1)))
+        .ensure_notify(Duration::from_millis(250));
+    let worker = Worker::builder(queue.clone()).queue(EMAILS, settings, send_email).start().await?;
+    let mut events =
+        worker.handle().watch(EMAILS).ok_or("the worker has no such queue")?.limit(Duration::MAX);
+
+    for to in ["ann@example.com", "bob@example.com", "busy@example.com", "nobody@example.com"] {
+        queue.send(EMAILS, &Email { to: to.to_owned() }).await?;
+    }
+    queue.send(EMAILS, "not an email").await?;
+
+    let all_jobs = async {
+        for _ in 0..limit {
+            events.until(is_the_end).await?;
+        }
+        Ok::<_, pgmq_worker::NotSeen>(())
+    };
+    let shutdown = async {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => println!("Ctrl-C: handlers may end, and nothing begins any more"),
+            _ = all_jobs => {}
+        }
+    };
+    println!("{}", worker.run_until(shutdown).await);
+
+    for letter in queue.peek::<RawJson>(DEAD_LETTERS, 10).await? {
+        println!("dead letter: {} with {:?}", letter.message, letter.headers);
+    }
+    queue.drop_queue(EMAILS).await?;
+    queue.drop_queue(DEAD_LETTERS).await?;
+    queue.close().await;
+    Ok(())
+}
