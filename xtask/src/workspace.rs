@@ -12,8 +12,8 @@ use crate::cargo;
 pub(crate) const BACKENDS: [&str; 5] = ["postgres", "tokio", "diesel", "diesel-async", "sqlx"];
 
 /// The other crates that are published.
-pub(crate) const OTHER_CRATES: [&str; 4] =
-    ["pgmq-core", "pgmq-driver-diesel", "pgmq-driver-tokio-postgres", "pgmq-worker"];
+pub(crate) const OTHER_CRATES: [&str; 5] =
+    ["pgmq-core", "pgmq-driver-diesel", "pgmq-driver-tokio-postgres", "pgmq-otel", "pgmq-worker"];
 
 /// The package that holds a server for tests, and its program that does so for other processes.
 pub(crate) const SERVER_PACKAGE: &str = "pgmq-test-server";

@@ -42,6 +42,9 @@ pages! {
     Sending = "docs/sending.md";
     Sqlx = "docs/sqlx.md";
     Summary = "docs/SUMMARY.md";
+    TelemetryObservers = "docs/telemetry/observers.md";
+    TelemetryOpentelemetry = "docs/telemetry/opentelemetry.md";
+    TelemetryTracing = "docs/telemetry/tracing.md";
     Topics = "docs/topics.md";
     Transactions = "docs/transactions.md";
     Versions = "docs/versions.md";
@@ -74,7 +77,7 @@ mod tests {
     fn every_page_is_compiled() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let mut pages = vec!["README.md".to_owned()];
-        for folder in ["docs", "docs/worker"] {
+        for folder in ["docs", "docs/telemetry", "docs/worker"] {
             let names = root
                 .join(folder)
                 .read_dir()
