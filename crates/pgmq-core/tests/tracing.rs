@@ -144,10 +144,15 @@ fn a_safe_retry_is_a_warning_and_a_harmless_one_is_not() {
         retry.after(FailureClass::UnknownFunction, variant);
         retry.after(FailureClass::NotCommitted, query.oldest_variant());
         retry.after(FailureClass::Other, query.oldest_variant());
+        // Of a transaction that begins.
+        let mut beginning = Retry::new(&server, 1);
+        beginning.reconnect();
+        beginning.reconnect();
     });
     let shown: Vec<_> = log.iter().map(|entry| shown(entry, &["level", "operation", "reason"])).collect();
     let older = ["DEBUG", "send", "the server's PGMQ is older"];
-    assert_eq!(shown, [older, ["WARN", "send", "the connection was lost"]]);
+    let unsent = ["WARN", "", "the connection was lost before anything was sent"];
+    assert_eq!(shown, [older, ["WARN", "send", "the connection was lost"], unsent]);
 }
 
 #[test]

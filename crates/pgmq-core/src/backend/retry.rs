@@ -115,7 +115,7 @@ impl<'v> Retry<'v> {
                 Next::Reprepare
             }
             (FailureClass::NotSerializable, _) if take_one(&mut self.conflicts_left) => Next::Repeat,
-            (FailureClass::NotCommitted, _) => self.reconnect(),
+            (FailureClass::NotCommitted, _) => self.move_on(),
             // One replacement shows if the server is read-only for good. More would close the connections
             // that readers use.
             (FailureClass::ReadOnly, _) if self.may_replace_read_only => {
@@ -136,6 +136,14 @@ impl<'v> Retry<'v> {
     /// Decides what to do after a connection was found to be lost before anything was sent on it that the
     /// server could commit.
     pub fn reconnect(&mut self) -> Next {
+        let next = self.move_on();
+        if next == Next::Reconnect {
+            events::query_moves(self.call, "the connection was lost before anything was sent");
+        }
+        next
+    }
+
+    fn move_on(&mut self) -> Next {
         if take_one(&mut self.reconnects_left) { Next::Reconnect } else { Next::Discard }
     }
 }

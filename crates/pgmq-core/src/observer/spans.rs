@@ -73,9 +73,11 @@ impl Observer for TracingObserver {
             server.port = server.and_then(|server| server.port),
             pgmq.messages = Empty,
             pgmq.attempts = Empty,
-            error.r#type = Empty,
+            // A literal, as `type` is a keyword.
+            "error.type" = Empty,
         );
-        match span.is_none() {
+        // A span that is disabled is not always none: with the feature `log` of tracing it has its metadata.
+        match span.is_disabled() {
             // Takes no memory.
             true => Box::new(Disabled),
             false => Box::new(Spanned { span, has_ended: false }),
