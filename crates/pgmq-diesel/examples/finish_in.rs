@@ -1,7 +1,8 @@
 //! A job whose effect is a row, written exactly once: the row and the end of the job are one transaction.
 //!
-//! Each payment fails in the middle of its first transaction, as if the process had crashed there. Nothing of
-//! that attempt is left, and the second one commits the row and the end of the job together.
+//! The payment fails in the middle of its first transaction, as if the process had crashed there. That
+//! attempt leaves no row, and the message stays in the queue. The second one commits the row and the end of
+//! the job together.
 //!
 //! Connects by `DATABASE_URL`, such as `postgres://user:password@localhost/database`, or by `PG_HOST` and the
 //! like, to a database in which it may create a table:
@@ -56,31 +57,35 @@ fn pay(job: &Job<Payment>) -> Result<Finished, Error> {
     })
 }
 
+/// Prints the rows, and the number of messages in the queue.
+fn show(queue: &PGMQueue, when: &str) -> Result<(), Error> {
+    let payments = example_payments::table.select(Payment::as_select());
+    let rows = payments.load(&mut queue.session()?)?;
+    let messages = queue.metrics(PAYMENTS)?.queue_length;
+    println!("{when}: rows {rows:?}, messages {messages}");
+    Ok(())
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let queue = PGMQueue::from_env()?;
-    let mut session = queue.session()?;
-    session.batch_execute(TABLE)?;
+    queue.session()?.batch_execute(TABLE)?;
     queue.create_queue(PAYMENTS)?;
 
-    let settings = Queue::new().retry(Retry::fixed(Duration::from_secs(1)));
+    // The worker needs up to five connections of the pool's ten, and each handler that runs needs one.
+    let settings = Queue::new().concurrency(4).retry(Retry::fixed(Duration::from_secs(2)));
     let builder = Worker::builder(queue.clone()).state(queue.clone());
     let worker = builder.queue(PAYMENTS, settings, pay).start()?;
     let mut events = worker.handle().watch(PAYMENTS).ok_or("the worker has no such queue")?;
-    for (id, customer) in [(1, "ann"), (2, "bob")] {
-        let payment = Payment { id, customer: customer.to_owned(), cents: 4_50 };
-        queue.send(PAYMENTS, &payment)?;
-    }
-    for _ in 0..2 {
-        events.until_blocking(|event| event.is_done_for(event.msg_id))?;
-    }
+    let payment = Payment { id: 1, customer: "ann".to_owned(), cents: 4_50 };
+    let id = queue.send(PAYMENTS, &payment)?;
+
+    events.until_blocking(|event| event.is_retried_for(id))?;
+    show(&queue, "after the failure")?;
+    events.until_blocking(|event| event.is_done_for(id))?;
+    show(&queue, "after the success")?;
     println!("{}", worker.stop());
 
-    let paid = example_payments::table.order(example_payments::id).select(Payment::as_select());
-    for payment in paid.load(&mut session)? {
-        println!("{payment:?}");
-    }
-    session.batch_execute("DROP TABLE example_payments")?;
-    drop(session);
+    queue.session()?.batch_execute("DROP TABLE example_payments")?;
     queue.drop_queue(PAYMENTS)?;
     queue.drop_queue("finish_in_payments_dlq")?;
     queue.close();

@@ -1,7 +1,5 @@
 //! The service: its routes, its worker, its health, and its stop.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::extract::{Path, State};
@@ -9,15 +7,27 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use pgmq_sqlx::PGMQueue;
+use pgmq_sqlx::{Builder, PGMQueue};
 use pgmq_worker::{Finished, Handle, Job, Queue, StopReport, Worker};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
+use tokio::signal;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 /// The queue of orders that are to be confirmed.
 pub(crate) const ORDERS: &str = "axum_orders";
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS axum_orders (id bigint GENERATED ALWAYS AS IDENTITY \
      PRIMARY KEY, item text NOT NULL, is_confirmed boolean NOT NULL DEFAULT false)";
+
+/// The number of handlers that run at the same time.
+const CONCURRENCY: usize = 8;
+
+// The times of the stop. Together with the flush of the worker, 3 seconds, they are less than the 30 seconds
+// after which Kubernetes kills a process.
+const REQUESTS: Duration = Duration::from_secs(5);
+const DRAIN: Duration = Duration::from_secs(15);
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Any error. This service tells its callers no more than that there was one.
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -27,36 +37,70 @@ pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 struct App {
     queue: PGMQueue,
     worker: Handle,
-    is_stopping: Arc<AtomicBool>,
+    is_stopping: watch::Receiver<bool>,
 }
 
-/// Runs the service until `shutdown` is ready, and stops it then.
+/// Runs the service at an address until SIGTERM, which orchestrators send, or Ctrl-C.
+pub(crate) async fn serve(address: &str) -> Result<(), Error> {
+    // Waited for from the beginning: a signal that nothing waits for kills the process.
+    let mut terminated = signal(SignalKind::terminate())?;
+    let (stop, is_stopping) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = signal::ctrl_c() => {}
+        }
+        stop.send_replace(true);
+    });
+
+    let listener = TcpListener::bind(address).await?;
+    println!("listening on {}", listener.local_addr()?);
+    println!("{}", run(listener, is_stopping).await?);
+    Ok(())
+}
+
+/// Runs the service until it is to stop.
 ///
 /// The order of the stop matters. First the service says that it is not ready, so that a load balancer sends
 /// nothing more. Then the server accepts nothing more, and the requests that are under way come to their end:
 /// they may still send messages. At last the worker releases what it has not begun, for the workers of other
 /// processes, and lets its handlers end. The connections close when nothing uses them any more.
-pub(crate) async fn run(
-    queue: PGMQueue,
-    listener: TcpListener,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> Result<StopReport, Error> {
+async fn run(listener: TcpListener, is_stopping: watch::Receiver<bool>) -> Result<StopReport, Error> {
+    // Two pools, so that many requests cannot keep the worker from extending the leases of its messages.
+    let for_worker = Builder::from_env()?.pool_size(5).connect().await?;
+    let queue = Builder::from_env()?.pool_size(20).connect().await?;
     sqlx::query(TABLE).execute(queue.pool()).await?;
     queue.create_queue(ORDERS).await?;
-    let settings = Queue::new().concurrency(16).ensure_notify(Duration::from_millis(250));
-    let building = Worker::builder(queue.clone()).state(queue.clone());
+    let settings = Queue::new().concurrency(CONCURRENCY).ensure_notify(Duration::from_millis(250));
+    let building = Worker::builder(for_worker.clone()).state(queue.clone()).drain(DRAIN).grace(GRACE);
     let worker = building.queue(ORDERS, settings, confirm).start().await?;
 
-    let is_stopping = Arc::new(AtomicBool::new(false));
-    let app = App { queue: queue.clone(), worker: worker.handle(), is_stopping: Arc::clone(&is_stopping) };
-    let stopping = async move {
-        shutdown.await;
-        is_stopping.store(true, Ordering::Relaxed);
+    let app = App { queue: queue.clone(), worker: worker.handle(), is_stopping: is_stopping.clone() };
+    let serving = axum::serve(listener, routes(app)).with_graceful_shutdown(stop(is_stopping.clone()));
+    // A client that never ends its request must not keep the worker from its stop.
+    let too_long = async {
+        stop(is_stopping).await;
+        tokio::time::sleep(REQUESTS).await;
     };
-    axum::serve(listener, routes(app)).with_graceful_shutdown(stopping).await?;
+    let served = tokio::select! {
+        served = serving => served,
+        () = too_long => {
+            eprintln!("requests that have not ended within {REQUESTS:?} are cut off");
+            Ok(())
+        }
+    };
     let report = worker.stop().await;
+    for_worker.close().await;
     queue.close().await;
+    served?;
     Ok(report)
+}
+
+/// Waits until the service is to stop.
+async fn stop(mut is_stopping: watch::Receiver<bool>) {
+    // An error means that the task which waits for the signals has ended, so that no signal can stop the
+    // service.
+    let _ = is_stopping.wait_for(|is_stopping| *is_stopping).await;
 }
 
 fn routes(app: App) -> Router {
@@ -114,15 +158,16 @@ async fn confirm(job: Job<i64>) -> Result<Finished, pgmq_sqlx::Error> {
         .await
 }
 
-/// A process that is not live is to be restarted: its worker has ended, although the process runs.
+/// A process that is not live is restarted. That helps against handlers that never end, and not against a
+/// database that is away.
 async fn is_live(State(app): State<App>) -> StatusCode {
-    status(app.worker.health().iter().all(|queue| queue.is_running))
+    status(app.worker.health().iter().all(|queue| queue.stuck < CONCURRENCY))
 }
 
-/// A process that is not ready gets no requests: it stops, or cannot reach its database.
+/// A process that is not ready gets no requests: it stops, or cannot read its queue.
 async fn is_ready(State(app): State<App>) -> StatusCode {
     let reads = app.worker.health().iter().all(|queue| queue.is_running && queue.failed_reads < 3);
-    status(reads && !app.is_stopping.load(Ordering::Relaxed))
+    status(reads && !*app.is_stopping.borrow())
 }
 
 fn status(is_well: bool) -> StatusCode {
