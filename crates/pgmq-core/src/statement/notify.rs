@@ -55,12 +55,13 @@ pub fn list_notify_throttles() -> Statement<'static, Vec<NotifyThrottle>> {
 /// Builds `repair_notify`.
 ///
 /// The row that a crash has taken is the only thing that is missing, so only the row is written. To enable
-/// notifications again would recreate the trigger, and lock the whole queue for it.
+/// notifications again would recreate the trigger, and lock the whole queue for it. The server looks the
+/// table of queues up first, which tells a PGMQ that is not installed from one without throttles.
 pub fn repair_notify(queue: &str, throttle: Duration) -> Statement<'_, bool> {
     StatementBuilder::on(queue, &rows::repair_notify).int(milliseconds("throttle", throttle)).sql(
-        "WITH repaired AS (\
+        "WITH known AS (SELECT FROM pgmq.meta WHERE queue_name::text = $1::text), repaired AS (\
          INSERT INTO pgmq.notify_insert_throttle (queue_name, throttle_interval_ms) \
-         SELECT $1::text, $2::integer WHERE EXISTS (\
+         SELECT $1::text, $2::integer WHERE EXISTS (SELECT FROM known) AND EXISTS (\
          SELECT FROM pg_catalog.pg_trigger AS armed \
          JOIN pg_catalog.pg_class AS queue ON queue.oid = armed.tgrelid \
          WHERE queue.relnamespace = 'pgmq'::regnamespace AND queue.relname = 'q_' || $1::text \
