@@ -72,8 +72,10 @@ impl std::error::Error for DatabaseError {
 pub(crate) enum Failed {
     /// The database returned an error.
     Database(DatabaseError),
-    /// There is no answer: in time, or because the lane has stopped, or because the back end has panicked.
+    /// There is no answer in time, or the back end has panicked.
     NoAnswer,
+    /// The lane has stopped, and the call was dropped.
+    Stopped,
 }
 
 impl Failed {
@@ -81,7 +83,7 @@ impl Failed {
     pub(crate) fn kind(&self) -> Option<ErrorKind> {
         match self {
             Self::Database(error) => Some(error.kind()),
-            Self::NoAnswer => None,
+            Self::NoAnswer | Self::Stopped => None,
         }
     }
 
@@ -99,14 +101,14 @@ impl Failed {
     pub(crate) fn fault(&self) -> Fault {
         match self {
             Self::Database(error) => error.fault(),
-            Self::NoAnswer => Fault::Transient,
+            Self::NoAnswer | Self::Stopped => Fault::Transient,
         }
     }
 
     pub(crate) fn fault_of_settlement(&self) -> Fault {
         match self {
             Self::Database(error) => error.fault_of_settlement(),
-            Self::NoAnswer => Fault::Transient,
+            Self::NoAnswer | Self::Stopped => Fault::Transient,
         }
     }
 }

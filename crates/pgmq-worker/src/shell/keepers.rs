@@ -147,7 +147,7 @@ impl Limit {
         let calling = pin!(self.timer.within(limit, caught(call)));
         let answer = match select(calling, pin!(lane.channels.stopped.1.recv())).await {
             Either::Left((answer, _)) => answer,
-            Either::Right(_) => return Err(Failed::NoAnswer),
+            Either::Right(_) => return Err(Failed::Stopped),
         };
         match answer {
             Some(Ok(Ok(result))) => Ok(result),

@@ -136,6 +136,10 @@ impl Lane {
     }
 
     fn observe_failure(&self, call: &'static str, failed: &Failed) {
+        // A call that a stop has cut short is no failure.
+        if matches!(failed, Failed::Stopped) {
+            return;
+        }
         self.parts.observing.tell(WorkerEvent::CallFailed { queue: self.queue(), call, kind: failed.kind() });
     }
 

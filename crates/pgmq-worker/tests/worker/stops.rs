@@ -1,12 +1,24 @@
 //! Stops that end in time, whatever the database does.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use pgmq_worker::{Job, Queue, Worker};
+use pgmq_worker::{Job, Queue, Worker, WorkerEvent, WorkerObserver};
 
 use crate::support::{on_a_database, wait_until};
+
+/// Counts the calls of the database that have failed.
+#[derive(Default)]
+struct Failures(AtomicUsize);
+
+impl WorkerObserver for Failures {
+    fn observe(&self, event: &WorkerEvent<'_>) {
+        if matches!(event, WorkerEvent::CallFailed { .. }) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
 
 #[test]
 fn a_stop_ends_in_time_while_the_database_does_not_answer() {
@@ -23,7 +35,9 @@ fn a_stop_ends_in_time_while_the_database_does_not_answer() {
                 }
             }
         };
+        let failures = Arc::new(Failures::default());
         let worker = Worker::builder(queue.clone())
+            .observer(Arc::clone(&failures))
             .queue("q", Queue::new(), handler)
             .flush(Duration::from_millis(200))
             .start()
@@ -39,6 +53,8 @@ fn a_stop_ends_in_time_while_the_database_does_not_answer() {
         let report = worker.stop().await;
         assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
         assert_eq!(report.unsettled, [("q".to_owned(), id)]);
+        // The calls that the stop has cut short have not failed.
+        assert_eq!(failures.0.load(Ordering::Relaxed), 0);
         locking.rollback().await.unwrap();
     });
 }
