@@ -1,5 +1,6 @@
 //! The metrics of a worker's events.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
@@ -8,6 +9,7 @@ use pgmq_worker::{Happened, Meta, WorkerEvent};
 
 use crate::instruments::{BUCKETS, WAITING, seconds};
 use crate::names;
+use crate::worker::labels::{Labels, LabelsOfQueues};
 
 /// The buckets of numbers of messages.
 const MESSAGES: [f64; 11] = [0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0];
@@ -24,10 +26,11 @@ pub(crate) struct Events {
     lost: Counter<u64>,
     failed_calls: Counter<u64>,
     lost_listeners: Counter<u64>,
+    queues: LabelsOfQueues,
 }
 
 impl Events {
-    pub(crate) fn new(meter: &Meter) -> Self {
+    pub(crate) fn new(meter: &Meter, queues: LabelsOfQueues) -> Self {
         let numbers = |name, description| {
             let histogram = meter.u64_histogram(name).with_unit("{message}").with_description(description);
             histogram.with_boundaries(MESSAGES.to_vec()).build()
@@ -72,37 +75,47 @@ impl Events {
                 "Calls of the database that have failed.",
             ),
             lost_listeners: counter("pgmq.worker.listener.lost", "{loss}", "Losses of the listener."),
+            queues,
         }
     }
 
     pub(crate) fn observe(&self, event: &WorkerEvent<'_>) {
         match *event {
-            WorkerEvent::Read { queue, got, .. } => self.read.record(count(got), &of(queue)),
+            WorkerEvent::Read { queue, got, .. } => self.read.record(count(got), &self.of(queue).queue),
             WorkerEvent::Begun { message } => {
-                self.time_in_queue.record(time_in_queue(message), &of(message.queue()));
+                self.time_in_queue.record(time_in_queue(message), &self.of(message.queue()).queue);
             }
             WorkerEvent::Handled { message, .. } => {
-                self.lease_left.record(message.lease_left().as_secs_f64(), &of(message.queue()));
+                let left = message.lease_left().as_secs_f64();
+                self.lease_left.record(left, &self.of(message.queue()).queue);
             }
             WorkerEvent::Message(event) => {
                 let (name, reason) = happened(&event.happened);
-                let mut labels = vec![destination(&event.queue), KeyValue::new("pgmq.event", name)];
-                labels.extend(reason.map(|reason| KeyValue::new("pgmq.reason", reason)));
-                self.messages.add(1, &labels);
+                let [_, queue] = &self.of(&event.queue).queue;
+                let (queue, event) = (queue.clone(), KeyValue::new("pgmq.event", name));
+                match reason {
+                    Some(reason) => {
+                        self.messages.add(1, &[queue, event, KeyValue::new("pgmq.reason", reason)]);
+                    }
+                    None => self.messages.add(1, &[queue, event]),
+                }
             }
-            WorkerEvent::Settled { queue, messages, .. } => self.settled.record(count(messages), &of(queue)),
+            WorkerEvent::Settled { queue, messages, .. } => {
+                self.settled.record(count(messages), &self.of(queue).queue);
+            }
             WorkerEvent::Extended { queue, leases, current, late } => {
                 if late > Duration::ZERO {
-                    self.late.record(late.as_secs_f64(), &of(queue));
+                    self.late.record(late.as_secs_f64(), &self.of(queue).queue);
                 }
                 if leases > current {
-                    self.lost.add(count(leases - current), &of(queue));
+                    self.lost.add(count(leases - current), &self.of(queue).queue);
                 }
             }
             WorkerEvent::CallFailed { queue, call, kind } => {
                 let error_type = kind.map_or("timeout".to_owned(), names::error_type);
                 let error_type = KeyValue::new(names::ERROR_TYPE, error_type);
-                self.failed_calls.add(1, &[destination(queue), KeyValue::new("pgmq.call", call), error_type]);
+                let [_, queue] = &self.of(queue).queue;
+                self.failed_calls.add(1, &[queue.clone(), KeyValue::new("pgmq.call", call), error_type]);
             }
             WorkerEvent::ListenerLost => {
                 self.lost_listeners.add(1, &[KeyValue::new(names::SYSTEM, names::PGMQ)]);
@@ -110,19 +123,15 @@ impl Events {
             _ => {}
         }
     }
+
+    fn of(&self, queue: &str) -> Arc<Labels> {
+        self.queues.of(queue)
+    }
 }
 
 /// The seconds since a message was sent.
 pub(crate) fn time_in_queue(job: &Meta) -> f64 {
     names::seconds_since(job.enqueued_at().timestamp_micros())
-}
-
-fn of(queue: &str) -> [KeyValue; 2] {
-    [KeyValue::new(names::SYSTEM, names::PGMQ), destination(queue)]
-}
-
-fn destination(queue: &str) -> KeyValue {
-    KeyValue::new(names::DESTINATION, queue.to_owned())
 }
 
 fn count(messages: usize) -> u64 {

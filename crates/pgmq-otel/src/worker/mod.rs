@@ -11,9 +11,11 @@ use crate::instruments::{BUCKETS, seconds};
 use crate::names;
 use crate::tracing::{Start, tracer};
 use crate::worker::events::Events;
+use crate::worker::labels::LabelsOfQueues;
 
 mod events;
 mod hooks;
+mod labels;
 mod process;
 
 /// Makes spans and metrics of the handlers of a worker, and metrics of the worker itself.
@@ -50,6 +52,7 @@ pub struct OtelWorker {
     tracer: Arc<dyn Start>,
     duration: Histogram<f64>,
     events: Events,
+    queues: LabelsOfQueues,
     has_parent_from_message: bool,
     shows_error_text: bool,
 }
@@ -62,10 +65,12 @@ impl OtelWorker {
         P::Tracer: Tracer<Span: Send + Sync + 'static> + Send + Sync + 'static,
     {
         let meter = meters.meter_with_scope(names::scope());
+        let queues = LabelsOfQueues::default();
         Self {
             tracer: tracer(tracers),
             duration: duration(&meter),
-            events: Events::new(&meter),
+            events: Events::new(&meter, queues.clone()),
+            queues,
             has_parent_from_message: false,
             shows_error_text: false,
         }

@@ -12,6 +12,7 @@ use crate::context::span_context;
 use crate::names;
 use crate::worker::OtelWorker;
 use crate::worker::events::time_in_queue;
+use crate::worker::labels::Labels;
 
 const TIME_IN_QUEUE: &str = "pgmq.message.time_in_queue";
 const READ_COUNT: &str = "pgmq.message.read_count";
@@ -24,8 +25,7 @@ pub(crate) struct Process {
     context: Context,
     begun: Instant,
     duration: Histogram<f64>,
-    /// The attributes of the metric.
-    labels: Vec<KeyValue>,
+    labels: Arc<Labels>,
     shows_error_text: bool,
     has_ended: bool,
 }
@@ -34,11 +34,10 @@ impl Process {
     /// A run with one message.
     pub(crate) fn of_one(worker: &OtelWorker, job: &Meta) -> Self {
         let sent_by = sent_by(job);
-        let mut attributes = vec![
-            KeyValue::new(names::MESSAGE_ID, job.id().to_string()),
-            KeyValue::new(READ_COUNT, i64::from(job.reads())),
-            KeyValue::new(TIME_IN_QUEUE, time_in_queue(job)),
-        ];
+        let mut attributes = Vec::with_capacity(10);
+        attributes.push(KeyValue::new(names::MESSAGE_ID, job.id().to_string()));
+        attributes.push(KeyValue::new(READ_COUNT, i64::from(job.reads())));
+        attributes.push(KeyValue::new(TIME_IN_QUEUE, time_in_queue(job)));
         if let Some(kind) = job.kind() {
             attributes.push(KeyValue::new(MESSAGE_TYPE, kind.to_owned()));
         }
@@ -73,14 +72,9 @@ impl Process {
         links: Vec<Link>,
         parent: &Context,
     ) -> Self {
-        let labels = vec![
-            KeyValue::new(names::SYSTEM, names::PGMQ),
-            KeyValue::new(names::OPERATION_NAME, "process"),
-            KeyValue::new(names::OPERATION_TYPE, "process"),
-            KeyValue::new(names::DESTINATION, queue.to_owned()),
-        ];
-        attributes.extend_from_slice(&labels);
-        let span = SpanBuilder::from_name(format!("process {queue}"))
+        let labels = worker.queues.of(queue);
+        attributes.extend_from_slice(&labels.process);
+        let span = SpanBuilder::from_name(labels.process_span.clone())
             .with_kind(SpanKind::Consumer)
             .with_attributes(attributes)
             .with_links(links);
@@ -126,13 +120,18 @@ impl Process {
     fn finish(&mut self, error_type: Option<String>) {
         self.has_ended = true;
         let span = self.context.span();
-        if let Some(error_type) = error_type {
-            let error_type = KeyValue::new(names::ERROR_TYPE, error_type);
-            span.set_attribute(error_type.clone());
-            self.labels.push(error_type);
-        }
+        let duration = || self.begun.elapsed().as_secs_f64();
+        let Some(error_type) = error_type else {
+            span.end();
+            self.duration.record(duration(), &self.labels.process);
+            return;
+        };
+        let error_type = KeyValue::new(names::ERROR_TYPE, error_type);
+        span.set_attribute(error_type.clone());
         span.end();
-        self.duration.record(self.begun.elapsed().as_secs_f64(), &self.labels);
+        let mut labels = self.labels.process.to_vec();
+        labels.push(error_type);
+        self.duration.record(duration(), &labels);
     }
 }
 
