@@ -96,14 +96,27 @@ impl BenchDb {
 
     /// Sends `messages` messages, which stay hidden for `hidden_for` seconds.
     pub(crate) fn fill(&mut self, messages: u32, order: &Order, hidden_for: u32) -> Result<()> {
+        self.fill_with_headers(messages, order, None, hidden_for)
+    }
+
+    /// Sends `messages` messages with these headers, which stay hidden for `hidden_for` seconds.
+    pub(crate) fn fill_with_headers(
+        &mut self,
+        messages: u32,
+        order: &Order,
+        headers: Option<&serde_json::Value>,
+        hidden_for: u32,
+    ) -> Result<()> {
         let hidden_for = i32::try_from(hidden_for)?;
+        let headers = headers.map(Jsonb);
         let mut left = messages;
         while left > 0 {
             let portion = left.min(PORTION);
             let count = i32::try_from(portion)?;
             let fill = "SELECT count(*) FROM \
-                        pgmq.send_batch($1::text, array_fill($2::jsonb, ARRAY[$3::integer]), delay => $4::integer)";
-            self.client.query_one(fill, &[&QUEUE, &Jsonb(order), &count, &hidden_for])?;
+                        pgmq.send_batch($1::text, array_fill($2::jsonb, ARRAY[$3::integer]), \
+                        array_fill($5::jsonb, ARRAY[$3::integer]), delay => $4::integer)";
+            self.client.query_one(fill, &[&QUEUE, &Jsonb(order), &count, &hidden_for, &headers])?;
             left -= portion;
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
 use pgmq_core::{AsyncListen, AsyncQueue, QueueError, RawJson};
-use pgmq_worker::{Job, Queue, Worker};
+use pgmq_worker::{Builder, Job, Queue, Worker};
 use tokio::sync::Notify;
 
 use crate::client::{INSERT, QUEUE};
@@ -152,7 +152,7 @@ pub(super) fn tokio_finish(setting: &mut Setting) -> Result<f64> {
 }
 
 /// The rate of loops by hand.
-async fn loops<Q>(queue: &Q, loops: usize, messages: u32) -> Result<f64>
+pub(super) async fn loops<Q>(queue: &Q, loops: usize, messages: u32) -> Result<f64>
 where
     Q: AsyncQueue<Error: QueueError> + Clone + Send + Sync + 'static,
 {
@@ -187,8 +187,23 @@ where
     worker_with(queue, settings, messages, |_: Job<RawJson>| async {}).await
 }
 
-/// The rate of a worker, from its start until the last message is gone from the queue.
+/// The rate of a worker with this handler.
 async fn worker_with<Q, F>(
+    queue: &Q,
+    settings: Queue,
+    messages: u32,
+    handler: impl Fn(Job<RawJson>) -> F + Send + Sync + 'static,
+) -> Result<f64>
+where
+    Q: AsyncListen + Clone + Send + Sync + 'static,
+    F: Future<Output: pgmq_worker::IntoOutcome> + Send + 'static,
+{
+    built(Worker::builder(queue.clone()), queue, settings, messages, handler).await
+}
+
+/// The rate of a worker, from its start until the last message is gone from the queue.
+pub(super) async fn built<Q, F>(
+    builder: Builder,
     queue: &Q,
     settings: Queue,
     messages: u32,
@@ -209,7 +224,7 @@ where
         }
     };
     let begun = Instant::now();
-    let worker = Worker::builder(queue.clone()).queue(QUEUE, settings, handler).start().await?;
+    let worker = builder.queue(QUEUE, settings, handler).start().await?;
     counter.all.notified().await;
     // The stop settles what is left.
     let report = worker.stop().await;

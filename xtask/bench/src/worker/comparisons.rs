@@ -18,6 +18,8 @@ pub(super) const COMPARISONS: &[Comparison] = &[
     of("tokio-16", "tokio-loop", ""),
     of("tokio-1-connection", "tokio-loop", "at least 0.95"),
     of("tokio-1000", "tokio-100", "at least 1.0"),
+    of("tokio-loop-otel", "tokio-loop", "at least 0.90"),
+    of("tokio-100-otel", "tokio-100", "at least 0.90"),
     of("tokio-beats", "tokio-no-beats", "at least 0.97"),
     of("tokio-finish", "tokio-transactions", "at least 0.95"),
     of("sqlx-100", "sqlx-loop", "at least 1.3"),

@@ -1,7 +1,7 @@
 //! Everything that is measured.
 
 use crate::worker::contestant::{Contestant, Unit, rate, time};
-use crate::worker::{asynchronous, blocking, latency};
+use crate::worker::{asynchronous, blocking, latency, telemetry};
 
 /// All contestants.
 pub(super) fn contestants() -> Vec<Contestant> {
@@ -18,6 +18,8 @@ pub(super) fn contestants() -> Vec<Contestant> {
         rate("tokio-100", worker, asynchronous::tokio_worker::<100>),
         rate("tokio-1000", worker, asynchronous::tokio_worker::<1000>),
         rate("tokio-1-connection", "concurrency 100 on a pool of one", asynchronous::tokio_on_one_connection),
+        rate("tokio-loop-otel", "the loop with spans, metrics and trace contexts", telemetry::looped),
+        rate("tokio-100-otel", "the worker with spans, metrics and trace contexts", telemetry::worker),
         rate("tokio-beats", "handlers that take 2 s, with a `vt` of 1 s", asynchronous::tokio_slow::<1>),
         rate("tokio-no-beats", "the same with a `vt` of 60 s", asynchronous::tokio_slow::<60>),
         rate("tokio-transactions", by_hand, asynchronous::tokio_transactions),

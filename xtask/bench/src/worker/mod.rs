@@ -2,7 +2,7 @@
 //!
 //! [`mod@contestants`] has the list of what is measured, and [`comparisons`] the ratios that come out of it,
 //! with their goals. [`asynchronous`] and [`blocking`] have the workers and the loops, [`latency`] the times
-//! of single messages, and `peers` the other crates.
+//! of single messages, [`telemetry`] the cost of OpenTelemetry, and `peers` the other crates.
 
 mod asynchronous;
 mod blocking;
@@ -13,6 +13,7 @@ mod latency;
 #[cfg(feature = "peers")]
 mod peers;
 mod setting;
+mod telemetry;
 
 use std::fmt::Write as _;
 use std::fs;
