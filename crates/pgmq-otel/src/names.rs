@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use opentelemetry::InstrumentationScope;
 use pgmq_core::{ErrorKind, OPERATIONS, Operation};
@@ -80,12 +80,16 @@ pub(crate) fn error_type(kind: ErrorKind) -> String {
     snake
 }
 
-/// The seconds from a time of the server until now. The clocks may differ, so the least is zero.
-pub(crate) fn seconds_since(unix_micros: i64) -> f64 {
+/// The time of this host, in microseconds since the Unix epoch.
+pub(crate) fn unix_micros() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-    let now = i64::try_from(now).unwrap_or(i64::MAX);
-    let micros = now.saturating_sub(unix_micros).max(0).unsigned_abs();
-    std::time::Duration::from_micros(micros).as_secs_f64()
+    i64::try_from(now).unwrap_or(i64::MAX)
+}
+
+/// The seconds from a time of the server until a time of this host, both in microseconds since the Unix
+/// epoch. The clocks may differ, so the least is zero.
+pub(crate) fn seconds_between(micros: i64, now: i64) -> f64 {
+    Duration::from_micros(now.saturating_sub(micros).max(0).unsigned_abs()).as_secs_f64()
 }
 
 #[cfg(test)]
@@ -130,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_time_that_is_to_come_is_now() {
-        assert!(seconds_since(0) > 1e9);
-        assert_eq!(seconds_since(i64::MAX).to_bits(), 0);
+        assert!(seconds_between(0, unix_micros()) > 1e9);
+        assert_eq!(seconds_between(i64::MAX, unix_micros()).to_bits(), 0);
     }
 }

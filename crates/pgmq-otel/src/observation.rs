@@ -11,6 +11,9 @@ use crate::context::{span_context, trace_context};
 use crate::names;
 use crate::shared::Shared;
 
+/// The attributes of the metrics of single messages.
+const BY_QUEUE: [&str; 2] = [names::SYSTEM, names::DESTINATION];
+
 /// An operation that is under way.
 pub(crate) struct Running {
     shared: Arc<Shared>,
@@ -74,9 +77,13 @@ impl Running {
         }
         let is_recording = span.is_recording();
         let mut links = 0;
+        // Few attributes: the SDK hashes them for each message.
+        let by_queue: Vec<_> =
+            self.labels.iter().filter(|label| BY_QUEUE.contains(&label.key.as_str())).cloned().collect();
+        let now = names::unix_micros();
         succeeded.for_each(|message| {
             if let Some(age) = &self.shared.age {
-                age.record(names::seconds_since(message.enqueued_at.timestamp_micros()), &self.labels);
+                age.record(names::seconds_between(message.enqueued_at.timestamp_micros(), now), &by_queue);
             }
             if is_recording
                 && links < names::MAX_LINKS

@@ -132,21 +132,16 @@ impl<T> Message<T> {
 
 /// Returns `true` for the `traceparent` of a trace, in any version of the format.
 fn is_traceparent(text: &str) -> bool {
-    let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let is_id =
-        |part: &str, length| part.len() == length && is_hex(part) && part.bytes().any(|byte| byte != b'0');
-    let mut parts = text.splitn(5, '-');
-    let mut part = || parts.next().unwrap_or_default();
-    let (version, trace, span, flags) = (part(), part(), part(), part());
-    let is_known = version.len() == 2 && is_hex(version) && version != "ff";
+    let bytes = text.as_bytes();
+    let is_hex = |part: &[u8]| part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let is_id = |part: &[u8]| is_hex(part) && part.iter().any(|byte| *byte != b'0');
+    let Some((known, more)) = bytes.split_first_chunk::<55>() else { return false };
+    let (version, trace, span, flags) = (&known[..2], &known[3..35], &known[36..52], &known[53..]);
+    let is_separated = [2, 35, 52].iter().all(|at| known[*at] == b'-');
+    let is_known = is_hex(version) && version != b"ff";
     // Later versions may have more parts.
-    let has_more = parts.next().is_some();
-    is_known
-        && is_id(trace, 32)
-        && is_id(span, 16)
-        && flags.len() == 2
-        && is_hex(flags)
-        && (version != "00" || !has_more)
+    let has_end = more.is_empty() || (version != b"00" && more.starts_with(b"-"));
+    is_separated && is_known && is_id(trace) && is_id(span) && is_hex(flags) && has_end
 }
 
 #[cfg(test)]

@@ -131,7 +131,7 @@ impl Events {
 
 /// The seconds since a message was sent.
 pub(crate) fn time_in_queue(job: &Meta) -> f64 {
-    names::seconds_since(job.enqueued_at().timestamp_micros())
+    names::seconds_between(job.enqueued_at().timestamp_micros(), names::unix_micros())
 }
 
 fn count(messages: usize) -> u64 {

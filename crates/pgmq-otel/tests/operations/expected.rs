@@ -122,13 +122,7 @@ pub(crate) const METRICS: &[Expected] = &[
             5,
         )],
     ),
-    (
-        "pgmq.message.age",
-        &[(
-            "messaging.destination.name=orders messaging.operation.name=read messaging.operation.type=receive",
-            5,
-        )],
-    ),
+    ("pgmq.message.age", &[("messaging.destination.name=orders", 5)]),
     (
         "messaging.client.operation.duration",
         &[
