@@ -117,7 +117,8 @@ pub(crate) fn time_in_queue(job: &Meta) -> f64 {
     names::seconds_since(job.enqueued_at().timestamp_micros())
 }
 
-fn of(queue: &str) -> [KeyValue; 2] {
+/// The attributes of a metric by queue.
+pub(crate) fn of(queue: &str) -> [KeyValue; 2] {
     [KeyValue::new(names::SYSTEM, names::PGMQ), destination(queue)]
 }
 
@@ -125,7 +126,7 @@ fn destination(queue: &str) -> KeyValue {
     KeyValue::new(names::DESTINATION, queue.to_owned())
 }
 
-fn count(messages: usize) -> u64 {
+pub(crate) fn count(messages: usize) -> u64 {
     u64::try_from(messages).unwrap_or(u64::MAX)
 }
 

@@ -6,6 +6,8 @@
 #[path = "../operations/telemetry.rs"]
 mod telemetry;
 
+mod every_event;
+mod metrics;
 mod one_trace;
 
 use std::time::Duration;
