@@ -37,6 +37,11 @@ const OPENSSL: &str = "\
 OpenSSL's headers or pkg-config are missing, so what needs native-tls is left out (Debian, Ubuntu: apt-get install \
 libssl-dev pkg-config, or cargo xtask setup --install; Fedora: dnf install openssl-devel pkgconf-pkg-config)";
 
+/// The remark about promtool, which some tests of pgmq-otel run.
+pub(super) const PROMTOOL: &str = "\
+promtool is missing, so its checks of the alerts and of the dashboard are left out (Debian, Ubuntu: it is in the \
+package prometheus, whose server need not run; macOS: brew install prometheus)";
+
 /// The error about needs without which nothing works.
 pub(super) fn required(needs: &[Need]) -> String {
     needs.iter().map(|need| text(*need)).collect::<Vec<_>>().join("\n")

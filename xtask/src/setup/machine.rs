@@ -34,6 +34,9 @@ pub(super) struct Machine {
     pub(super) fetched: Option<PathBuf>,
     pub(super) has_c_compiler: bool,
     pub(super) has_openssl: bool,
+    /// `true` if Prometheus' tool for its files is here, which is never installed: the package of the system
+    /// would start a server.
+    pub(super) has_promtool: bool,
     /// The rights to install packages with apt-get, if the machine has it.
     pub(super) apt: Option<Rights>,
     pub(super) is_root: bool,
@@ -67,6 +70,7 @@ impl Machine {
             fetched: Registry::ALL.iter().find_map(|registry| registry.fetched(&target)),
             has_c_compiler: succeeds(env::var_os("CC").unwrap_or_else(|| "cc".into()), &["--version"]),
             has_openssl: has_openssl(),
+            has_promtool: succeeds("promtool", &["--version"]),
             apt: apt.flatten(),
             is_root,
             is_attended: stdin().is_terminal() && env::var_os("CI").is_none(),

@@ -32,6 +32,7 @@ pub(crate) struct Ready {
     pub(crate) variables: Vec<(&'static str, OsString)>,
     /// The needs that stay unmet, each of which leaves something out.
     pub(crate) missing: Vec<Need>,
+    has_promtool: bool,
     /// The folder of Postgres' server programs.
     programs: Option<PathBuf>,
 }
@@ -40,6 +41,11 @@ impl Ready {
     /// Returns `true` if there are server programs that can speak TLS.
     pub(crate) fn can_serve_tls(&self) -> bool {
         self.programs.as_deref().is_some_and(programs::speak_tls)
+    }
+
+    /// The remark about promtool, if it is missing.
+    pub(crate) fn lacks_promtool(&self) -> Option<&'static str> {
+        (!self.has_promtool).then_some(hints::PROMTOOL)
     }
 }
 
@@ -57,8 +63,10 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     if let Some(folder) = &ready.programs {
         say(format!("Postgres' server programs are in {}", folder.display()));
     }
-    if ready.missing.is_empty() {
-        say("everything is ready");
+    match ready.lacks_promtool() {
+        Some(remark) => say(format!("setup: {remark}")),
+        None if ready.missing.is_empty() => say("everything is ready"),
+        None => {}
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -138,7 +146,7 @@ fn ready(machine: &Machine, needs: &[Need], missing: Vec<Need>) -> Ready {
         variables.push((POSTGRES_BIN, folder.clone().into_os_string()));
     }
     let programs = machine.programs.clone().or_else(|| machine.fetched.clone());
-    Ready { variables, missing, programs }
+    Ready { variables, missing, has_promtool: machine.has_promtool, programs }
 }
 
 /// Joins the names of needs, with the verb: "Postgres is", "Postgres and a C compiler are".

@@ -16,6 +16,9 @@ pub(super) const CONFORMANCE: &str = "conformance";
 /// The name of the test program that kills and suspends workers.
 pub(super) const PROCESSES: &str = "processes";
 
+/// The package whose tests run promtool.
+pub(super) const WITH_PROMTOOL: &str = "pgmq-otel";
+
 /// The packages to test.
 pub(super) struct Selection<'a> {
     packages: Vec<&'a Package>,

@@ -22,7 +22,7 @@ use anyhow::Result;
 use pgmq_test_programs::POSTGRES_BIN;
 
 use self::arguments::{Arguments, PGMQ_VERSION};
-use self::build::{CONFORMANCE, PROCESSES, Selection};
+use self::build::{CONFORMANCE, PROCESSES, Selection, WITH_PROMTOOL};
 use self::progress::Progress;
 use self::report::Report;
 use self::tls::Library;
@@ -50,9 +50,9 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
         Run::Encrypted(library) => suite.encrypted(library, &ready, &mut report)?,
         Run::Faults => suite.only(&[CONFORMANCE, PROCESSES], &mut report)?,
         Run::OlderPgmq => suite.only(&[CONFORMANCE], &mut report)?,
-        Run::Selected => suite.usual(&mut report)?,
+        Run::Selected => suite.usual(&ready, &mut report)?,
         Run::Everything => {
-            suite.usual(&mut report)?;
+            suite.usual(&ready, &mut report)?;
             for library in &tls::LIBRARIES {
                 suite.encrypted(library, &ready, &mut report)?;
             }
@@ -111,7 +111,11 @@ struct Suite<'a> {
 
 impl Suite<'_> {
     /// Runs the tests in a build without TLS.
-    fn usual(&self, report: &mut Report) -> Result<()> {
+    fn usual(&self, ready: &Ready, report: &mut Report) -> Result<()> {
+        let runs_promtool = self.selection.packages().iter().any(|package| package.name == WITH_PROMTOOL);
+        if let Some(remark) = ready.lacks_promtool().filter(|_| runs_promtool) {
+            report.leave_out(remark);
+        }
         for program in build::programs(self.server, self.selection)? {
             self.follow(&program, report)?;
         }

@@ -134,7 +134,7 @@ pub(crate) fn time_in_queue(job: &Meta) -> f64 {
     names::seconds_between(job.enqueued_at().timestamp_micros(), names::unix_micros())
 }
 
-fn count(messages: usize) -> u64 {
+pub(crate) fn count(messages: usize) -> u64 {
     u64::try_from(messages).unwrap_or(u64::MAX)
 }
 

@@ -19,9 +19,7 @@ pub(crate) struct Labels {
 
 impl Labels {
     fn new(queue: &str) -> Self {
-        let system = KeyValue::new(names::SYSTEM, names::PGMQ);
-        // A shared text: a clone of the attribute does not allocate.
-        let destination = KeyValue::new(names::DESTINATION, Arc::<str>::from(queue));
+        let [system, destination] = of_queue(queue);
         Self {
             queue: [system.clone(), destination.clone()],
             process: [
@@ -33,6 +31,12 @@ impl Labels {
             process_span: format!("process {queue}"),
         }
     }
+}
+
+/// The attributes of a metric by queue. The text is shared: a clone of the attribute does not allocate.
+pub(crate) fn of_queue(queue: &str) -> [KeyValue; 2] {
+    let destination = Arc::<str>::from(queue);
+    [KeyValue::new(names::SYSTEM, names::PGMQ), KeyValue::new(names::DESTINATION, destination)]
 }
 
 /// The attributes of all queues that a worker handles.

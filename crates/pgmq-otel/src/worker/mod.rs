@@ -6,14 +6,17 @@ use std::sync::Arc;
 use opentelemetry::global;
 use opentelemetry::metrics::{Histogram, Meter, MeterProvider};
 use opentelemetry::trace::{Tracer, TracerProvider};
+use pgmq_worker::Handle;
 
 use crate::instruments::{BUCKETS, seconds};
 use crate::names;
 use crate::tracing::{Start, tracer};
 use crate::worker::events::Events;
+use crate::worker::held::Held;
 use crate::worker::labels::LabelsOfQueues;
 
 mod events;
+mod held;
 mod hooks;
 mod labels;
 mod process;
@@ -23,7 +26,11 @@ mod process;
 /// As a layer of a worker, async or sync, it makes a span for each run of a handler: `process <queue>`, of
 /// the kind CONSUMER, with a link to the span that has sent the message. The handler runs in the context of
 /// the span, so that the spans that it makes are below it. As the worker's observer, it makes metrics of the
-/// worker's events. Neither needs the other.
+/// worker's events. With the worker's handle, it also reports the messages that the worker holds. None of the
+/// three needs the others.
+///
+/// Clones share their instruments. Use clones for all workers of a program, as the gauges of two observers
+/// that are made apart would overwrite each other where both have the same queue.
 ///
 /// ```no_run
 /// use opentelemetry_sdk::metrics::SdkMeterProvider;
@@ -39,10 +46,11 @@ mod process;
 /// let queue = queue.with_observer(OtelObserver::new(&tracers, &meters).propagating());
 /// let worker = Worker::builder(queue)
 ///     .layer(otel.clone())
-///     .observer(otel)
+///     .observer(otel.clone())
 ///     .queue("emails", Queue::new(), async |job: Job<String>| println!("{}", *job))
 ///     .start()
 ///     .await?;
+/// otel.report_held(worker.handle());
 /// # drop(worker);
 /// # Ok(())
 /// # }
@@ -53,6 +61,7 @@ pub struct OtelWorker {
     duration: Histogram<f64>,
     events: Events,
     queues: LabelsOfQueues,
+    held: Held,
     has_parent_from_message: bool,
     shows_error_text: bool,
 }
@@ -70,6 +79,7 @@ impl OtelWorker {
             tracer: tracer(tracers),
             duration: duration(&meter),
             events: Events::new(&meter, queues.clone()),
+            held: Held::new(&meter),
             queues,
             has_parent_from_message: false,
             shows_error_text: false,
@@ -106,6 +116,21 @@ impl OtelWorker {
     pub fn error_text(mut self) -> Self {
         self.shows_error_text = true;
         self
+    }
+
+    /// Reports the messages that a worker holds, from now on until it has stopped and its handlers have
+    /// ended: `pgmq.worker.in_flight` by state, `pgmq.worker.stuck`, and `pgmq.worker.read.failing`.
+    ///
+    /// The metrics are those of [`Handle::health`], asked for at each collection, and summed over the workers
+    /// of this process. The server is not asked.
+    ///
+    /// ```
+    /// # fn example(otel: &pgmq_otel::OtelWorker, worker: &pgmq_worker::Worker) {
+    /// otel.report_held(worker.handle());
+    /// # }
+    /// ```
+    pub fn report_held(&self, handle: Handle) {
+        self.held.add(handle);
     }
 }
 

@@ -63,6 +63,13 @@ impl Telemetry {
                 AggregatedMetrics::U64(MetricData::Sum(sum)) => {
                     sum.data_points().map(|point| (shown(point.attributes()), point.value())).collect()
                 }
+                AggregatedMetrics::U64(MetricData::Gauge(gauge)) => {
+                    gauge.data_points().map(|point| (shown(point.attributes()), point.value())).collect()
+                }
+                AggregatedMetrics::I64(MetricData::Sum(sum)) => sum
+                    .data_points()
+                    .map(|point| (shown(point.attributes()), point.value().try_into().unwrap()))
+                    .collect(),
                 data => panic!("{name} is {data:?}"),
             })
             .collect();

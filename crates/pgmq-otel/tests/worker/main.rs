@@ -6,6 +6,8 @@
 #[path = "../operations/telemetry.rs"]
 mod telemetry;
 
+mod every_event;
+mod metrics;
 mod one_trace;
 
 use std::time::Duration;
@@ -13,10 +15,9 @@ use std::time::Duration;
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanId, SpanKind, Status, TraceContextExt};
 use opentelemetry_sdk::trace::SpanData;
-use pgmq_core::AsyncQueue;
 use pgmq_otel::OtelWorker;
-use pgmq_worker::testing::World;
-use pgmq_worker::{Batch, Failure, Job, Outcome, Queue, Retry};
+use pgmq_worker::testing::{MemoryQueue, World};
+use pgmq_worker::{Batch, Failure, Job, Outcome, Queue, Retry, sync};
 
 use crate::telemetry::{Telemetry, database, shown, value};
 
@@ -108,15 +109,36 @@ fn a_handler_has_a_span_with_its_outcome() {
     });
 }
 
+/// Sends three messages, by spans of the same numbers.
+fn send_three(queue: &MemoryQueue) {
+    for number in 1..=3 {
+        let options = pgmq_core::SendOptions::new().headers(&traceparent(number));
+        pgmq_core::Queue::send_with(queue, "q", &number, &options).unwrap();
+    }
+}
+
+/// Asserts that the handler of the three messages, of which the second has failed, has one span.
+fn assert_batch(telemetry: &Telemetry) {
+    let [span] = &processes(telemetry)[..] else { panic!("one span") };
+    assert_eq!(
+        steady(span),
+        "error.type=_OTHER messaging.batch.message_count=3 messaging.destination.name=q messaging.operation.name=process messaging.operation.type=process pgmq.batch.failed_count=1"
+    );
+    assert_eq!((&*span.name, &span.span_kind), ("process q", &SpanKind::Consumer));
+    assert_eq!((&span.status, span.parent_span_id), (&Status::error("no"), SpanId::INVALID));
+    let link = |link: &opentelemetry::trace::Link| (link.span_context.span_id(), shown(&link.attributes));
+    let links: Vec<_> = span.links.links.iter().map(link).collect();
+    let expected =
+        [1_u64, 2, 3].map(|number| (SpanId::from(number), format!("messaging.message.id={number}")));
+    assert_eq!(links, expected);
+    assert_eq!(telemetry.points("messaging.process.duration").len(), 1);
+}
+
 #[tokio::test]
 async fn a_batch_has_one_span_with_links_to_its_messages() {
     let telemetry = Telemetry::new();
     let world = World::with_queues(["q"]);
-    let queue = world.queue();
-    for number in 1..=3 {
-        let options = pgmq_core::SendOptions::new().headers(&traceparent(number));
-        queue.send_with("q", &number, &options).await.unwrap();
-    }
+    send_three(&world.queue());
     // Batches have links only.
     let otel = OtelWorker::new(&telemetry.tracers, &telemetry.meters).parent_from_message().error_text();
     let handler = async |batch: Batch<u64>| {
@@ -125,17 +147,22 @@ async fn a_batch_has_one_span_with_links_to_its_messages() {
     };
     let _worker = world.worker().layer(otel).queue("q", Queue::new(), handler).start().await.unwrap();
     world.pass(SECOND).await;
-    let [span] = &processes(&telemetry)[..] else { panic!("one span") };
-    assert_eq!(
-        steady(span),
-        "error.type=_OTHER messaging.batch.message_count=3 messaging.destination.name=q messaging.operation.name=process messaging.operation.type=process pgmq.batch.failed_count=1"
-    );
-    assert_eq!((&span.status, span.parent_span_id), (&Status::error("no"), SpanId::INVALID));
-    let link = |link: &opentelemetry::trace::Link| (link.span_context.span_id(), shown(&link.attributes));
-    let links: Vec<_> = span.links.links.iter().map(link).collect();
-    let expected =
-        [1_u64, 2, 3].map(|number| (SpanId::from(number), format!("messaging.message.id={number}")));
-    assert_eq!(links, expected);
+    assert_batch(&telemetry);
+}
+
+#[test]
+fn a_batch_of_a_sync_handler_has_the_same_span() {
+    let telemetry = Telemetry::new();
+    let world = sync::testing::World::with_queues(["q"]);
+    send_three(&world.queue());
+    let otel = OtelWorker::new(&telemetry.tracers, &telemetry.meters).parent_from_message().error_text();
+    let handler = |batch: &sync::Batch<u64>| {
+        assert!(Context::current().has_active_span());
+        batch.outcomes(|job| if **job == 2 { Err("no") } else { Ok(()) })
+    };
+    let _worker = world.worker().layer(otel).queue("q", Queue::new(), handler).start().unwrap();
+    world.pass(SECOND);
+    assert_batch(&telemetry);
 }
 
 #[tokio::test]
