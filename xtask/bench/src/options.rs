@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use lexopt::ValueExt;
 
 use crate::clients::Entry;
@@ -100,6 +100,7 @@ impl Options {
         all: &'a [T],
         name: fn(&T) -> &'static str,
     ) -> Result<Vec<&'a T>> {
+        ensure!(self.clients.is_empty(), "--worker takes --only, and no --clients");
         chosen("contestant", &self.only, all, name)
     }
 

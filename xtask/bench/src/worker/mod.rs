@@ -19,7 +19,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use self::comparisons::{COMPARISONS, Comparison};
 use self::contestant::{Contestant, Unit};
@@ -39,7 +39,6 @@ struct Measured {
 
 /// Measures all contestants in each round, and prints and writes the table.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    ensure!(options.clients.is_empty(), "--worker takes --only, and no --clients");
     let mut setting = Setting::new(options.is_quick)?;
     let all = contestants();
     let chosen = options.contestants(&all, |contestant| contestant.name)?;
